@@ -1,0 +1,49 @@
+"""Atomic writes: a reader sees the old file or the whole new one, never a part."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from cadenza.base.errors import FormatError
+
+
+def write_atomically(path: Path | str, data: bytes) -> None:
+    """Write ``data`` to a temporary file in the same folder, fsync, rename over ``path``, fsync the folder.
+
+    Raises:
+        FormatError: the folder is missing or not writable, or the disk is full; ``path`` is then unchanged.
+    """
+    path = Path(path)
+    temporary = None
+    try:
+        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+        temporary = None
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        raise FormatError(
+            "a writable place with room",
+            error.strerror or str(error),
+            where=str(path),
+            hint="Nothing was changed there.",
+        ) from error
+    finally:
+        if temporary is not None and os.path.exists(temporary):
+            os.unlink(temporary)
+
+
+def _umask() -> int:
+    current = os.umask(0)
+    os.umask(current)
+    return current

@@ -1,0 +1,55 @@
+"""What a reader may spend on a stranger's file. Configuration with sane defaults; passing one is a LimitError."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from cadenza.base.errors import FormatError, LimitError
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Upper bounds for one file."""
+
+    file_bytes: int = 64 << 20
+    unpacked_bytes: int = 256 << 20
+    notes: int = 500_000
+    tracks: int = 512
+    bars: int = 20_000
+    quarters: int = 200_000  # length; at 120 quarter notes a minute about 28 hours
+
+    def check(self, what: str, found: int, where: str = "") -> None:
+        """Raise where ``found`` passes the bound called ``what``.
+
+        Raises:
+            LimitError: it does.
+        """
+        bound = getattr(self, what)
+        if found > bound:
+            raise LimitError(
+                f"at most {bound:,} {what}", f"{found:,}", where=where, hint="Raise the limit if you trust the file."
+            )
+
+
+DEFAULT_LIMITS = Limits()
+
+
+def read_bytes(path: Path | str, limits: Limits = DEFAULT_LIMITS) -> bytes:
+    """The file's bytes.
+
+    Raises:
+        FormatError: it is missing, a folder, or unreadable.
+        LimitError: it is larger than ``limits.file_bytes``.
+    """
+    path = Path(path)
+    try:
+        size = path.stat().st_size
+        limits.check("file_bytes", size, str(path))
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise FormatError("a file", "nothing there", where=str(path), hint="Check the path.") from None
+    except IsADirectoryError:
+        raise FormatError("a file", "a folder", where=str(path)) from None
+    except OSError as error:
+        raise FormatError("a readable file", error.strerror or str(error), where=str(path)) from None

@@ -1,0 +1,70 @@
+"""Score ↔ files. A format is a module with ``read(path, limits)``, ``write(score, path)`` or both.
+
+Its entry-point name is the file suffix. A write-only format (wav, png) has no ``read``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from cadenza.base.errors import CadenzaError, FormatError
+from cadenza.base.limits import DEFAULT_LIMITS, Limits
+from cadenza.base.registry import Registry
+from cadenza.score.model import Score
+
+FORMATS = Registry("cadenza.formats", "format")
+
+
+def _module(path: Path, verb: str) -> Any:
+    suffix = path.suffix.lower().lstrip(".")
+    if suffix not in FORMATS.parts():
+        raise FormatError(
+            f"a file that can be {'read' if verb == 'read' else 'written'}",
+            f"the suffix {path.suffix!r}" if path.suffix else "no suffix",
+            where=str(path),
+            hint=f"cadenza {verb}s: {', '.join('.' + s for s in suffixes(verb))}.",
+        )
+    module = FORMATS.load(suffix)
+    if not hasattr(module, verb):
+        raise FormatError(
+            f"a format that can be {'read' if verb == 'read' else 'written'}",
+            f".{suffix}, which cannot",
+            where=str(path),
+            hint=f"cadenza {verb}s: {', '.join('.' + s for s in suffixes(verb))}.",
+        )
+    return module
+
+
+def suffixes(verb: str) -> list[str]:
+    """The suffixes that can be ``verb``: "read" or "write"."""
+    return [name for name in FORMATS.names() if hasattr(FORMATS.load(name), verb)]
+
+
+def read(path: Path | str, limits: Limits = DEFAULT_LIMITS) -> Score:
+    """The score in the file; the format is chosen by the suffix.
+
+    Raises:
+        FormatError: the suffix is unknown or write-only, or the content is not what the suffix says.
+        LimitError: the content passes ``limits``.
+    """
+    path = Path(path)
+    module = _module(path, "read")
+    try:
+        return module.read(path, limits)
+    except FormatError as error:
+        raise error if str(path) in error.where else error.at(str(path)) from error
+    except CadenzaError as error:
+        raise FormatError(
+            error.expected, error.actual, where=f"{path}, {error.where}".rstrip(", "), hint=error.hint
+        ) from error
+
+
+def write(score: Score, path: Path | str, **options: Any) -> None:
+    """Write the score; the format is chosen by the suffix, ``options`` are the format's own.
+
+    Raises:
+        FormatError: the suffix is unknown or read-only, the score cannot be held, or the disk refuses.
+    """
+    path = Path(path)
+    _module(path, "write").write(score, path, **options)

@@ -1,0 +1,1 @@
+"""The noun: a piece of music as an immutable value."""
