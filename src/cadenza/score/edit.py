@@ -322,6 +322,22 @@ def drop_track_field(says: str, **fields: object) -> Edit:
     return _each_track(says, lambda track: replace(track, **fields))  # type: ignore[arg-type]
 
 
+def drop_doubled() -> Edit:
+    """Of notes of one track with the same onset and pitch only the longest (then loudest) stays."""
+
+    def change(track: Track) -> Track:
+        notes = track.notes
+        order = np.lexsort([-notes["velocity"], -notes["duration_ticks"], notes["pitch"], notes["onset_ticks"]])
+        sorted_notes = notes[order]
+        first = np.ones(len(notes), bool)
+        first[1:] = (np.diff(sorted_notes["onset_ticks"]) != 0) | (np.diff(sorted_notes["pitch"]) != 0)
+        mask = np.zeros(len(notes), bool)
+        mask[order[first]] = True
+        return track.keep(mask)
+
+    return _each_track("drops notes that double another of the same track", change)
+
+
 # ── selection ────────────────────────────────────────────────────────────────────────────────────────────
 
 
