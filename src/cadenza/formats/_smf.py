@@ -318,6 +318,7 @@ def meta(kind: int, payload: bytes) -> bytes:
     return bytes([0xFF, kind]) + quantity(len(payload)) + payload
 
 
+EMPTY_TEXT = meta(0x01, b"")
 EVENT_DTYPE = np.dtype([("tick", "i8"), ("status", "u1"), ("data", "u1", 2), ("size", "u1")])
 
 

@@ -20,13 +20,17 @@ equal pitches need. What a file cannot hold is declared in :data:`PROJECTION`; t
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cadenza.base.files import write_atomically
 from cadenza.base.limits import DEFAULT_LIMITS, Limits, read_bytes
 from cadenza.formats import _smf
+from cadenza.formats._midi_write import PROJECTION, encode
+from cadenza.formats._wheel import stepped_points
 from cadenza.score.model import (
     BEND_DTYPE,
     CONTROL_DTYPE,
@@ -42,6 +46,8 @@ from cadenza.score.model import (
 )
 from cadenza.score.time import bar_table
 
+__all__ = ["PROJECTION", "decode", "encode", "read", "write"]
+
 MAX_DENOMINATOR_POWER = 15
 
 
@@ -53,6 +59,15 @@ def read(path: Path | str, limits: Limits = DEFAULT_LIMITS) -> Score:
         LimitError: it passes ``limits``.
     """
     return decode(read_bytes(path, limits), limits)
+
+
+def write(score: Score, path: Path | str) -> None:
+    """Write the score as a MIDI file; what it cannot hold is in :data:`PROJECTION`.
+
+    Raises:
+        FormatError: see :func:`encode`; or the disk refuses.
+    """
+    write_atomically(path, encode(score))
 
 
 def decode(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Score:
@@ -71,12 +86,12 @@ def decode(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Score:
         tracks += found
         limits.check("tracks", len(tracks), f"track {index}")
     conductor = chunks[0] if kind == 1 and chunks and not chunks[0].channels else None
-    score = Score(
+    score = replace(
+        _with_maps(chunks),
         tracks=tuple(tracks),
         ticks_per_quarter=ticks_per_quarter,
         title=_text(conductor.name or b"") if conductor else "",
         length_ticks=max((chunk.end_ticks for chunk in chunks), default=0),
-        **_maps(chunks),
     )
     bar_table(score, max_bars=limits.bars)
     return score
@@ -89,7 +104,8 @@ def _text(data: bytes) -> str:
         return data.decode("latin-1")
 
 
-def _maps(chunks: list[_smf.Chunk]) -> dict[str, tuple]:  # type: ignore[type-arg]
+def _with_maps(chunks: list[_smf.Chunk]) -> Score:
+    """A score without tracks that holds the maps of all chunks."""
     tempos: dict[int, int] = {}
     metres: dict[int, tuple[int, int]] = {}
     keys: dict[int, tuple[int, bool]] = {}
@@ -109,12 +125,12 @@ def _maps(chunks: list[_smf.Chunk]) -> dict[str, tuple]:  # type: ignore[type-ar
                 fifths = payload[0] - 256 if payload[0] > 127 else payload[0]
                 if -7 <= fifths <= 7:
                     keys[tick] = (fifths, payload[1] == 1)
-    return {
-        "tempos": tuple(Tempo(tick, 60e6 / microseconds) for tick, microseconds in tempos.items()),
-        "metres": tuple(Metre(tick, *metre) for tick, metre in metres.items()),
-        "keys": tuple(Key(tick, fifths, "minor" if minor else "major") for tick, (fifths, minor) in keys.items()),
-        "markers": tuple(Marker(tick, text) for tick, text in sorted(markers)),
-    }
+    return Score(
+        tempos=tuple(Tempo(tick, 60e6 / microseconds) for tick, microseconds in tempos.items()),
+        metres=tuple(Metre(tick, *metre) for tick, metre in metres.items()),
+        keys=tuple(Key(tick, fifths, "minor" if minor else "major") for tick, (fifths, minor) in keys.items()),
+        markers=tuple(Marker(tick, text) for tick, text in sorted(markers)),
+    )
 
 
 def _tracks(chunk: _smf.Chunk, by_channel: bool, max_points: int, limits: Limits) -> list[Track]:
@@ -232,29 +248,8 @@ def _bends(chunk: _smf.Chunk, rows: NDArray[np.int64], max_points: int, limits: 
         note = np.repeat(np.arange(len(mine)), count)
         event = np.arange(total) - np.repeat(np.cumsum(count) - count, count) + np.repeat(first, count)
         offset = np.maximum(ticks[event] - onsets[note], 0)
-        points = _stepped(note, offset, cents[event])
+        points = stepped_points(note, offset, cents[event])
         points["note"] = mine[points["note"]]
         parts.append(points)
         max_points -= len(points)
     return np.concatenate(parts) if parts else np.zeros(0, BEND_DTYPE)
-
-
-def _stepped(note: NDArray[np.int64], offset: NDArray[np.int64], cents: NDArray[np.int64]) -> NDArray[np.void]:
-    """Bend points of a curve that jumps to ``cents`` at ``offset`` and holds; every note has an entry at 0.
-
-    All shapes (n,), sorted by note, then offset; of several entries at one offset the last counts.
-    """
-    last = np.append((np.diff(note) != 0) | (np.diff(offset) != 0), True)[: len(note)]
-    note, offset, cents = note[last], offset[last], cents[last]
-    head = np.diff(note, prepend=-1) != 0
-    changed = head | (np.diff(cents, prepend=0) != 0)
-    note, offset, cents, head = note[changed], offset[changed], cents[changed], head[changed]
-    points = np.zeros((len(note), 2), BEND_DTYPE)  # (t−1, the cents before), (t, the cents from then on)
-    points["note"] = note[:, None]
-    points["offset_ticks"][:, 0], points["offset_ticks"][:, 1] = offset - 1, offset
-    points["cents"][1:, 0], points["cents"][:, 1] = cents[:-1], cents
-    keep = np.ones((len(note), 2), bool)
-    keep[head, 0] = False
-    keep[head, 1] = cents[head] != 0
-    keep[1:, 0] &= ~((offset[1:] - 1 == offset[:-1]) & keep[:-1, 1] & ~head[1:])
-    return points[keep]
