@@ -24,6 +24,11 @@ MODEL_NOTATION = SimplifiedMidi(
 )  # fmt: skip
 
 
+#: What the first model does not see, beyond what its notation drops: doubled notes, and the timing below a twelfth of a
+#: quarter and the lengths of drum hits (a drum's length says nothing, and its micro-timing drowned everything else).
+MODEL_VIEW = (edit.rescale(24, exact=False), edit.even_drums(step_ticks=2, duration_ticks=6), edit.drop_doubled())
+
+
 @dataclass(frozen=True)
 class Passage:
     """A passage in text: the header line (with its line break) and the text of each bar.
@@ -59,7 +64,7 @@ def passages(score: Score, notation: SimplifiedMidi, min_bars: int = 4) -> Itera
 def _within_reach(score: Score) -> Score:
     tracks = sorted((t for t in score.tracks if len(t)), key=len, reverse=True)[:MAX_MODEL_TRACKS]
     chosen = [track for track in score.tracks if any(track is kept for kept in tracks)]
-    return edit.drop_doubled().apply(edit.rescale(24, exact=False).apply(replace(score, tracks=tuple(chosen))))
+    return edit.project(replace(score, tracks=tuple(chosen)), MODEL_VIEW)
 
 
 def _runs(score: Score) -> Iterator[tuple[int, int, bool]]:

@@ -21,6 +21,7 @@ SPECIALS = ("<pad>", "<bos>", "<eos>")
 N_BYTES = 256
 FIRST_FIELD = len(SPECIALS) + N_BYTES
 
+_ODD_SPACING = re.compile(r"^ | $|  |[^\S \n]| \n|\n | :|::|:$|:[ \n]")
 _PARTS = re.compile(r"\n|:[^\s:]*|[^\s:]+|[ ]|[^\S\n ]")
 
 
@@ -55,6 +56,11 @@ class Vocabulary:
 
     def tokenize(self, text: str) -> list[int]:
         """Ids of ``text``, without begin and end."""
+        if not _ODD_SPACING.search(text):
+            try:
+                return [self._ids[part] for part in _PARTS.findall(text) if part != " "]
+            except KeyError:
+                pass
         ids: list[int] = []
         at_line_start = True
         space = False

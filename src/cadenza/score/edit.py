@@ -327,6 +327,20 @@ def drop_track_field(says: str, **fields: object) -> Edit:
     return _each_track(says, change)
 
 
+def even_drums(step_ticks: int, duration_ticks: int) -> Edit:
+    """Drum hits at multiples of ``step_ticks``, all ``duration_ticks`` long."""
+
+    def change(track: Track) -> Track:
+        if not track.is_drums:
+            return track
+        notes = track.notes.copy()
+        notes["onset_ticks"] = (notes["onset_ticks"] + step_ticks // 2) // step_ticks * step_ticks
+        notes["duration_ticks"] = duration_ticks
+        return track.with_notes(notes, np.zeros(0, BEND_DTYPE))
+
+    return _each_track(f"moves drum hits to every {step_ticks} ticks and gives them one length", change)
+
+
 def drop_doubled() -> Edit:
     """Of notes of one track with the same onset and pitch only the longest (then loudest) stays."""
 
