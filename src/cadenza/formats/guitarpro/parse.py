@@ -40,7 +40,7 @@ class _Bytes:
     """A read-only stream that raises instead of returning less than asked for."""
 
     def __init__(self, data: bytes) -> None:
-        self._data, self._at = data, 0
+        self._data, self._at = bytearray(data), 0
 
     @property
     def left(self) -> int:
@@ -49,9 +49,18 @@ class _Bytes:
     def read(self, count: int) -> bytes:
         if not 0 <= count <= self.left:
             raise _Truncated(f"{count} bytes are due at byte {self._at}, {self.left} are left")
-        out = self._data[self._at : self._at + count]
+        out = bytes(self._data[self._at : self._at + count])
         self._at += count
         return out
+
+    def peek(self, offset: int) -> int:
+        """The byte ``offset`` places ahead, 0 beyond the end."""
+        return self._data[self._at + offset] if self._at + offset < len(self._data) else 0
+
+    def bring_forward(self, offset: int) -> None:
+        """Move the byte ``offset`` places ahead to the front of what is left."""
+        if offset < self.left:
+            self._data.insert(self._at, self._data.pop(self._at + offset))
 
 
 Collect = Callable[[gp.Song, int, gp.Measure], None]
@@ -152,16 +161,55 @@ class _Guarded:
         return bend if count else None
 
 
+def _read_grace(reader: Any) -> gp.GraceEffect:
+    """A grace note of Guitar Pro 3 and 4: fret, velocity, transition, duration.
+
+    PyGuitarPro takes the last two in the other order; alphaTab reads them as here, and only so are files
+    that Guitar Pro saved in three versions alike.
+    """
+    grace = gp.GraceEffect()
+    grace.fret = reader.readI8()
+    grace.velocity = reader.unpackVelocity(reader.readU8())
+    grace.transition = gp.GraceEffectTransition(reader.readU8())
+    reader.readU8()  # its duration: players take 1/32 whatever it says
+    grace.isDead = grace.fret == -1
+    return grace
+
+
+def _read_endings(reader: Any, headers: list[gp.MeasureHeader]) -> int:
+    """The endings of a bar in Guitar Pro 3 and 4, as bits: all up to a number that no bar before has.
+
+    As alphaTab looks back: to the start of the repeat or the end of the one before.
+    """
+    taken = 0
+    for header in reversed(headers):
+        if header.isRepeatOpen or (header.repeatClose > 0 and header is not headers[-1]):
+            break
+        taken |= header.repeatAlternative
+    return ((1 << min(reader.readU8(), 8)) - 1) & ~taken
+
+
 class _Safe3(_Guarded, GP3File):
-    pass
+    readGrace = _read_grace
+    readRepeatAlternative = _read_endings
 
 
 class _Safe4(_Guarded, GP4File):
-    pass
+    readGrace = _read_grace
+    readRepeatAlternative = _read_endings
 
 
 class _Safe5(_Guarded, GP5File):
-    pass
+    def readMeasureHeader(self, number: int, song: gp.Song, previous: gp.MeasureHeader | None = None) -> Any:
+        # The endings of a bar stand behind its four beam groups; PyGuitarPro looks for them before.
+        flags = self.data.peek(0 if previous is None else 1)
+        self._beams_first = bool(flags & 0x03)
+        return super().readMeasureHeader(number, song, previous)
+
+    def readRepeatAlternative(self, measureHeaders: list[gp.MeasureHeader]) -> int:
+        if self._beams_first:
+            self.data.bring_forward(4)
+        return self.readU8()
 
 
 _SAFE = {GP3File: _Safe3, GP4File: _Safe4, GP5File: _Safe5}

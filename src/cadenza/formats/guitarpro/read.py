@@ -37,7 +37,7 @@ from cadenza.score.model import (
 )
 
 CENTS_PER_BEND_UNIT = 50
-# PyGuitarPro keeps the duration of a grace note; players take 1/32 whatever it says (so does alphaTab).
+# The file gives each grace note a duration, but players take 1/32 whatever it says (so does alphaTab).
 GRACE_TICKS = TICKS_PER_QUARTER // 8
 MAX_CAPO = 36
 
