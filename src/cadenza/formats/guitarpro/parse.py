@@ -74,6 +74,9 @@ class _Guarded:
     n_beats: int
     tied: dict[tuple[int, int, int], int]
     data: _Bytes
+    _currentTrack: gp.Track | None
+    _currentMeasureNumber: int | None
+    _currentBeatNumber: int | None
 
     def guard(self, limits: Limits, collect: Collect) -> None:
         self.limits, self.collect = limits, collect
@@ -112,7 +115,7 @@ class _Guarded:
                 self.readMeasure(measure)  # type: ignore[attr-defined]
                 self.collect(song, index, measure)
             start += header.length
-        self._currentTrack = self._currentMeasureNumber = None
+        self._currentTrack, self._currentMeasureNumber = None, None
 
     def readVoice(self, start: int, voice: gp.Voice) -> None:
         self._voice = 0 if voice is voice.measure.voices[0] else 1
@@ -212,7 +215,7 @@ class _Safe5(_Guarded, GP5File):
         return self.readU8()
 
 
-_SAFE = {GP3File: _Safe3, GP4File: _Safe4, GP5File: _Safe5}
+_SAFE: dict[type, Any] = {GP3File: _Safe3, GP4File: _Safe4, GP5File: _Safe5}
 
 
 def parse(data: bytes, path: Path, limits: Limits, collect: Collect) -> gp.Song:

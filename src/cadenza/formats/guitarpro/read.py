@@ -154,7 +154,8 @@ def read_score(path: Path, limits: Limits) -> Score:
 
 def _score(song: gp.Song, collector: _Collector) -> Score:
     headers = song.measureHeaders
-    metres, keys, bars, markers = [], [], [], []
+    metres: list[Metre] = []
+    keys, bars, markers = [], [], []
     key = None
     at = 0
     for number, header in enumerate(headers):
