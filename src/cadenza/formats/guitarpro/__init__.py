@@ -16,8 +16,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from cadenza.base.errors import FormatError
 from cadenza.base.limits import DEFAULT_LIMITS, Limits
+from cadenza.formats.guitarpro.projection import PROJECTION
 from cadenza.score.model import Score
+
+__all__ = ["PROJECTION", "TICKS_PER_QUARTER", "read", "write"]
 
 TICKS_PER_QUARTER = 960
 
@@ -33,3 +37,22 @@ def read(path: Path | str, limits: Limits = DEFAULT_LIMITS) -> Score:
     from cadenza.formats.guitarpro.read import read_score
 
     return read_score(Path(path), limits)
+
+
+def write(score: Score, path: Path | str) -> None:
+    """Write ``score`` as .gp5, after the edits in :data:`PROJECTION`.
+
+    Raises:
+        FormatError: the suffix is .gp3 or .gp4, the score cannot be held, or the disk refuses.
+    """
+    path = Path(path)
+    if path.suffix.lower() in (".gp3", ".gp4"):
+        raise FormatError(
+            "the suffix .gp5",
+            f"{path.suffix}, an older format that holds less",
+            where=str(path),
+            hint=f"Write {path.with_suffix('.gp5').name}: Guitar Pro 5 and all later programs open it.",
+        )
+    from cadenza.formats.guitarpro.write import write_score
+
+    write_score(score, path)

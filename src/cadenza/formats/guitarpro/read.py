@@ -93,7 +93,7 @@ class _Collector:
             row = part.held.get((voice, note.string)) if note.type == gp.NoteType.tie else None
             if row is not None:
                 row.end = max(row.end, end)
-                row.techniques |= found
+                row.techniques |= effects.of_note(note) | shared & Technique.VIBRATO  # a slap is for what begins
                 begin = start
             else:
                 row = self._new(part, onset, end, note.string, note.value, note.velocity, found, voice)
