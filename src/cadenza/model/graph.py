@@ -82,8 +82,9 @@ def build(architecture: Architecture, weights: Mapping[str, np.ndarray], precisi
 def quantize_blocks(weight: np.ndarray, block: int = BLOCK) -> tuple[np.ndarray, np.ndarray]:
     """Symmetric 8-bit blocks of a weight of shape (N, K).
 
-    Returns codes, uint8 (N, K / block, block), and scales, float32 (N, K / block). A value is ``(code − 128) · scale``; ``scale`` is the block's greatest magnitude / 127. A block of zeros gets scale
-    1 and code 128: a scale of 0 would make the runtime divide by it.
+    Returns codes, uint8 (N, K / block, block), and scales, float32 (N, K / block). A value is
+    ``(code − 128) · scale``; ``scale`` is the block's greatest magnitude / 127. A block of zeros gets scale 1 and code
+    128: a scale of 0 would make the runtime divide by it.
     """
     N, K = weight.shape
     blocks = weight.astype(np.float32).reshape(N, K // block, block)
