@@ -1,12 +1,14 @@
 """How fast the decoders are: tokens per CPU-second and ratios, side by side in one run.
 
-    python benchmarks/decode.py [--tokens N] [--rounds R] [--width D --layers L --heads H --key-value-heads K --window W]
+    python benchmarks/decode.py [--tokens N] [--rounds R] [--width D] [--layers L] [--heads H] …
 
 All decoders get the same random weights, one thread, and take turns in short rounds; the best round counts, since on
 a shared machine only the ratios of such neighbours mean something. A round decodes ``--tokens`` tokens a row after a
 context of 64, 512 or 2,000 (prefilled outside the clock); choosing the token is not part of it. transformers joins
 where torch can be imported: its ``generate`` with all its own work, from a cache of the context that it continues.
 """
+
+# ruff: noqa: E402 (threads are set before NumPy is loaded: its linear algebra reads them once)
 
 from __future__ import annotations
 
@@ -19,7 +21,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-# Before NumPy is loaded: its linear algebra reads these once.
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[_name] = "1"
 

@@ -144,16 +144,24 @@ def checked_ids(ids: Any, architecture: Architecture, max_length: int) -> np.nda
         raise ModelError("token ids of shape (S,) or (B, S)", f"{found.dtype} of shape {found.shape}")
     if found.shape[-1] > max_length:
         raise ModelError(f"at most {max_length} tokens", str(found.shape[-1]), hint="Shorten the prompt.")
-    check_vocabulary(found, architecture.n_vocabulary)
+    _check_vocabulary(found, architecture.n_vocabulary)
     return np.ascontiguousarray(found, dtype=np.int64)
 
 
-def check_vocabulary(ids: np.ndarray, n_vocabulary: int) -> None:
-    """Raise unless every id is in the vocabulary.
+def checked_step(ids: Any, batch: int, n_vocabulary: int) -> np.ndarray:
+    """One id a row as given, shape (B,).
 
     Raises:
-        ModelError: one is not.
+        ModelError: another shape, not whole numbers, or outside the vocabulary.
     """
+    found = np.asarray(ids)
+    if found.shape != (batch,) or found.dtype.kind not in "iu":
+        raise ModelError(f"token ids of shape ({batch},)", f"{found.dtype} of shape {found.shape}")
+    _check_vocabulary(found, n_vocabulary)
+    return found
+
+
+def _check_vocabulary(ids: np.ndarray, n_vocabulary: int) -> None:
     low, high = ids.min(), ids.max()
     if low < 0 or high >= n_vocabulary:
         raise ModelError(f"token ids from 0 to {n_vocabulary - 1}", str(low if low < 0 else high))

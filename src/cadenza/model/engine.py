@@ -9,6 +9,7 @@ chunks bound the memory of the attention scores, and a prompt shared by all rows
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,10 @@ from cadenza.base.errors import MissingExtraError, ModelError
 from cadenza.model.architecture import Architecture
 from cadenza.model.decoder import (
     CHUNK,
-    check_vocabulary,
     checked_ids,
     checked_rows,
     checked_sizes,
+    checked_step,
     picked_log_probabilities,
 )
 from cadenza.model.graph import GRAPH_VERSION, METADATA_KEY
@@ -100,8 +101,7 @@ class Engine:
         """See :meth:`cadenza.model.decoder.Decoder.step`."""
         if self._length >= self.max_length:
             raise ModelError(f"at most {self.max_length} tokens", "one more", hint="Open with a greater max_length.")
-        self._ids[:, 0] = ids
-        check_vocabulary(self._ids, self.architecture.n_vocabulary)
+        self._ids[:, 0] = checked_step(ids, self.batch, self.architecture.n_vocabulary)
         self._last.fill(self._length)
         self._length += 1
         self._total[...] = self._length
@@ -170,12 +170,13 @@ def _open(model: Path | str | bytes, threads: int) -> tuple[Any, Architecture, s
             "the package onnxruntime", "none", hint="Install it, or use the NumPy decoder."
         ) from None
     where = "the given bytes" if isinstance(model, bytes) else str(model)
-    # Loaded from bytes, not by path, so that a graph cannot point to other files.
     data = model if isinstance(model, bytes) else read_model_file(model)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # leaves the cores to others
     options.log_severity_level = 3
+    # A graph may name files to take weights from; ours never does, and a stranger's finds nothing at this place.
+    options.add_session_config_entry("session.model_external_initializers_file_folder_path", f"{os.devnull}/none")
     try:
         session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # the runtime's parser raises a family of types without a common root of its own

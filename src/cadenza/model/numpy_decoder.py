@@ -19,10 +19,10 @@ from cadenza.base.errors import ModelError
 from cadenza.model.architecture import Architecture, checked_weights, load_folder
 from cadenza.model.decoder import (
     CHUNK,
-    check_vocabulary,
     checked_ids,
     checked_rows,
     checked_sizes,
+    checked_step,
     picked_log_probabilities,
 )
 
@@ -137,10 +137,8 @@ class NumpyDecoder:
         """See :meth:`cadenza.model.decoder.Decoder.step`."""
         if self._length >= self.max_length:
             raise ModelError(f"at most {self.max_length} tokens", "one more", hint="Open with a greater max_length.")
-        column = np.empty((self.batch, 1), np.int64)
-        column[:, 0] = ids
-        check_vocabulary(column, self.architecture.n_vocabulary)
-        return self._logits(self._forward(column)[:, 0])
+        column = checked_step(ids, self.batch, self.architecture.n_vocabulary)
+        return self._logits(self._forward(column[:, None])[:, 0])
 
     def score(self, ids: Any) -> np.ndarray:
         """See :meth:`cadenza.model.decoder.Decoder.score`."""

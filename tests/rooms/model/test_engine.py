@@ -98,7 +98,7 @@ def test_float32_takes_every_greedy_choice_that_transformers_takes(name, graphs,
     logits, found = engine.prefill(prompt), []
     for _ in range(240):
         found.append(int(logits[0].argmax()))
-        logits = engine.step(found[-1])
+        logits = engine.step(found[-1:])
     assert found == generated
     assert len(set(found)) > 10  # not a loop on one token, which anything would match
 
@@ -202,6 +202,12 @@ def test_the_same_again_is_the_same_to_the_bit(precision, graphs):
     np.testing.assert_array_equal(run(Engine(graphs["tiny", precision], batch=3), ids, 150), first)
 
 
+def test_threads_change_nothing_but_rounding(graphs):
+    ids = text(12, 2, 150)
+    one, two = (run(Engine(graphs["middle", "float32"], batch=2, threads=n), ids, 100) for n in (1, 2))
+    np.testing.assert_allclose(two, one, atol=5e-5, rtol=0)
+
+
 @pytest.fixture(params=["engine", "numpy"])
 def make(request, graphs, tiny):
     """batch, max_length → either decoder of the tiny model in float32."""
@@ -263,6 +269,9 @@ def test_length_counts_and_ends(make):
         (lambda d: d.prefill([[1], [2], [3]]), "2 rows"),
         (lambda d: d.prefill(np.zeros(41, int)), "40 tokens"),
         (lambda d: d.step([1, 97]), "0 to 96"),
+        (lambda d: d.step([1]), "shape"),
+        (lambda d: d.step(3), "shape"),
+        (lambda d: d.step([1.0, 2.0]), "float64"),
         (lambda d: d.score([[1, 2]]), "one row"),
         (lambda d: d.reorder([0, 2]), "row numbers"),
         (lambda d: d.reorder([0]), "row numbers"),
@@ -339,6 +348,23 @@ def test_what_is_no_graph_of_ours_is_a_typed_error(graphs):
     for data in (b"", b"garbage", whole[: len(whole) // 2], foreign.SerializeToString(), lying.SerializeToString()):
         with pytest.raises(ModelError):
             Engine(data)
+
+
+def test_a_graph_cannot_read_other_files(graphs, tmp_path, monkeypatch):
+    import onnx
+
+    graph = onnx.load_from_string(graphs["tiny", "float32"])
+    table = next(item for item in graph.graph.initializer if item.name == "embedding")
+    (tmp_path / "other.bin").write_bytes(table.raw_data)
+    table.ClearField("raw_data")
+    table.data_location = onnx.TensorProto.EXTERNAL
+    location = table.external_data.add()
+    location.key = "location"
+    monkeypatch.chdir(tmp_path)
+    for location.value in ("other.bin", str(tmp_path / "other.bin")):
+        (tmp_path / "model.onnx").write_bytes(graph.SerializeToString())
+        with pytest.raises(ModelError, match="External data"):
+            Engine("model.onnx")
 
 
 def test_importing_the_room_loads_nothing_heavy():
