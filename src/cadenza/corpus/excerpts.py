@@ -61,10 +61,14 @@ def passages(score: Score, notation: SimplifiedMidi, min_bars: int = 4) -> Itera
             yield Passage(header + "\n", bars, tuple(bar.count("p") for bar in bars), is_end)
 
 
+def model_view(score: Score) -> Score:
+    """``score`` as the model sees it before its notation: see :data:`MODEL_VIEW`."""
+    return edit.project(score, MODEL_VIEW)
+
+
 def _within_reach(score: Score) -> Score:
-    tracks = sorted((t for t in score.tracks if len(t)), key=len, reverse=True)[:MAX_MODEL_TRACKS]
-    chosen = [track for track in score.tracks if any(track is kept for kept in tracks)]
-    return edit.project(replace(score, tracks=tuple(chosen)), MODEL_VIEW)
+    most = sorted((i for i, t in enumerate(score.tracks) if len(t)), key=lambda i: -len(score.tracks[i]))
+    return model_view(edit.select_tracks(sorted(most[:MAX_MODEL_TRACKS])).apply(score))
 
 
 def _runs(score: Score) -> Iterator[tuple[int, int, bool]]:
