@@ -81,16 +81,18 @@ class _Collector:
         change = beat.effect.mixTableChange
         if change is not None and change.tempo is not None and change.tempo.value > 0:
             self.tempos[round(start)] = change.tempo.value
-        if beat.status == gp.BeatStatus.empty:
+        if beat.status is gp.BeatStatus.empty:
             return
         end = start + beat.duration.time
-        sounding = [n for n in beat.notes if n.type != gp.NoteType.rest] if beat.status == gp.BeatStatus.normal else []
+        sounding = (
+            [n for n in beat.notes if n.type is not gp.NoteType.rest] if beat.status is gp.BeatStatus.normal else []
+        )
         onset = self._graces(part, voice, sounding, start, end)
         rows: list[_Row] = []
         shared = effects.of_beat(beat.effect)
         for note in sounding:
             found = effects.of_note(note) | shared
-            row = part.held.get((voice, note.string)) if note.type == gp.NoteType.tie else None
+            row = part.held.get((voice, note.string)) if note.type is gp.NoteType.tie else None
             if row is not None:
                 row.end = max(row.end, end)
                 row.techniques |= effects.of_note(note) | shared & Technique.VIBRATO  # a slap is for what begins

@@ -41,8 +41,9 @@ BEAT_SLAPS: dict[gp.SlapEffect, Technique] = {
 def of_note(note: gp.Note) -> Technique:
     """The techniques that the note's own effects name (grace notes aside)."""
     effect, found = note.effect, Technique.NONE
+    said = vars(effect)
     for name, technique in NOTE_FLAGS.items():
-        if getattr(effect, name):
+        if said[name]:
             found |= technique
     for slide in effect.slides or ():
         found |= SLIDES.get(slide, Technique.NONE)
@@ -52,7 +53,7 @@ def of_note(note: gp.Note) -> Technique:
         found |= Technique.TRILL
     if effect.tremoloPicking is not None:
         found |= Technique.TREMOLO_PICKING
-    if note.type == gp.NoteType.dead:
+    if note.type is gp.NoteType.dead:
         found |= Technique.DEAD
     return found
 
