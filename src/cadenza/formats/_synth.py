@@ -172,8 +172,9 @@ class _Player:
             voice.position = float(position[-1] + speed[-1]) if len(position) else voice.position
             if patch.sustained:
                 # Past the first loop (which holds the attack) the tone repeats.
-                position = np.where(position > 2 * loop - 8, loop + (position - loop) % loop, position)
-                need = int(min(position.max(initial=0), 2 * loop)) + 16
+                first = loop - 8  # the interpolation looks a little past the place where it reads
+                position = np.where(position > first + loop, first + (position - first) % loop, position)
+                need = int(position.max(initial=0)) + 8
             else:
                 need = int(min(position.max(initial=0) + 16, MAX_TONE_SECONDS * self.rate))
             tone = self.tones.tone(part.program, voice.pitch, voice.velocity, voice.damping, need)
@@ -203,8 +204,8 @@ def _gain_curve(part: Part, start: int, n_samples: int, sample_rate: int) -> NDA
     times, factors = part.gain
     if not len(times):
         return None
-    # Each step takes 8 ms, or it would click.
-    x = np.stack([times, times + 0.008], axis=1).reshape(-1)
+    # Each step takes 8 ms, or it would click, and is over when the note that it is meant for begins.
+    x = np.stack([times - 0.008, times], axis=1).reshape(-1)
     before = np.append(1.0 if times[0] > 0 else factors[0], factors[:-1])
     y = np.stack([before, factors], axis=1).reshape(-1)
     at = (start + np.arange(n_samples)) / sample_rate
@@ -212,8 +213,8 @@ def _gain_curve(part: Part, start: int, n_samples: int, sample_rate: int) -> NDA
     return np.interp(at, x[order], y[order]).astype(np.float32)
 
 
-def stream(performance: Performance, sample_rate: int) -> Iterator[Samples]:
-    """Blocks of the mix, shape (2, n); their levels are for the master to set.
+def stream(performance: Performance, sample_rate: int, reverb: float = 1.0) -> Iterator[Samples]:
+    """Blocks of the mix, shape (2, n); their levels are for the master to set. ``reverb`` 0 is dry, 1 usual.
 
     The stream ends when the last voice and the room have died away, not before the piece's own end.
     """
@@ -221,7 +222,7 @@ def stream(performance: Performance, sample_rate: int) -> Iterator[Samples]:
     last = max((v.start + v.total for v in voices), default=0)
     end = int(performance.duration_seconds * sample_rate)
     if voices:
-        end = max(end, last + int(REVERB_SECONDS * sample_rate))
+        end = max(end, last + int(REVERB_SECONDS * sample_rate) if reverb else last)
     block = max(1, min(int(BLOCK_SECONDS * sample_rate), end))
     player, hall = _Player(performance, sample_rate), Convolver(room(sample_rate), block)
     pans = _automatic_pans(performance.parts)
@@ -242,7 +243,7 @@ def stream(performance: Performance, sample_rate: int) -> Iterator[Samples]:
             mine = [v for v in sounding if v.part == index]
             if part.is_drums:
                 stereo = _drum_block(player, mine, start, n)
-                wet = 0.16
+                wet = 0.1
             else:
                 mono = np.zeros(n, np.float32)
                 for voice in mine:
@@ -252,12 +253,12 @@ def stream(performance: Performance, sample_rate: int) -> Iterator[Samples]:
                 if index in amplifiers:
                     mono = amplifiers[index](mono / np.float32(0.12)) * np.float32(0.12 * patch_of(part.program).gain)
                 stereo = mono * np.array(pan_gains(pans[index]), np.float32)[:, None]
-                wet = 0.06 if 32 <= part.program <= 39 else 0.14 if index in amplifiers else 0.3
+                wet = 0.04 if 32 <= part.program <= 39 else 0.09 if index in amplifiers else 0.2
             curve = _gain_curve(part, start, n, sample_rate)
             if curve is not None:
                 stereo = stereo * curve
             mix += stereo
-            send += np.float32(wet) * stereo.sum(axis=0)
+            send += np.float32(reverb * wet) * stereo.sum(axis=0)
         sounding = [v for v in sounding if v.done < v.total]
         yield mix + hall(send)
 

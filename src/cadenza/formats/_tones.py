@@ -295,9 +295,9 @@ def frequency_of(pitch: int) -> float:
 
 
 def loop_of(pitch: int) -> float:
-    """Seconds after which a sustained tone of ``pitch`` repeats: whole periods, about :data:`LOOP_SECONDS`."""
+    """Seconds after which a sustained tone of ``pitch`` repeats: whole periods, at most :data:`LOOP_SECONDS`."""
     frequency = frequency_of(pitch)
-    return max(1, round(LOOP_SECONDS * frequency)) / frequency
+    return max(1, int(LOOP_SECONDS * frequency)) / frequency
 
 
 def brightness_layer(velocity: int) -> int:

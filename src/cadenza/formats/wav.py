@@ -36,6 +36,7 @@ def synthesize(
     *,
     soundfont: Path | str | None = None,
     sample_rate: int = 44_100,
+    reverb: float = 1.0,
     max_seconds: float = MAX_SECONDS,
 ) -> tuple[Audio, str]:
     """The score as sound, shape (2, n), and the name of the synthesizer that played it.
@@ -44,6 +45,7 @@ def synthesize(
         soundfont: an .sf2 or .sf3 file; by default one of the system's, else the built-in synthesizer plays.
             "built-in" asks for the latter.
         sample_rate: 8,000–192,000 samples a second.
+        reverb: how much of the room the built-in synthesizer adds; 0 = none.
         max_seconds: the longest piece that is played; the whole result lies in memory (0.35 MB a second).
 
     Raises:
@@ -52,7 +54,7 @@ def synthesize(
         FormatError: ``soundfont`` is not one.
         MissingExtraError: a soundfont was named and tinysoundfont is not installed.
     """
-    blocks, player = _mixed(score, soundfont, sample_rate, max_seconds)
+    blocks, player = _mixed(score, soundfont, sample_rate, reverb, max_seconds)
     parts = list(blocks)
     samples = np.concatenate(parts, axis=1) if parts else np.zeros((2, 0), np.float32)
     parts.clear()
@@ -70,6 +72,7 @@ def write(
     *,
     soundfont: Path | str | None = None,
     sample_rate: int = 44_100,
+    reverb: float = 1.0,
     max_seconds: float = MAX_SECONDS,
 ) -> str:
     """Play the score into a 16-bit stereo .wav and return the name of the synthesizer; see :func:`synthesize`.
@@ -78,7 +81,7 @@ def write(
         LimitError, RangeError, MissingExtraError: as :func:`synthesize`.
         FormatError: ``soundfont`` is not one, or ``path`` cannot be written.
     """
-    blocks, player = _mixed(score, soundfont, sample_rate, max_seconds)
+    blocks, player = _mixed(score, soundfont, sample_rate, reverb, max_seconds)
     path = Path(path)
     with writing_atomically(path) as file, tempfile.SpooledTemporaryFile(_SPOOL_BYTES, dir=path.parent) as store:
         # The level is known only at the end: blocks wait as 16-bit samples, each at its own full scale.
@@ -101,7 +104,7 @@ def write(
 
 
 def _mixed(
-    score: Score, soundfont: Path | str | None, sample_rate: int, max_seconds: float
+    score: Score, soundfont: Path | str | None, sample_rate: int, reverb: float, max_seconds: float
 ) -> tuple[Iterator[Samples], str]:
     if not 8_000 <= sample_rate <= 192_000:
         raise RangeError("a sample rate of 8,000–192,000", f"{sample_rate:,}")
@@ -110,7 +113,7 @@ def _mixed(
     if soundfont is None and _soundfont.installed():
         chosen = _soundfont.find_soundfont()
     if chosen is None:
-        return _synth.stream(performance, sample_rate), BUILT_IN
+        return _synth.stream(performance, sample_rate, reverb), BUILT_IN
     return _soundfont.stream(performance, Path(chosen), sample_rate), f"tinysoundfont with {Path(chosen).name}"
 
 
