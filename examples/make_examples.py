@@ -213,12 +213,12 @@ def bass_guitar() -> list[Note]:
     hand.play(1, (3, 3), velocity=106)
     for string, fret in ((4, 6), (4, 5), (4, 0), (4, 0), (4, 5), (4, 3), (4, 0), (4, 0)):
         hand.play(S, (string, fret), velocity=98)
-    # B flat, C, D, A: each half bar its root, a fifth or octave, and a step on to the next.
+    # B flat, C, D, A: the root with its fifth or octave above; over A the C sharp leads home.
     for half in (
         ((3, 1), (3, 1), (2, 3), (3, 1)),
         ((3, 3), (3, 3), (2, 5), (3, 3)),
         ((3, 5), (3, 5), (2, 7), (3, 5)),
-        ((3, 7), (3, 7), (4, 7), (4, 11)),
+        ((4, 7), (4, 7), (3, 7), (3, 4)),
     ):
         for n, place in enumerate(half):
             hand.play(E, place, velocity=104 if n == 0 else 92)

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -276,17 +277,23 @@ def partials(
     return (left @ right).reshape(-1)[:n_samples]
 
 
+@lru_cache(maxsize=64)
 def shaped_noise(
     n_samples: int, sample_rate: int, low_hertz: float, high_hertz: float, seed: int, slope: float = 0.0
 ) -> Samples:
-    """Noise of unit RMS between two frequencies, shape (n_samples,); ``slope`` tilts it by f^slope."""
+    """Noise of unit RMS between two frequencies, shape (n_samples,), read-only, kept for the next time.
+
+    ``slope`` tilts it by f^slope. With a power of two of samples it is periodic.
+    """
     size = max(64, 1 << int(np.ceil(np.log2(max(n_samples, 2)))))
     spectrum = np.fft.rfft(np.random.default_rng(seed).standard_normal(size))
     f = np.fft.rfftfreq(size, 1 / sample_rate)
     low = (f / max(low_hertz, 1.0)) ** 4
     spectrum *= low / (1 + low) / (1 + (f / high_hertz) ** 6) * np.maximum(f / 1000, 0.02) ** slope
     noise = np.fft.irfft(spectrum, size)
-    return (noise / max(float(np.sqrt(np.mean(noise**2))), 1e-9))[:n_samples].astype(np.float32)
+    noise = (noise / max(float(np.sqrt(np.mean(noise**2))), 1e-9))[:n_samples].astype(np.float32)
+    noise.setflags(write=False)
+    return noise
 
 
 def frequency_of(pitch: int) -> float:
@@ -379,10 +386,9 @@ def _sustained(patch, pitch, frequency, amplitude, n_samples, sample_rate):  # t
             part[:rise] *= np.linspace(0, 1, rise, dtype=np.float32)
         tone += part
     if patch.noise:
-        # Breath: the noise repeats with the loop as well.
-        period = max(1, round(loop * sample_rate))
-        breath = shaped_noise(period, sample_rate, 400.0, 5000.0, seed=12)
-        tone += patch.noise * 0.6 * breath[np.arange(n_samples) % period]
+        # Breath: periodic in itself, so that it never clicks.
+        breath = shaped_noise(1 << 17, sample_rate, 400.0, 5000.0, seed=12)
+        tone += np.float32(patch.noise * 0.6) * np.resize(breath, n_samples)
     return tone
 
 

@@ -218,7 +218,7 @@ class _Picture:
                 y0, y1 = y - at.row_height / 2, y + at.row_height / 2
                 self._box(_LEFT, y0, right, y1, _BLACK_KEY)
                 if split is not None:
-                    self._box(split, y0, right, y1, _mixed(_TINT, (246, 222, 190), 0.35))
+                    self._box(split, y0, right, y1, _mixed(_TINT, (246, 226, 200), 0.3))
         for pitch in range(at.low, at.high + 1):
             edge = float(at.y(pitch)) + at.row_height / 2
             if pitch % 12 == 0:
@@ -301,20 +301,20 @@ class _Picture:
 
     def _ribbon(self, track: Track, row: int, x0: float, x1: float, half: float, fill: Colour) -> None:
         note = track[row]
-        x = np.linspace(x0, x1, int(np.clip((x1 - x0) * 1.5, 2, 600)))
+        x = np.linspace(x0, x1, int(np.clip((x1 - x0) * 2, 2, 800)))
         ticks = (x - x0) / max(x1 - x0, 1e-9) * note.duration_ticks
         cents = np.zeros(len(x))
         if note.bends:
             cents = np.interp(ticks, [b.offset_ticks for b in note.bends], [b.cents for b in note.bends])
         if note.techniques & Technique.VIBRATO:
-            # Drawn twice as deep as it sounds and five pixels a wave, so that it can be seen.
+            # Drawn deeper and slower than it sounds, so that it can be seen as a wave.
             begin = note.bends[-1].offset_ticks if len(note.bends) > 1 else note.duration_ticks / 4
             begin = min(begin, note.duration_ticks * 0.6)
-            cents = cents + 2 * VIBRATO_CENTS * np.sin((x - x0) * 2 * np.pi / 9) * (ticks > begin)
+            cents = cents + 1.9 * VIBRATO_CENTS * np.sin((x - x0) * 2 * np.pi / 13) * (ticks > begin)
         y = self.at.y(note.pitch + cents / 100)
         half = half * 0.86
         # The ribbon is as thick across as a straight note, however steep it is.
-        thick = half * np.sqrt(1 + np.clip(np.gradient(y, x), -2.5, 2.5) ** 2) if len(x) > 2 else half
+        thick = half * np.sqrt(1 + np.clip(np.gradient(y, x), -1.2, 1.2) ** 2) if len(x) > 2 else half
         outline = [*zip(x, y - thick, strict=True), *zip(x[::-1], (y + thick)[::-1], strict=True)]
         self.pen.polygon([(a * _SCALE, b * _SCALE) for a, b in outline], fill)
 
