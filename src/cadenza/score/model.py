@@ -252,7 +252,7 @@ class Track:
     def keep(self, mask: NDArray[np.bool_]) -> Track:
         """Only the notes where ``mask`` (shape (n,)) is true, with their bends."""
         new_row = np.cumsum(mask) - 1
-        bends = self.bends[mask[self.bends["note"]]]  # a copy, so it may be written to
+        bends = self.bends[mask[self.bends["note"]]].copy()
         bends["note"] = new_row[bends["note"]]
         return replace(self, notes=self.notes[mask], bends=bends)
 
