@@ -257,7 +257,7 @@ def map_column(says: str, column: str, function: Callable[[np.ndarray], np.ndarr
     def change(track: Track) -> Track:
         notes = track.notes.copy()
         notes[column] = function(notes[column])
-        return track.with_notes(notes)
+        return track if np.array_equal(notes[column], track.notes[column]) else track.with_notes(notes)
 
     return _each_track(says, change)
 
@@ -290,7 +290,7 @@ def drop_frets() -> Edit:
     def change(track: Track) -> Track:
         notes = track.notes.copy()
         notes["string"], notes["fret"] = NO_STRING, NO_FRET
-        return track.with_notes(notes)
+        return track if np.array_equal(notes, track.notes) else track.with_notes(notes)
 
     return _each_track("drops strings and frets of notes", change)
 
@@ -319,7 +319,12 @@ def drop_field(says: str, **fields: object) -> Edit:
 
 def drop_track_field(says: str, **fields: object) -> Edit:
     """Set fields of every Track to fixed values."""
-    return _each_track(says, lambda track: replace(track, **fields))  # type: ignore[arg-type]
+
+    def change(track: Track) -> Track:
+        same = all(getattr(track, name) == value for name, value in fields.items())
+        return track if same else replace(track, **fields)  # type: ignore[arg-type]
+
+    return _each_track(says, change)
 
 
 # ── selection ────────────────────────────────────────────────────────────────────────────────────────────
