@@ -410,18 +410,18 @@ def waltz() -> Score:
             for n, word in enumerate(group.split("+")):
                 pitch, spelling = pitch_of(word)
                 # The upper note sings, what lies below it is softer; a bar's last note leads nowhere loudly.
-                loud = velocity - (14 if n else 0) - (4 if at > start else 0)
+                loud = velocity + 10 - (18 if n else 0) - (4 if at > start else 0)
                 right.append(Note(ticks(at), ticks(Fraction(length)), pitch, loud, spelling=spelling))
             at += Fraction(length)
         assert at == start + 3, (bar, at)
         last = bar == len(WALTZ) - 1
         pitch, spelling = pitch_of(bass)
-        left.append(Note(ticks(start), ticks(3 if last else 1), pitch, velocity - 8, spelling=spelling))
+        left.append(Note(ticks(start), ticks(3 if last else 1), pitch, velocity - 12, spelling=spelling))
         for beat in (1,) if last else (1, 2):
             for word in chord.split():
                 pitch, spelling = pitch_of(word)
                 length = 2 if last else Fraction(3, 4)
-                soft = velocity - (22 if beat == 1 else 26)
+                soft = velocity - (24 if beat == 1 else 28)
                 left.append(Note(ticks(start + beat), ticks(length), pitch, soft, spelling=spelling))
         pedal += [(ticks(start) + 30, 64, 127), (ticks(start + 3) - (0 if last else 30), 64, 0)]
     controls = np.array(pedal, CONTROL_DTYPE)

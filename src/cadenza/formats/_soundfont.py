@@ -27,7 +27,15 @@ _FOLDERS = (
     "~/.local/share/soundfonts",
     "~/Library/Audio/Sounds/Banks",
 )
-_NAMES = ("FluidR3_GM", "FluidR3_GM2-2", "MuseScore_General", "GeneralUser-GS", "GeneralUser GS", "default-GM", "default")
+_NAMES = (
+    "FluidR3_GM",
+    "FluidR3_GM2-2",
+    "MuseScore_General",
+    "GeneralUser-GS",
+    "GeneralUser GS",
+    "default-GM",
+    "default",
+)
 _SUFFIXES = (".sf2", ".sf3")
 _STEP_SECONDS = 0.005  # how finely pitch and volume curves are followed
 _TAIL_SECONDS = 3.0

@@ -22,6 +22,7 @@ from cadenza.score.model import Technique
 
 BLOCK_SECONDS = 8.0
 MAX_VOICES = 160
+_LEVEL, _DRUM_LEVEL = 0.12, 0.3
 _LEAST_SECONDS = 0.04
 _VIBRATO_HERTZ = 5.2
 
@@ -98,7 +99,7 @@ def _pitched_voices(index: int, part: Part, sample_rate: int) -> list[_Voice]:
             hold = min(hold, max(1, total - release))
         if curve is None and patch.vibrato_cents and length > 0.35:
             curve = _natural_vibrato(patch, length + patch.release_seconds, int(note["pitch"]))
-        gain = 0.12 * patch.gain * (velocity / 127) ** 1.6
+        gain = _LEVEL * (1.0 if patch.drive else patch.gain) * (velocity / 127) ** 1.6
         start = round(float(note["onset_seconds"]) * sample_rate)
         voices.append(
             _Voice(index, start, hold, total, gain, int(note["pitch"]), velocity, damping, bool(note["soft"]), curve)
@@ -123,7 +124,7 @@ def _drum_voices(index: int, part: Part, sample_rate: int) -> list[_Voice]:
         for other in [k for k in ringing if key in KIT[k].choked_by]:
             _cut(ringing.pop(other), start + int(0.01 * sample_rate), sample_rate)
         total = int(KIT[key].seconds * sample_rate)
-        gain = 0.34 * KIT[key].gain * (int(note["velocity"]) / 127) ** 1.6
+        gain = _DRUM_LEVEL * KIT[key].gain * (int(note["velocity"]) / 127) ** 1.6
         voice = _Voice(index, start, total, total, gain, key, int(note["velocity"]))
         if KIT[key].choked_by:
             ringing[key] = voice
@@ -251,7 +252,8 @@ def stream(performance: Performance, sample_rate: int, reverb: float = 1.0) -> I
                     sound = player.next(voice, n - at)
                     mono[at : at + len(sound)] += sound
                 if index in amplifiers:
-                    mono = amplifiers[index](mono / np.float32(0.12)) * np.float32(0.12 * patch_of(part.program).gain)
+                    level = np.float32(_LEVEL * patch_of(part.program).gain)
+                    mono = amplifiers[index](mono / np.float32(_LEVEL)) * level
                 stereo = mono * np.array(pan_gains(pans[index]), np.float32)[:, None]
                 wet = 0.04 if 32 <= part.program <= 39 else 0.09 if index in amplifiers else 0.2
             curve = _gain_curve(part, start, n, sample_rate)

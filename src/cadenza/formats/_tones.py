@@ -40,7 +40,7 @@ class Patch:
         stiffness: inharmonicity B of a stiff string, f_k = k·f·√(1 + B·k²).
         detune: cents of the copies that make an ensemble.
         bloom_seconds: rise time of the upper partials (brass opens up).
-        drive: gain into a distorting amplifier; 0 = clean.
+        drive: gain into a distorting amplifier, after which ``gain`` applies; 0 = clean.
         noise: level of the stroke's or breath's noise.
     """
 
@@ -142,9 +142,9 @@ PATCHES: dict[int, Patch] = {
     27: Patch(_plucked(0.22, 1.0, 3800), decay=(0.8, 0.8), release_seconds=0.08, noise=0.03),  # clean
     28: Patch(_plucked(0.16, 1.0, 3000), decay=(11.0, 5.0), release_seconds=0.05, noise=0.08),  # muted
     29: Patch(
-        _plucked(0.14, 0.9, 4500), decay=(0.5, 0.5), release_seconds=0.05, drive=5.0, noise=0.05, gain=0.62
+        _plucked(0.14, 0.9, 4500), decay=(0.5, 0.5), release_seconds=0.05, drive=5.0, noise=0.05, gain=1.15
     ),  # overdriven
-    30: Patch(_plucked(0.12, 0.9, 5200), decay=(0.45, 0.4), release_seconds=0.04, drive=16.0, noise=0.06, gain=0.55),
+    30: Patch(_plucked(0.12, 0.9, 5200), decay=(0.45, 0.4), release_seconds=0.04, drive=16.0, noise=0.06, gain=0.95),
     31: Patch(_list(1, 0.2, 0.05), decay=(1.0, 1.0), release_seconds=0.3),  # harmonics
     32: Patch(_plucked(0.3, 1.25, 1300), decay=(1.5, 3.0), release_seconds=0.08, noise=0.05, gain=1.25),  # upright
     33: Patch(_plucked(0.22, 1.0, 1900), decay=(0.8, 1.8), release_seconds=0.07, noise=0.03, gain=1.2),  # fingered
@@ -152,7 +152,9 @@ PATCHES: dict[int, Patch] = {
     35: Patch(_plucked(0.3, 1.0, 1500), decay=(0.9, 2.0), release_seconds=0.09, gain=1.2),  # fretless
     36: Patch(_plucked(0.1, 0.8, 4200), decay=(1.5, 1.8), release_seconds=0.05, noise=0.12, gain=1.1),  # slap
     38: Patch(_saw(0.9, 900), decay=(1.2, 4.0), detune=(-4, 4), release_seconds=0.06, gain=1.1),  # synth bass
-    40: Patch(_STRING, True, attack_seconds=0.07, bloom_seconds=0.12, release_seconds=0.14, vibrato_cents=12, noise=0.02),
+    40: Patch(
+        _STRING, True, attack_seconds=0.07, bloom_seconds=0.12, release_seconds=0.14, vibrato_cents=12, noise=0.02
+    ),
     42: Patch(
         _saw(1.05, 2600),
         True,
@@ -354,7 +356,9 @@ def _dying(patch, fundamental, frequency, amplitude, damping, n_samples, sample_
         share = 1 / np.sqrt(len(patch.detune))
         rows = [(frequency * 2 ** (cents / 1200), amplitude * share, decay) for cents in patch.detune]
     f, a, d = (np.concatenate(column) for column in zip(*rows, strict=True))
-    tone = partials(f, a, d, np.zeros(len(f)), n_samples, sample_rate)
+    # A hammer sets all partials off at once, but a soundboard scatters their phases.
+    phases = 2 * np.pi * 0.618034 * np.arange(len(f)) if patch is _PIANO else np.zeros(len(f))
+    tone = partials(f, a, d, phases, n_samples, sample_rate)
     if patch.noise or damping == "dead":
         n = min(n_samples, int(0.06 * sample_rate))
         level = patch.noise * (1.2 if damping == "mute" else 1.0) + (0.5 if damping == "dead" else 0.0)
@@ -378,9 +382,7 @@ def _sustained(patch, pitch, frequency, amplitude, n_samples, sample_rate):  # t
         for copy, cents in enumerate(patch.detune):
             # Whole periods in the loop, so that it joins without a click.
             f = np.rint(frequency[rows] * 2 ** (cents / 1200) * loop) / loop
-            part += partials(
-                f, amplitude[rows] * share, zero[rows], phases[rows] + 1.7 * copy, n_samples, sample_rate
-            )
+            part += partials(f, amplitude[rows] * share, zero[rows], phases[rows] + 1.7 * copy, n_samples, sample_rate)
         rise = min(n_samples, int(rise_seconds * sample_rate))
         if rise:
             part[:rise] *= np.linspace(0, 1, rise, dtype=np.float32)
@@ -403,7 +405,12 @@ class ToneCache:
     def tone(self, program: int, pitch: int, velocity: int, damping: Damping, n_samples: int) -> Samples:
         """A tone of at least ``n_samples`` (or of the greatest length that is made), shape (n,)."""
         longest = int(MAX_TONE_SECONDS * self.sample_rate)
-        key = (int(_STARTS[np.searchsorted(_STARTS, program, side="right") - 1]), pitch, brightness_layer(velocity), damping)
+        key = (
+            int(_STARTS[np.searchsorted(_STARTS, program, side="right") - 1]),
+            pitch,
+            brightness_layer(velocity),
+            damping,
+        )
         held = self._tones.pop(key, None)
         if held is None or len(held) < min(n_samples, longest):
             if held is not None:

@@ -364,7 +364,9 @@ class _Picture:
                 diamond = [(x, y - tall), (x + size, y), (x, y + tall), (x - size, y)]
                 self.pen.polygon([(a * _SCALE, b * _SCALE) for a, b in diamond], fill)
             else:
-                self.pen.ellipse([(x - size) * _SCALE, (y - tall) * _SCALE, (x + size) * _SCALE, (y + tall) * _SCALE], fill)
+                self.pen.ellipse(
+                    [(x - size) * _SCALE, (y - tall) * _SCALE, (x + size) * _SCALE, (y + tall) * _SCALE], fill
+                )
 
     # ── words ────────────────────────────────────────────────────────────────────────────────────────────
 
