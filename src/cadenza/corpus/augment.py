@@ -56,4 +56,4 @@ def fold_into_tuning() -> Edit:
         notes["fret"] = np.where(changed, NO_FRET, notes["fret"])
         return track.with_notes(notes)
 
-    return Edit("moves notes that the strings cannot reach by octaves", fold)
+    return Edit("moves notes that the strings cannot reach by octaves", lambda score: score.map_tracks(fold))

@@ -91,12 +91,22 @@ def drum_kit(pieces: Iterable[Piece]) -> list[Groove]:
     return kit
 
 
-def arrange(score: Score, kit: Sequence[Groove], rng: np.random.Generator) -> tuple[dict[str, Any], Score] | None:
-    """An arrangement of a passage of ``score`` (8–64 bars) and the record of its draws; None where it cannot carry one."""
+def written_out(score: Score) -> Score | None:
+    """``score`` with its repeats written out; None where they never end or pass the limit."""
+    if not any(mark.repeat_close or mark.endings for mark in score.bars):
+        return score
     try:
-        passage, record = _passage(score, rng)
+        return unfold()(score)
     except CadenzaError:
-        return None  # repeats that never end, or a bar that the grid cannot hold: the piece stays as it is
+        return None
+
+
+def arrange(score: Score, kit: Sequence[Groove], rng: np.random.Generator) -> tuple[dict[str, Any], Score] | None:
+    """An arrangement of a passage of ``score`` (8–64 bars) and the record of its draws; None where it carries none.
+
+    Repeats are not followed: write them out first (:func:`written_out`).
+    """
+    passage, record = _passage(score, rng)
     if passage is None:
         return None
     everything = _without_graces(np.concatenate([t.notes for t in passage.tracks if not t.is_drums]))
@@ -115,7 +125,12 @@ def arrange(score: Score, kit: Sequence[Groove], rng: np.random.Generator) -> tu
     tracks = [
         _track("Lead Guitar", int(rng.choice(leads)), "guitar", lead, GUITAR, 67),
         _track(
-            "Rhythm Guitar", int(rng.choice(rhythms)), "guitar", _rhythm(way, voices, everything, chords, rng), (40, 79), 0
+            "Rhythm Guitar",
+            int(rng.choice(rhythms)),
+            "guitar",
+            _rhythm(way, voices, everything, chords, rng),
+            (40, 79),
+            0,
         ),
     ]
     if len(voices) >= 4 and way != "voices" and rng.random() < 0.35:
@@ -128,7 +143,9 @@ def arrange(score: Score, kit: Sequence[Groove], rng: np.random.Generator) -> tu
         return None
     factor = float(rng.uniform(0.8, 1.25))
     tempos = passage.tempos or (Tempo(0, float(rng.integers(80, 150))),)
-    tempos = tuple(Tempo(t.onset_ticks, float(round(min(max(t.quarters_per_minute * factor, 40), 240)))) for t in tempos)
+    tempos = tuple(
+        Tempo(t.onset_ticks, float(round(min(max(t.quarters_per_minute * factor, 40), 240)))) for t in tempos
+    )
     record |= {
         "style": style,
         "rhythm": way,
@@ -137,14 +154,11 @@ def arrange(score: Score, kit: Sequence[Groove], rng: np.random.Generator) -> tu
         "tempo_factor": round(factor, 3),
         "drums": drum_record,
     }
-    markers = ()
-    return record, replace(passage, tracks=tuple(tracks), tempos=tempos, markers=markers, length_ticks=end)
+    return record, replace(passage, tracks=tuple(tracks), tempos=tempos, markers=(), length_ticks=end)
 
 
 def _passage(score: Score, rng: np.random.Generator) -> tuple[Score | None, dict[str, Any]]:
     """Up to 64 bars of ``score`` on the grid, transposed."""
-    if any(mark.repeat_close or mark.endings for mark in score.bars):
-        score = unfold()(score)
     n_bars = len(bar_table(score))
     if n_bars < MIN_BARS:
         return None, {}
@@ -231,20 +245,26 @@ def _chords(notes: NoteArray, table: BarTable, step: int) -> list[_Chord]:
     Root: the pitch class whose triad gathers most sounding time, the bass counting half more.
     """
     chords: list[_Chord] = []
-    onset, stop = notes["onset_ticks"], notes["onset_ticks"] + notes["duration_ticks"]
+    notes = notes[np.argsort(notes["onset_ticks"], kind="stable")]
+    onsets = notes["onset_ticks"]
+    reach = int(notes["duration_ticks"].max(initial=0))
     for bar_start, bar_stop in zip(table.starts_ticks.tolist(), table.ends_ticks.tolist(), strict=True):
+        low, high = np.searchsorted(onsets, [bar_start - reach, bar_stop])
+        onset, pitches = onsets[low:high], notes["pitch"][low:high]
+        stop = onset + notes["duration_ticks"][low:high]
         for start in range(bar_start, bar_stop, step):
             end = min(start + step, bar_stop)
             sounding = np.minimum(stop, end) - np.maximum(onset, start)
             mask = sounding > 0
             if not mask.any():
                 continue
-            pitch, weight = notes["pitch"][mask].astype(np.int64), sounding[mask].astype(np.float64)
+            pitch, weight = pitches[mask].astype(np.int64), sounding[mask].astype(np.float64)
             by_class = np.bincount(pitch % 12, weights=weight, minlength=12)
             lowest = int(pitch.min())
             by_class[lowest % 12] += 0.5 * float(weight[pitch == lowest].sum())
-            minor, major = np.roll(by_class, -3), np.roll(by_class, -4)
-            gathered = 1.2 * by_class + np.roll(by_class, -7) + np.maximum(minor, major)
+            twice = np.concatenate([by_class, by_class])
+            minor, major = twice[3:15], twice[4:16]
+            gathered = 1.2 * by_class + twice[7:19] + np.maximum(minor, major)
             root = int(np.argmax(gathered))
             third = 0 if max(minor[root], major[root]) == 0 else 4 if major[root] >= minor[root] else 3
             last = chords[-1] if chords else None
@@ -260,7 +280,9 @@ def _rows(rows: list[tuple[int, int, int, int, int]]) -> NoteArray:
     notes = np.zeros(len(rows), NOTE_DTYPE)
     if rows:
         columns = np.array(rows, np.int64).T
-        for name, column in zip(("onset_ticks", "duration_ticks", "pitch", "velocity", "techniques"), columns, strict=True):
+        for name, column in zip(
+            ("onset_ticks", "duration_ticks", "pitch", "velocity", "techniques"), columns, strict=True
+        ):
             notes[name] = column
     notes["fret"], notes["spelling"] = NO_FRET, NO_SPELLING
     return notes
@@ -298,7 +320,9 @@ def _rhythm(
             while at < chord.stop:
                 size = min(steps[count % len(steps)], chord.stop - at)
                 opened = at == chord.start or (way == "chug" and accent_every < 4 and count % (accent_every * 2) == 3)
-                rows += [(at, size, p, 104 if opened else 84, 0 if opened else mute) for p in (power if opened else [root])]
+                rows += [
+                    (at, size, p, 104 if opened else 84, 0 if opened else mute) for p in (power if opened else [root])
+                ]
                 at, count = at + size, count + 1
         elif way == "strum":
             at, count = chord.start, 0

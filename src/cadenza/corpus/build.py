@@ -61,9 +61,12 @@ class Corpus:
         for piece in base:
             if piece.source not in band.SOURCES:
                 continue
+            score = band.written_out(piece.score)
+            if score is None:
+                continue
             for number in range(per_piece * band.SOURCES[piece.source]):
                 rng = rng_for(seed, piece.path, number)
-                made = band.arrange(piece.score, kit, rng)
+                made = band.arrange(score, kit, rng)
                 if made is not None:
                     record, score = made
                     yield piece.work_id, {"source": piece.source, "path": piece.path} | record, score
@@ -75,7 +78,9 @@ def rng_for(seed: int, *names: object) -> np.random.Generator:
     return np.random.default_rng([seed, *words.tolist()])
 
 
-def build_scores(path: Path | str, seed: int, bands_per_piece: int = 1) -> dict[str, list[tuple[str, dict[str, Any], Score]]]:
+def build_scores(
+    path: Path | str, seed: int, bands_per_piece: int = 1
+) -> dict[str, list[tuple[str, dict[str, Any], Score]]]:
     """For each split its (work_id, record, Score): the base pieces (record: source, path, style), then the bands."""
     corpus = Corpus(path)
     out = {}

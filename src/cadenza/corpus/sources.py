@@ -15,13 +15,14 @@ import tempfile
 import unicodedata
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from cadenza.base.errors import CadenzaError, FormatError
 from cadenza.corpus.store import Piece
-from cadenza.formats import jams, musicxml
+from cadenza.formats import jams, midi, musicxml
 from cadenza.score.model import NOTE_DTYPE, Key, Metre, Score, Tempo, Track
 
 # Keys of the Roland kit with which Groove was recorded that General MIDI uses for something else → the GM key.
@@ -51,6 +52,7 @@ class Recipe:
         score = self.load()
         if not score.n_notes:
             raise FormatError("a piece with notes", "none", where=self.path)
+        score = score.with_tracks(track for track in score.tracks if len(track))
         work = self.work_id or f"{self.source}/{slug(score.composer)}/{slug(score.title) or Path(self.path).stem}"
         return Piece(work, self.source, self.licence, self.attribution, score, self.split, self.style, self.path)
 
@@ -102,7 +104,11 @@ def content_hash(score: Score) -> str:
 def _lieder(folder: Path) -> Iterator[Recipe]:
     for path in sorted(folder.rglob("*.mxl")):
         yield Recipe(
-            "openscore_lieder", _below(path, folder), "CC0-1.0", "OpenScore Lieder Corpus", lambda p=path: musicxml.read(p)
+            "openscore_lieder",
+            _below(path, folder),
+            "CC0-1.0",
+            "OpenScore Lieder Corpus",
+            partial(musicxml.read, path),
         )
 
 
@@ -113,7 +119,7 @@ def _quartets(folder: Path) -> Iterator[Recipe]:
             _below(path, folder),
             "CC0-1.0",
             "OpenScore String Quartets",
-            lambda p=path: musicxml.read(p),
+            partial(musicxml.read, path),
         )
 
 
@@ -128,7 +134,7 @@ def _hymns(folder: Path) -> Iterator[Recipe]:
                 f"{_below(path, folder)}#{number}",
                 "public domain",
                 "Open Hymnal Project",
-                lambda t=tune, n=title: _abc(t, n),
+                partial(_abc, tune, title),
                 work_id=f"openhymnal/{slug(title)}",
             )
 
@@ -142,7 +148,7 @@ def _mutopia(folder: Path) -> Iterator[Recipe]:
                 f"mutopia/{name}",
                 entry["licence"],
                 f"Mutopia Project, {entry['maintainer']}: {entry['composer']}, {entry['title']}",
-                lambda p=folder / name, e=entry: replace(_midi(p), title=e["title"], composer=e["composer"]),
+                partial(_named, folder / name, entry["title"], entry["composer"]),
                 work_id=f"mutopia/{slug(entry['composer'])}/{slug(entry['title'])}",
                 style=entry["instrument"],
             )
@@ -156,7 +162,7 @@ def _groove(folder: Path) -> Iterator[Recipe]:
                 f"groove/{row['midi_filename']}",
                 "CC-BY-4.0",
                 "Groove MIDI Dataset (Gillick et al. 2019)",
-                lambda p=folder / row["midi_filename"], r=row: _drums(p, r),
+                partial(_drums, folder / row["midi_filename"], row),
                 work_id=f"groove/{row['id']}",
                 split=row["split"],
                 style=f"{row['style']} {row['beat_type']}",
@@ -172,7 +178,7 @@ def _guitarset(folder: Path) -> Iterator[Recipe]:
             _below(path, folder),
             "MIT",
             "GuitarSet (Xi et al. 2018)",
-            lambda p=path: jams.read(p),
+            partial(jams.read, path),
             work_id=f"guitarset/{match[1] if match else path.stem}",
             style=path.stem.rpartition("_")[2],
         )
@@ -195,9 +201,13 @@ def _below(path: Path, folder: Path) -> str:
 # ── readers that other rooms will replace ────────────────────────────────────────────────────────────────
 
 
+def _named(path: Path, title: str, composer: str) -> Score:
+    return replace(midi.read(path), title=title, composer=composer)
+
+
 def _drums(path: Path, row: dict[str, str]) -> Score:
     """A Groove performance with General MIDI keys and the metre that the collection states."""
-    score = _midi(path)
+    score = midi.read(path)
     top, bottom = (int(n) for n in row["time_signature"].split("-"))
 
     def general(track: Track) -> Track:
@@ -232,17 +242,6 @@ def _abc(tune: str, title: str) -> Score:
     return replace(score, title=title)
 
 
-def _midi(path: Path) -> Score:
-    import symusic
-
-    try:
-        return _from_symusic(symusic.Score(str(path)))
-    except CadenzaError:
-        raise
-    except Exception as error:  # a third-party parser; what it raises is not documented
-        raise FormatError("a Standard MIDI File", str(error)[:200], where=str(path)) from error
-
-
 def _from_symusic(found) -> Score:  # type: ignore[no-untyped-def]
     tracks = []
     for track in found.tracks:
@@ -268,7 +267,7 @@ class _quiet:
 
     def __enter__(self) -> None:
         self.saved = [(number, os.dup(number)) for number in (1, 2)]
-        self.sink = tempfile.TemporaryFile()  # noqa: SIM115 (closed in __exit__)
+        self.sink = tempfile.TemporaryFile()
         for number, _ in self.saved:
             os.dup2(self.sink.fileno(), number)
 

@@ -98,12 +98,12 @@ def _score(annotations: list[Any], tree: dict[str, Any], stem: str, limits: Limi
     offset_cents = 100 * float(np.median([v - round(v) for v in values])) if values else 0.0
     rows: list[tuple[int, ...]] = []
     bends: list[tuple[int, int, int]] = []
-    for source in sorted(strings):
-        string = 6 - source
-        times, frequencies = _contour(contours.get(source))
-        for note in strings[source]:
+    for number in sorted(strings):
+        string = 6 - number
+        times, frequencies = _contour(contours.get(number))
+        for note in strings[number]:
             start, length, pitch = float(note["time"]), float(note["duration"]), round(float(note["value"]))
-            if not (0 <= start and 0 <= length and math.isfinite(start + length) and 0 <= pitch <= 127):
+            if not (start >= 0 and length >= 0 and math.isfinite(start + length) and 0 <= pitch <= 127):
                 raise FormatError("notes with a time, a duration and a pitch", f"{start}, {length}, {pitch}")
             limits.check("quarters", int((start + length) * tempo / 60))
             onset = round(start * per_second)

@@ -50,16 +50,15 @@ MAX_ZIP_ENTRIES = 1_000
 CONTAINER_BYTES = 1 << 16
 
 # Everything else is skipped with all that it holds.
-_BUILT = frozenset(
-    """
+_BUILT_NAMES = """
     work work-title movement-title identification creator part-list score-part part-name midi-instrument midi-channel
     midi-program midi-unpitched measure note pitch step alter octave duration chord rest unpitched grace cue voice
     staff tie notations tied articulations ornaments accent strong-accent staccato staccatissimo trill-mark tremolo
     instrument direction direction-type dynamics metronome beat-unit beat-unit-dot per-minute rehearsal sound offset
     attributes divisions key fifths mode time beats beat-type transpose diatonic chromatic octave-change barline repeat
     ending backup forward pppppp ppppp pppp ppp pp p mp mf f ff fff ffff fffff ffffff
-    """.split()
-)
+"""
+_BUILT = frozenset(_BUILT_NAMES.split())
 
 
 def read(path: Path | str, limits: Limits = DEFAULT_LIMITS) -> Score:
@@ -94,7 +93,9 @@ def parse(data: bytes, limits: Limits = DEFAULT_LIMITS) -> tuple[Score, tuple[st
         parser.close()
     except ParseError as error:
         line, column = error.position
-        raise FormatError("well-formed XML", str(error).partition(":")[0], where=f"line {line}, column {column}") from None
+        raise FormatError(
+            "well-formed XML", str(error).partition(":")[0], where=f"line {line}, column {column}"
+        ) from None
     except DefusedXmlException as error:
         raise FormatError(
             "XML without entities", type(error).__name__, hint="Such a file can be an attack; re-export the score."
@@ -122,7 +123,15 @@ def _unzipped(data: bytes, limits: Limits) -> Iterator[bytes]:
                 raise LimitError(f"at most {MAX_ZIP_ENTRIES} zip entries", str(len(names)))
             with archive.open(_root_file(archive, names)) as file:
                 yield from _chunks(file, limits)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError, UnicodeError) as error:
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        EOFError,
+        NotImplementedError,
+        RuntimeError,
+        OSError,
+        UnicodeError,
+    ) as error:
         # zipfile: broken structure, broken stream, cut file, unknown compression, encryption, bad offsets and names
         raise FormatError("an intact .mxl (zip)", str(error) or type(error).__name__) from None
 

@@ -18,9 +18,12 @@ import numpy as np
 
 from cadenza.base.errors import FormatError, LimitError
 from cadenza.base.limits import Limits
+from cadenza.formats.musicxml_values import integer, metre_of, metronome, number, transposition, velocity_of
 from cadenza.score.model import (
     BEND_DTYPE,
+    NO_FRET,
     NO_SPELLING,
+    NO_STRING,
     NOTE_DTYPE,
     BarMark,
     Key,
@@ -39,17 +42,12 @@ MAX_COMMON_RESOLUTION = 1 << 40
 GRACE_PER_QUARTER = 8
 MAX_OPEN_TIES = 16  # of one pitch; more are not music
 DEFAULT_VELOCITY = 80
-VELOCITY_AT_100_PERCENT = 90  # MusicXML: dynamics are percentages of a MIDI velocity of 90
 
 VELOCITY = {
     "pppppp": 4, "ppppp": 6, "pppp": 10, "ppp": 16, "pp": 33, "p": 49, "mp": 64, "mf": 80,
     "f": 96, "ff": 112, "fff": 126, "ffff": 127, "fffff": 127, "ffffff": 127,
 }  # fmt: skip
 STEP = {"C": (0, 0), "D": (2, 2), "E": (4, 4), "F": (5, -1), "G": (7, 1), "A": (9, 3), "B": (11, 5)}  # semitone, fifths
-UNIT_QUARTERS = {
-    "maxima": 32, "long": 16, "breve": 8, "whole": 4, "half": 2, "quarter": 1, "eighth": 1 / 2, "16th": 1 / 4,
-    "32nd": 1 / 8, "64th": 1 / 16, "128th": 1 / 32, "256th": 1 / 64,
-}  # fmt: skip
 TECHNIQUE = {
     "accent": Technique.ACCENT,
     "strong-accent": Technique.HEAVY_ACCENT,
@@ -82,11 +80,11 @@ class PartList:
         info = PartInfo(name=element.findtext("part-name", "") or "")
         programs = []
         for instrument in element.iter("midi-instrument"):
-            program = _integer(instrument.findtext("midi-program"), 1)
+            program = integer(instrument.findtext("midi-program"), 1)
             programs.append(min(max(program - 1, 0), 127))
             key = instrument.findtext("midi-unpitched")
             if key:
-                info.drum_keys[instrument.get("id", "")] = min(max(_integer(key, 1) - 1, 0), 127)
+                info.drum_keys[instrument.get("id", "")] = min(max(integer(key, 1) - 1, 0), 127)
         info.program = programs[0] if programs else 0
         self.infos[element.get("id", "")] = info
 
@@ -204,7 +202,7 @@ class Parts:
     def _attributes(self, element: Element) -> None:
         divisions = element.findtext("divisions")
         if divisions is not None:
-            value = _integer(divisions, 0)
+            value = integer(divisions, 0)
             if value < 1:
                 raise FormatError("positive divisions", repr(divisions), where=f"measure {self.index + 1}")
             self.divisions = value
@@ -212,17 +210,17 @@ class Parts:
                 self._refine(lcm(self.resolution, value) // self.resolution)
         transpose = element.find("transpose")
         if transpose is not None:
-            self.shift = _transposition(transpose)
+            self.shift = transposition(transpose)
         place = (self.index, self.cursor)
         key = element.find("key")
         if key is not None and key.find("fifths") is not None:
-            fifths = _integer(key.findtext("fifths"), 0) + self.shift[1]
+            fifths = integer(key.findtext("fifths"), 0) + self.shift[1]
             fifths = fifths if -7 <= fifths <= 7 else (fifths + 5) % 12 - 5
             if place not in self.keys:
                 self.keys[place] = (fifths, "minor" if key.findtext("mode") == "minor" else "major")
         time = element.find("time")
         if time is not None and place not in self.metres:
-            metre = _metre(time)
+            metre = metre_of(time)
             if metre:
                 self.metres[place] = metre
 
@@ -278,7 +276,7 @@ class Parts:
         """Lengthen the open note that ends where ``note`` begins (best of its own voice); False where none does."""
         fitting = []
         for held in self.open_ties.get(key, []):
-            first, measure, end = held  # the note, and where its last piece ends: (measure, unit)
+            _, measure, end = held  # the note, and where its last piece ends: (measure, unit)
             same = measure == self.index and end == note[ONSET]
             across = measure == self.index - 1 and note[ONSET] == 0 and end >= self.lengths[measure]
             if same or across:
@@ -299,7 +297,7 @@ class Parts:
         for notation in element.iterfind("notations/*/*"):
             techniques |= TECHNIQUE.get(notation.tag, 0)
         loudness = element.get("dynamics")
-        velocity = _velocity(loudness) if loudness else self.velocity
+        velocity = velocity_of(loudness) if loudness else self.velocity
         note = [self.index, onset, onset, 0, velocity, techniques, self._voice(element), NO_SPELLING, 0, PITCHED]
         pitch = element.find("pitch")
         if pitch is not None:
@@ -307,7 +305,7 @@ class Parts:
             octave = pitch.findtext("octave", "")
             if step is None or not re.fullmatch(r"-?\d{1,2}", octave):
                 raise FormatError("a pitch with step A–G and an octave", "another", where=f"measure {self.index + 1}")
-            alter = _number(pitch.findtext("alter"), 0.0)
+            alter = number(pitch.findtext("alter"), 0.0)
             whole = round(alter)
             note[PITCH] = 12 * (int(octave) + 1) + step[0] + whole + self.shift[0]
             note[SPELLING] = step[1] + 7 * whole + self.shift[1]
@@ -328,7 +326,7 @@ class Parts:
         return None
 
     def _voice(self, element: Element) -> int:
-        staff = min(max(_integer(element.findtext("staff"), 1), 1), 31)
+        staff = min(max(integer(element.findtext("staff"), 1), 1), 31)
         place = (staff, element.findtext("voice", "1") or "1")
         if place not in self.voices:
             count = self.voice_counts.get(staff, 0)
@@ -364,7 +362,7 @@ class Parts:
         place = (self.index, at)
         for kind in element.iterfind("direction-type/*"):
             if kind.tag == "metronome":
-                tempo = _metronome(kind)
+                tempo = metronome(kind)
                 if tempo and place not in self.tempos:
                     self.tempos[place] = (False, tempo)
             elif kind.tag == "dynamics":
@@ -378,7 +376,7 @@ class Parts:
 
     def _sound(self, element: Element, place: tuple[int, int] | None = None) -> None:
         place = place or (self.index, self.cursor)
-        tempo = _number(element.get("tempo"), 0.0)
+        tempo = number(element.get("tempo"), 0.0)
         if 0 < tempo <= 10_000 and not self.tempos.get(place, (False, 0))[0]:
             self.tempos[place] = (True, tempo)
 
@@ -395,7 +393,7 @@ class Parts:
             if repeat.get("direction") == "forward":
                 self._mark(repeat_open=True)
             else:
-                self._mark(repeat_close=min(max(_integer(repeat.get("times"), 2), 2), 100))
+                self._mark(repeat_close=min(max(integer(repeat.get("times"), 2), 2), 100))
 
     # ── putting together ─────────────────────────────────────────────────────────────────────────────────
 
@@ -491,7 +489,8 @@ class Parts:
                     end = max(end, onset + max(ticks // GRACE_PER_QUARTER, 1))
                 spelling = note[SPELLING] if -100 <= note[SPELLING] <= 100 else NO_SPELLING
                 notes[row] = (
-                    onset, end - onset, note[PITCH], note[VELOCITY_COLUMN], 0, -1, note[TECHNIQUES], note[VOICE], spelling,
+                    onset, end - onset, note[PITCH], note[VELOCITY_COLUMN], NO_STRING, NO_FRET,
+                    note[TECHNIQUES], note[VOICE], spelling,
                 )  # fmt: skip
                 if note[CENTS]:
                     bends.append((row, 0, note[CENTS]))
@@ -525,51 +524,3 @@ def _changes(entries: Any) -> tuple[Any, ...]:
         if not kept or replace(entry, onset_ticks=kept[-1].onset_ticks) != kept[-1]:
             kept.append(entry)
     return tuple(kept)
-
-
-def _integer(text: str | None, default: int) -> int:
-    return int(text) if text and re.fullmatch(r"\s*[-+]?\d{1,9}\s*", text) else default
-
-
-def _number(text: str | None, default: float) -> float:
-    return float(text) if text and re.fullmatch(r"\s*[-+]?\d{0,9}\.?\d{1,9}\s*", text) else default
-
-
-def _velocity(percent: str) -> int:
-    return min(max(round(_number(percent, 100.0) * VELOCITY_AT_100_PERCENT / 100), 1), 127)
-
-
-def _transposition(element: Element) -> tuple[int, int]:
-    """Semitones from written to sounding, and the same as places on the line of fifths."""
-    octaves = _integer(element.findtext("octave-change"), 0)
-    chromatic = round(_number(element.findtext("chromatic"), 0.0))
-    diatonic = element.findtext("diatonic")
-    fifths = 7 * chromatic - 12 * _integer(diatonic, 0) if diatonic else (7 * chromatic + 5) % 12 - 5
-    if abs(fifths) > 24:  # diatonic and chromatic do not belong together
-        fifths = (7 * chromatic + 5) % 12 - 5
-    return chromatic + 12 * octaves, fifths
-
-
-def _metre(element: Element) -> tuple[int, int] | None:
-    """Sum of all beats/beat-type pairs; None for senza misura or a denominator that is no power of two."""
-    total = Fraction(0)
-    bottom = 1
-    for beats, unit in zip(element.findall("beats"), element.findall("beat-type"), strict=False):
-        counts = [int(n) for n in re.findall(r"\d{1,4}", beats.text or "")]
-        denominator = _integer(unit.text, 0)
-        if not counts or not 0 < denominator <= 1024 or denominator & (denominator - 1):
-            return None
-        total += Fraction(sum(counts), denominator)
-        bottom = max(bottom, denominator)
-    numerator = total * bottom
-    return (int(numerator), bottom) if 0 < numerator <= 255 else None
-
-
-def _metronome(element: Element) -> float:
-    """Quarter notes a minute, 0 where the mark gives no number."""
-    unit = UNIT_QUARTERS.get(element.findtext("beat-unit", ""), 0)
-    number = re.search(r"\d{1,4}(\.\d{1,4})?", element.findtext("per-minute", "") or "")
-    if not unit or not number:
-        return 0.0
-    dots = len(element.findall("beat-unit-dot"))
-    return float(number.group()) * unit * (2 - 0.5 ** min(dots, 4))
