@@ -90,6 +90,21 @@ def test_ties_join_within_a_voice_and_across_bars():
     assert rows(score) == [(0, 480, 60), (480, 4 * 480, 60), (5 * 480, 480, 60)]
 
 
+def test_a_tie_may_end_in_a_voice_that_is_written_earlier():
+    start, stop = '<tie type="start"/>', '<tie type="stop"/>'
+    score = read(
+        measure(
+            START.format(1, 2),
+            "<forward><duration>1</duration></forward>",
+            note("C4", 1, stop, start),
+            "<backup><duration>2</duration></backup>",
+            note("C4", 1, start, "<voice>2</voice>"),
+        ),
+        measure(note("C4", 1, stop)),
+    )
+    assert rows(score) == [(0, 3 * 480, 60)]
+
+
 def test_grace_notes_come_before_the_beat_and_leave_it_alone():
     score = read(measure(START.format(1, 2), note("C4", 1), grace("D4"), grace("E4"), note("F4", 1)))
     assert rows(score) == [(0, 480, 60), (360, 60, 62), (420, 60, 64), (480, 480, 65)]
