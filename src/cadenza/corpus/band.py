@@ -408,8 +408,11 @@ def _drums(kit: Sequence[Groove], table: BarTable, rng: np.random.Generator) -> 
     rows: list[tuple[int, int, int, int, int]] = []
     at = 0  # place in the loop
     for index, (start, length) in enumerate(zip(table.starts_ticks.tolist(), lengths, strict=True)):
-        if index == 0 and length < bar and bar % length:
+        nominal = GRID * 4 * metres[index][0] // metres[index][1]
+        if index == 0 and length < nominal:
             at = -length % bar  # an upbeat: the end of a bar of the groove
+        elif nominal % bar == 0:
+            at = -(-at // bar) * bar
         tape, total = loop, loop_bars * bar
         if fills and fill_every and length == bar and (index + 1) % fill_every == 0 and index:
             fill = fills[int(rng.integers(len(fills)))]
@@ -424,7 +427,7 @@ def _drums(kit: Sequence[Groove], table: BarTable, rng: np.random.Generator) -> 
             done += take
             position = (position + take) % total
         at += length
-        if bar % length and length % bar:
+        if bar % nominal and nominal % bar:
             at = -(-at // bar) * bar
     notes = _rows(rows)
     record = {"path": groove.path, "bars": [first, first + loop_bars], "metre": f"{groove.metre[0]}/{groove.metre[1]}"}

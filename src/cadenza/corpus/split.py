@@ -35,11 +35,11 @@ def split_of(name: str) -> str:
     return SHARES[-1][0]
 
 
-def fingerprint(score: Score) -> set[int]:
-    """Hashes of the n-grams of all parts' top lines."""
-    found: set[int] = set()
-    rng = np.random.default_rng(20)  # fixed multipliers of a polynomial-like hash
+def fingerprints(score: Score) -> list[set[int]]:
+    """Hashes of the n-grams of each part's top line, one set per pitched part that has any."""
+    rng = np.random.default_rng(20)  # fixed multipliers of a linear hash
     weights = rng.integers(1, 2**61, size=2 * NGRAM, dtype=np.uint64) | np.uint64(1)
+    found = []
     for track in score.tracks:
         if track.is_drums or len(track) < NGRAM + 2:
             continue
@@ -55,7 +55,8 @@ def fingerprint(score: Score) -> set[int]:
         distinct = 1 + (np.diff(ordered, axis=1) != 0).sum(axis=1)
         steps = steps[distinct >= MIN_DISTINCT_INTERVALS]
         hashes = ((steps + 1000).astype(np.uint64) * weights).sum(axis=1, dtype=np.uint64)
-        found.update(hashes.tolist())
+        if len(hashes):
+            found.append(set(hashes.tolist()))
     return found
 
 
@@ -69,20 +70,23 @@ def _top_line(notes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def groups(pieces: Sequence[Piece]) -> dict[str, str]:
     """work_id → name of its group: the first (in sorting order) of the works that share its music."""
-    prints: dict[str, set[int]] = defaultdict(set)
+    lines: list[tuple[str, set[int]]] = []
+    works = sorted({piece.work_id for piece in pieces})
     for piece in pieces:
-        prints[piece.work_id] |= fingerprint(piece.score)
-    holders: dict[int, list[str]] = defaultdict(list)
-    for work in sorted(prints):
-        for gram in prints[work]:
-            holders[gram].append(work)
-    shared: dict[tuple[str, str], int] = defaultdict(int)
-    for works in holders.values():
-        if 1 < len(works) <= MAX_WORKS_PER_NGRAM:
-            for i, one in enumerate(works):
-                for other in works[i + 1 :]:
+        lines += [(piece.work_id, grams) for grams in fingerprints(piece.score)]
+    holders: dict[int, list[int]] = defaultdict(list)
+    for number, (_, grams) in enumerate(lines):
+        for gram in grams:
+            holders[gram].append(number)
+    shared: dict[tuple[int, int], int] = defaultdict(int)
+    for numbers in holders.values():
+        if len({lines[number][0] for number in numbers}) > MAX_WORKS_PER_NGRAM:
+            continue
+        for i, one in enumerate(numbers):
+            for other in numbers[i + 1 :]:
+                if lines[one][0] != lines[other][0]:
                     shared[one, other] += 1
-    parent = {work: work for work in prints}
+    parent = {work: work for work in works}
 
     def head(work: str) -> str:
         while parent[work] != work:
@@ -91,10 +95,10 @@ def groups(pieces: Sequence[Piece]) -> dict[str, str]:
         return work
 
     for (one, other), count in shared.items():
-        if count >= MIN_SHARED and count >= MIN_CONTAINED * min(len(prints[one]), len(prints[other])):
-            first, second = sorted((head(one), head(other)))
+        if count >= MIN_SHARED and count >= MIN_CONTAINED * min(len(lines[one][1]), len(lines[other][1])):
+            first, second = sorted((head(lines[one][0]), head(lines[other][0])))
             parent[second] = first
-    return {work: head(work) for work in prints}
+    return {work: head(work) for work in works}
 
 
 def assign(pieces: Sequence[Piece]) -> list[Piece]:

@@ -57,7 +57,7 @@ TECHNIQUE = {
 }
 # columns of a collected note
 MEASURE, ONSET, END, PITCH, VELOCITY_COLUMN, TECHNIQUES, VOICE, SPELLING, CENTS, KIND = range(10)
-PITCHED, DRUM = 0, 1
+PITCHED, DRUM, JOINED = 0, 1, 2
 
 
 @dataclass
@@ -140,6 +140,7 @@ class Parts:
             self.lengths.append(0)
         self.cursor = self.reach = self.previous = 0
         self.graces: list[list[Any]] = []
+        self.loose_ends: list[list[Any]] = []  # notes that end a tie whose start is not read yet
         for child in element:
             handler = _HANDLERS.get(child.tag)
             if handler:
@@ -147,6 +148,7 @@ class Parts:
             if self.cursor > self.reach:
                 self.reach = self.cursor
         self._place_graces(self.cursor)
+        self._join_loose_ends()
         self.lengths[self.index] = max(self.lengths[self.index], self.reach)
         self.limits.check("notes", self.n_notes)
         self.limits.check("quarters", self.reach // self.resolution, f"measure {self.index + 1}")
@@ -265,6 +267,8 @@ class Parts:
         key = (note[PITCH], note[KIND])
         if "stop" in ties and self._tie(key, note, "start" in ties):
             return
+        if "stop" in ties:
+            self.loose_ends.append(note)
         self.parts[-1].notes.append(note)
         self.n_notes += 1
         if "start" in ties:
@@ -290,6 +294,19 @@ class Parts:
         else:
             self.open_ties[key].remove(held)
         return True
+
+    def _join_loose_ends(self) -> None:
+        """Ties between voices: the note that goes on may be written after the one in which it ends."""
+        for note in self.loose_ends:
+            held = self.open_ties.get((note[PITCH], note[KIND]), [])
+            own = next((h for h in held if h[0] is note), None)
+            if own:
+                held.remove(own)
+            if self._tie((note[PITCH], note[KIND]), note, own is not None):
+                note[KIND] = JOINED
+                self.n_notes -= 1
+            elif own:
+                held.append(own)
 
     def _sounding(self, element: Element, onset: int) -> list[Any] | None:
         """The collected form of a pitched or unpitched note; None where its sound is not known."""
