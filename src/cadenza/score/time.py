@@ -133,6 +133,8 @@ def bar_table(score: Score, until_ticks: int | None = None, max_bars: int = MAX_
         if stop is not None:
             ends[-1] = stop
         held += [metre] * count
+    later = min((t for t in (*marks, *metres) if t >= end), default=ends[-1])
+    ends[-1] = min(ends[-1], later)  # a bar line beyond the end still cuts the last bar
     return BarTable(
         np.array(starts, np.int64), np.array(ends, np.int64), tuple(held), tuple(marks.get(s) for s in starts)
     )

@@ -150,7 +150,7 @@ class SimplifiedState:
         if self.last.kind != "i":  # a track word needs its program
             place = _HEADER_ORDER[self._word]
             kinds += [k for k, order in _HEADER_ORDER.items() if order > place or (order == place and k not in "ql")]
-            kinds.append(NEWLINE)
+            kinds += [NEWLINE, END]  # a text may end before its body: nothing sounds
         return [self._track_span() if kind == "i" else Span(kind, *_NUMERIC_BOUNDS.get(kind, (0, MAX_NUMBER))) for kind in kinds]
 
     def _track_span(self) -> Span:
@@ -224,8 +224,7 @@ class SimplifiedState:
         if ended and not self._fresh_track and not (self.last is not None and self.last.kind == "t"):
             if self._more_lines():
                 out.append(Span(NEWLINE))
-            if not self._missing_lines():
-                out.append(Span(END))
+            out.append(Span(END))  # lines left out are tracks without notes
         return out
 
     def _may_have_body(self) -> bool:
@@ -235,10 +234,6 @@ class SimplifiedState:
         if self.notation.layout != "by_track":
             return False
         return self.notation.profile == "published" or self._line + 1 < self.n_tracks
-
-    def _missing_lines(self) -> bool:
-        by_track = self.notation.layout == "by_track" and self.notation.profile == "cadenza"
-        return by_track and self._line + 1 < self.n_tracks
 
     def _pending_step(self) -> int:
         return self.note.get("t", 0) if self.note is not None else 0

@@ -311,8 +311,6 @@ class SimplifiedMidi:
                 length = _read_header(header, field, length, state)
             elif kind == NEWLINE:
                 line_end = max(line_end, length)
-        if state.in_header:
-            raise NotationError(state._expected(), "the end", where=f"word {word}")
         if not any(span.kind == END for span in state.allowed()):
             raise NotationError(state._expected(), "the end", where=f"word {word}")
         collect()
