@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from cadenza.base.errors import FormatError
 
@@ -15,12 +18,25 @@ def write_atomically(path: Path | str, data: bytes) -> None:
     Raises:
         FormatError: the folder is missing or not writable, or the disk is full; ``path`` is then unchanged.
     """
+    with writing_atomically(path) as file:
+        file.write(data)
+
+
+@contextmanager
+def writing_atomically(path: Path | str) -> Iterator[BinaryIO]:
+    """A file to write to that takes ``path``'s place when the block ends well, as :func:`write_atomically`.
+
+    When the block raises, ``path`` is unchanged.
+
+    Raises:
+        FormatError: the folder is missing or not writable, or the disk is full.
+    """
     path = Path(path)
     temporary = None
     try:
         handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         with os.fdopen(handle, "wb") as file:
-            file.write(data)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.chmod(temporary, 0o666 & ~_umask())

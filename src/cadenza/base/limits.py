@@ -15,6 +15,8 @@ class Limits:
     file_bytes: int = 64 << 20
     unpacked_bytes: int = 256 << 20
     notes: int = 500_000
+    events: int = 1_000_000  # controllers, wheel positions, tempo changes, markers …
+    bend_points: int = 250_000
     tracks: int = 512
     bars: int = 20_000
     quarters: int = 200_000  # length; at 120 quarter notes a minute about 28 hours

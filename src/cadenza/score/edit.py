@@ -257,7 +257,7 @@ def map_column(says: str, column: str, function: Callable[[np.ndarray], np.ndarr
     def change(track: Track) -> Track:
         notes = track.notes.copy()
         notes[column] = function(notes[column])
-        return track.with_notes(notes)
+        return track if np.array_equal(notes[column], track.notes[column]) else track.with_notes(notes)
 
     return _each_track(says, change)
 
@@ -290,7 +290,7 @@ def drop_frets() -> Edit:
     def change(track: Track) -> Track:
         notes = track.notes.copy()
         notes["string"], notes["fret"] = NO_STRING, NO_FRET
-        return track.with_notes(notes)
+        return track if np.array_equal(notes, track.notes) else track.with_notes(notes)
 
     return _each_track("drops strings and frets of notes", change)
 
@@ -319,7 +319,42 @@ def drop_field(says: str, **fields: object) -> Edit:
 
 def drop_track_field(says: str, **fields: object) -> Edit:
     """Set fields of every Track to fixed values."""
-    return _each_track(says, lambda track: replace(track, **fields))  # type: ignore[arg-type]
+
+    def change(track: Track) -> Track:
+        same = all(getattr(track, name) == value for name, value in fields.items())
+        return track if same else replace(track, **fields)  # type: ignore[arg-type]
+
+    return _each_track(says, change)
+
+
+def even_drums(step_ticks: int, duration_ticks: int) -> Edit:
+    """Drum hits at multiples of ``step_ticks``, all ``duration_ticks`` long."""
+
+    def change(track: Track) -> Track:
+        if not track.is_drums:
+            return track
+        notes = track.notes.copy()
+        notes["onset_ticks"] = (notes["onset_ticks"] + step_ticks // 2) // step_ticks * step_ticks
+        notes["duration_ticks"] = duration_ticks
+        return track.with_notes(notes, np.zeros(0, BEND_DTYPE))
+
+    return _each_track(f"moves drum hits to every {step_ticks} ticks and gives them one length", change)
+
+
+def drop_doubled() -> Edit:
+    """Of notes of one track with the same onset and pitch only the longest (then loudest) stays."""
+
+    def change(track: Track) -> Track:
+        notes = track.notes
+        order = np.lexsort([-notes["velocity"], -notes["duration_ticks"], notes["pitch"], notes["onset_ticks"]])
+        sorted_notes = notes[order]
+        first = np.ones(len(notes), bool)
+        first[1:] = (np.diff(sorted_notes["onset_ticks"]) != 0) | (np.diff(sorted_notes["pitch"]) != 0)
+        mask = np.zeros(len(notes), bool)
+        mask[order[first]] = True
+        return track.keep(mask)
+
+    return _each_track("drops notes that double another of the same track", change)
 
 
 # ── selection ────────────────────────────────────────────────────────────────────────────────────────────

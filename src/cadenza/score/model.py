@@ -286,20 +286,9 @@ def _canonical(notes: NoteArray, bends: NDArray[np.void]) -> tuple[NoteArray, ND
     bends = bends[np.lexsort([bends["offset_ticks"], bends["note"]])]
     sorted_notes = notes[order]
     if len(bends) and len(notes) > 1:
-        twins = np.flatnonzero(sorted_notes[1:] == sorted_notes[:-1])
-        if len(twins):
-            curve = {
-                int(row): bends[bends["note"] == row][["offset_ticks", "cents"]].tolist()
-                for row in {int(order[i]) for t in twins for i in (t, t + 1)}
-            }
-            start = 0
-            while start < len(order):
-                stop = start + 1
-                while stop < len(order) and sorted_notes[stop] == sorted_notes[start]:
-                    stop += 1
-                if stop - start > 1:
-                    order[start:stop] = sorted(order[start:stop], key=lambda row: curve.get(int(row), []))
-                start = stop
+        twin = sorted_notes[1:] == sorted_notes[:-1]
+        if twin.any():
+            _order_twins(order, twin, bends)
     if len(bends):
         new_row = np.empty(len(notes), np.int64)
         new_row[order] = np.arange(len(notes))
@@ -307,6 +296,17 @@ def _canonical(notes: NoteArray, bends: NDArray[np.void]) -> tuple[NoteArray, ND
         bends["note"] = new_row[bends["note"]]
         bends = bends[np.lexsort([bends["offset_ticks"], bends["note"]])]
     return notes[order], bends
+
+
+def _order_twins(order: NDArray[np.int64], twin: NDArray[np.bool_], bends: NDArray[np.void]) -> None:
+    """Sort runs of equal notes in ``order`` by their bends, in place; ``twin[i]``: place i + 1 equals place i."""
+    edges = np.diff(np.concatenate([[False], twin, [False]]).astype(np.int8))
+    low = np.searchsorted(bends["note"], order, side="left")
+    high = np.searchsorted(bends["note"], order, side="right")
+    offsets, cents = np.ascontiguousarray(bends["offset_ticks"]), np.ascontiguousarray(bends["cents"])
+    for start, stop in zip(np.flatnonzero(edges == 1), np.flatnonzero(edges == -1) + 1, strict=True):
+        curves = [(offsets[low[i] : high[i]].tobytes(), cents[low[i] : high[i]].tobytes()) for i in range(start, stop)]
+        order[start:stop] = order[start:stop][sorted(range(stop - start), key=curves.__getitem__)]
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -418,7 +418,8 @@ class Score:
         object.__setattr__(self, "tracks", tuple(self.tracks))
         for name in ("tempos", "metres", "keys", "bars"):
             object.__setattr__(self, name, _map(getattr(self, name)))
-        object.__setattr__(self, "markers", tuple(sorted(self.markers)))
+        markers = tuple(sorted(self.markers, key=lambda marker: (marker.onset_ticks, marker.text)))
+        object.__setattr__(self, "markers", markers)
         last = max((track.end_ticks for track in self.tracks), default=0)
         object.__setattr__(self, "length_ticks", max(int(self.length_ticks), last))
 

@@ -1,0 +1,130 @@
+"""Text ↔ ids for a model trained from scratch: a notation's fields as whole tokens, bytes for everything else.
+
+The vocabulary reaches this room as strings and knows no music. A text is lines of words separated by one space, a word
+is parts joined by colons: the first part of a word is a bare token (``p57``), each further part a token with its colon
+(``:d960``), the line break a token of its own; spaces are implied. What is not in the vocabulary is spelled in UTF-8 bytes,
+so that no text is unrepresentable: ``detokenize(tokenize(text)) == text`` for every text.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cadenza.base.errors import ModelError
+
+PAD, BOS, EOS = 0, 1, 2
+SPECIALS = ("<pad>", "<bos>", "<eos>")
+N_BYTES = 256
+FIRST_FIELD = len(SPECIALS) + N_BYTES
+
+_ODD_SPACING = re.compile(r"^ | $|  |[^\S \n]| \n|\n | :|::|:$|:[ \n]")
+_PARTS = re.compile(r"\n|:[^\s:]*|[^\s:]+|[ ]|[^\S\n ]")
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """Ids 0–2 are pad, begin and end; 3–258 the bytes; then the fields.
+
+    Args:
+        fields: the fields that are whole tokens, in id order.
+    """
+
+    fields: tuple[str, ...]
+    _ids: dict[str, int] = field(init=False, repr=False, compare=False, hash=False)
+
+    def __post_init__(self) -> None:
+        ids = {text: FIRST_FIELD + index for index, text in enumerate(self.fields)}
+        if len(ids) != len(self.fields):
+            raise ModelError("distinct fields in a vocabulary", "repeated ones")
+        object.__setattr__(self, "_ids", ids)
+
+    @classmethod
+    def of(cls, fields: Iterable[str]) -> Vocabulary:
+        """A vocabulary of these fields."""
+        return cls(tuple(fields))
+
+    def __len__(self) -> int:
+        return FIRST_FIELD + len(self.fields)
+
+    def id_of(self, text: str) -> int | None:
+        """The id of a field, or None."""
+        return self._ids.get(text)
+
+    def tokenize(self, text: str) -> list[int]:
+        """Ids of ``text``, without begin and end."""
+        if not _ODD_SPACING.search(text):
+            try:
+                return [self._ids[part] for part in _PARTS.findall(text) if part != " "]
+            except KeyError:
+                pass
+        ids: list[int] = []
+        at_line_start = True
+        space = False
+        for part in _PARTS.findall(text):
+            if part == " " and not space and not at_line_start:
+                space = True
+                continue
+            known = self._ids.get(part)
+            implied = at_line_start or part == "\n" or part.startswith(":")
+            if known is not None and space != implied:
+                ids.append(known)
+            else:
+                raw = (" " if space else "") + part
+                ids += [len(SPECIALS) + byte for byte in raw.encode("utf-8", "surrogatepass")]
+            space = False
+            at_line_start = part == "\n"
+        if space:
+            ids.append(len(SPECIALS) + ord(" "))
+        if self.detokenize(ids) != text:  # a text with odd spacing: spell all of it
+            return [len(SPECIALS) + byte for byte in text.encode("utf-8", "surrogatepass")]
+        return ids
+
+    def detokenize(self, ids: Sequence[int]) -> str:
+        """The text of ``ids``; specials say nothing, broken UTF-8 becomes the replacement character.
+
+        Raises:
+            ModelError: an id is outside the vocabulary.
+        """
+        out = bytearray()
+        for token in ids:
+            token = int(token)
+            if not 0 <= token < len(self):
+                raise ModelError(f"token ids of 0–{len(self) - 1}", str(token))
+            if token < len(SPECIALS):
+                continue
+            if token < FIRST_FIELD:
+                out.append(token - len(SPECIALS))
+                continue
+            text = self.fields[token - FIRST_FIELD]
+            if out and out[-1:] != b"\n" and text != "\n" and not text.startswith(":"):
+                out += b" "
+            out += text.encode("utf-8")
+        try:
+            return out.decode("utf-8", "surrogatepass")
+        except UnicodeDecodeError:
+            return out.decode("utf-8", "replace")
+
+    def save(self, path: Path) -> None:
+        """Write the fields as JSON."""
+        path.write_text(json.dumps({"specials": SPECIALS, "bytes": N_BYTES, "fields": self.fields}, indent=0), "utf-8")
+
+    @classmethod
+    def load(cls, path: Path) -> Vocabulary:
+        """Read what :meth:`save` wrote.
+
+        Raises:
+            ModelError: the file is missing or not of that form.
+        """
+        try:
+            saved = json.loads(path.read_text("utf-8"))
+            fields = saved["fields"]
+            right = tuple(saved["specials"]) == SPECIALS and saved["bytes"] == N_BYTES
+            if not right or not all(isinstance(f, str) for f in fields):
+                raise ModelError("a vocabulary of this version", "another", where=str(path))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ModelError("a vocabulary file", str(error), where=str(path)) from None
+        return cls.of(fields)

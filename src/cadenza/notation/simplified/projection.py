@@ -1,0 +1,320 @@
+"""What Simplified MIDI loses, option by option, as Edits; and its vocabulary."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cadenza.base.errors import ConfigError
+from cadenza.notation.simplified import bends as bend_codes
+from cadenza.score import edit
+from cadenza.score.edit import Edit
+from cadenza.score.model import BEND_DTYPE, BarMark, Metre, Score, Tempo, Track
+from cadenza.score.time import bar_table, metre_at, tempo_at
+
+if TYPE_CHECKING:
+    from cadenza.notation.simplified.notation import SimplifiedMidi
+
+#: Durations in ticks that ``durations="table"`` keeps; at 24 a quarter: all up to two quarters, then coarser.
+DURATION_TABLE = (*range(1, 49), *range(54, 97, 6), *range(108, 193, 12), *range(216, 385, 24))
+#: Tempos that ``header="first"`` keeps, in quarter notes a minute.
+TEMPO_TABLE = tuple(range(40, 241, 4))
+#: Lengths of rest and of steps within a bar that get whole tokens.
+MAX_STEP_TICKS = 192
+MAX_MODEL_TRACKS = 16
+MAX_BEND_CENTS, MIN_BEND_CENTS = 400, -200
+
+
+def option(text: str, what: str, known: tuple[str, ...]) -> tuple[str, int]:
+    """``"bins:8"`` → ("bins", 8); ``"keep"`` → ("keep", 0).
+
+    Raises:
+        ConfigError: not one of ``known``, or no number where one belongs.
+    """
+    kind, colon, number = text.partition(":")
+    takes_number = kind in ("bins", "auto", "grid", "flat")
+    if kind not in known or bool(colon) != takes_number or (colon and not number.isdecimal()):
+        raise ConfigError(f"{what} to be one of {', '.join(known)} (with :N where it counts)", repr(text))
+    return kind, int(number or 0)
+
+
+def velocities(score: Score) -> set[int]:
+    """The distinct velocities of a score."""
+    return {int(v) for track in score.tracks for v in np.unique(track.notes["velocity"])}
+
+
+def of(notation: SimplifiedMidi) -> tuple[Edit, ...]:
+    """The Edits that encoding in ``notation`` applies, in order."""
+    edits: list[Edit] = []
+    published = notation.profile == "published"
+    edits.append(_plain_notes())
+    if published:
+        edits += [_no_frame(), _merged() if notation.layout == "interleaved" else _without_empty_tracks(), _anonymous()]
+    else:
+        edits.append(_bar_lines_only())
+        edits.append(_no_drum_program())
+    kind, count = option(notation.resolution, "resolution", ("file", "grid", "flat"))
+    if kind == "grid":
+        edits.append(edit.rescale(count, exact=False))
+    elif kind == "flat":
+        edits.append(flatten_tempo(count))
+    if not published and notation.header == "first":
+        edits.append(_first_of_each())
+    if notation.durations == "table":
+        edits.append(table_durations())
+    edits += _bend_edits(notation)
+    edits += _velocity_edits(notation.velocity)
+    if published:
+        edits += [_from_first_note(by_track=notation.layout == "by_track"), edit.relabel_resolution(notation.ticks_per_quarter)]
+        if notation.resolution != "file":
+            edits.append(edit.drop_field("drops tempos", tempos=()))
+    elif notation.bars:
+        edits.append(_full_bars())
+    return tuple(edits)
+
+
+def _plain_notes() -> Edit:
+    steps = (edit.drop_techniques(), edit.drop_frets(), edit.drop_voices(), edit.drop_spelling(), edit.drop_controls())
+    return Edit(
+        "drops playing techniques, strings and frets of notes, voices, spelling and controllers",
+        lambda score: edit.project(score, steps),
+    )
+
+
+def _no_frame() -> Edit:
+    return edit.drop_field(
+        "drops tempo, metre, key, bars, repeats, markers, title and composer",
+        tempos=(), metres=(), keys=(), bars=(), markers=(), title="", composer="",
+    )  # fmt: skip
+
+
+def _bar_lines_only() -> Edit:
+    def apply(score: Score) -> Score:
+        plain = replace(score, bars=(), markers=(), title="", composer="")
+        implied = set(bar_table(plain).starts_ticks.tolist()) if score.bars else set()
+        marks: list[BarMark] = []
+        for mark in score.bars:
+            if mark.onset_ticks < score.length_ticks and mark.onset_ticks not in implied:
+                marks.append(BarMark(mark.onset_ticks))
+                shifted = replace(plain, bars=tuple(marks))
+                implied = set(bar_table(shifted).starts_ticks.tolist())
+        return replace(plain, bars=tuple(marks))
+
+    return Edit("drops repeat marks, section markers, title and composer", apply)
+
+
+def _no_drum_program() -> Edit:
+    return Edit(
+        "drops the program number of drum tracks",
+        lambda score: score.map_tracks(lambda t: replace(t, program=0) if t.is_drums else t),
+    )
+
+
+def _merged() -> Edit:
+    def apply(score: Score) -> Score:
+        return edit.merge_tracks().apply(score) if score.n_notes else replace(score, tracks=())
+
+    return Edit("merges all tracks into one", apply)
+
+
+def _without_empty_tracks() -> Edit:
+    return Edit("drops tracks without notes", lambda score: score.with_tracks(t for t in score.tracks if len(t)))
+
+
+def _anonymous() -> Edit:
+    return edit.drop_track_field(
+        "drops names, programs, drum flags, tunings and capos",
+        name="", program=0, is_drums=False, tuning=(), capo_fret=0,
+    )  # fmt: skip
+
+
+def _from_first_note(by_track: bool) -> Edit:
+    def apply(score: Score) -> Score:
+        first = min((int(t.notes["onset_ticks"][0]) for t in score.tracks if len(t)), default=0)
+
+        def shift(track: Track) -> Track:
+            if not len(track):
+                return track
+            notes = track.notes.copy()
+            notes["onset_ticks"] -= notes["onset_ticks"][0] if by_track else first
+            return track.with_notes(notes)
+
+        moved = [shift(track) for track in score.tracks]
+        return replace(score, tracks=tuple(moved), length_ticks=max((t.end_ticks for t in moved), default=0))
+
+    each = "each track" if by_track else "the piece"
+    return Edit(f"starts {each} at its first note, ends at the last", apply)
+
+
+def _first_of_each() -> Edit:
+    def apply(score: Score) -> Score:
+        tempo, metre = tempo_at(score, 0), metre_at(score, 0)
+        nearest = min(TEMPO_TABLE, key=lambda t: abs(t - tempo.quarters_per_minute))
+        return replace(
+            score,
+            tracks=tuple(replace(t, name="", tuning=(), capo_fret=0) for t in score.tracks),
+            tempos=(Tempo(0, float(nearest)),),
+            metres=(Metre(0, metre.numerator, metre.denominator),),
+            keys=(),
+            bars=(),
+        )
+
+    return Edit("keeps only the first tempo (to 4 a minute) and metre; drops keys, names, tunings, short bars", apply)
+
+
+def table_durations() -> Edit:
+    """Durations at the nearest of :data:`DURATION_TABLE` (the shorter of two as near)."""
+    table = np.array(DURATION_TABLE, np.int64)
+
+    def nearest(durations: np.ndarray) -> np.ndarray:
+        upper = np.clip(np.searchsorted(table, durations), 1, len(table) - 1)
+        low, high = table[upper - 1], table[upper]
+        return np.where(durations - low <= high - durations, low, high)
+
+    def change(track: Track) -> Track:
+        notes = track.notes.copy()
+        notes["duration_ticks"] = nearest(notes["duration_ticks"])
+        return track.with_notes(notes, _inside(track.bends, notes["duration_ticks"]))
+
+    return Edit(
+        f"rounds durations to a list of {len(table)}, up to {table[-1]} ticks", lambda score: score.map_tracks(change)
+    )
+
+
+def _inside(bends: np.ndarray, durations: np.ndarray) -> np.ndarray:
+    return bends[bends["offset_ticks"] <= durations[bends["note"]]] if len(bends) else bends
+
+
+def flatten_tempo(ticks_per_quarter: int) -> Edit:
+    """Real time: one tempo of 120 throughout, so that a tick lasts 500/``ticks_per_quarter`` milliseconds."""
+
+    def apply(score: Score) -> Score:
+        from cadenza.score.time import ticks_to_seconds
+
+        def at(tick: int) -> int:
+            return round(float(ticks_to_seconds(score, tick)) * 2 * ticks_per_quarter)
+
+        flat = edit._retimed(replace(score, tempos=(), metres=(), keys=(), bars=()), ticks_per_quarter, at)
+        return replace(flat, tempos=(Tempo(0, 120.0),))
+
+    return Edit(
+        f"counts time in ticks of {500 / ticks_per_quarter:.3g} ms at one tempo; drops tempo changes, metres and keys", apply
+    )
+
+
+def _bend_edits(notation: SimplifiedMidi) -> list[Edit]:
+    if notation.bend == "none":
+        return [edit.drop_bends()]
+    if notation.profile == "published":
+        return [_struck_again()]
+    if notation.bend == "published":
+        code = np.vectorize(lambda c: bend_codes.code_to_cents(bend_codes.cents_to_code(c)), otypes=[np.int64])
+        return [_bend_values("rounds bends to 46 levels within two semitones", code)]
+    if notation.bend_step_cents > 1:
+        step = notation.bend_step_cents
+
+        def on_grid(cents: np.ndarray) -> np.ndarray:
+            return np.clip(bend_codes.on_step(cents, step), MIN_BEND_CENTS, MAX_BEND_CENTS)
+
+        return [
+            edit.simplify_bends(step / 2),
+            _bend_values(f"rounds bends to {step} cents, from {MIN_BEND_CENTS} to {MAX_BEND_CENTS}", on_grid),
+        ]
+    return []
+
+
+def _bend_values(says: str, function) -> Edit:  # type: ignore[no-untyped-def]
+    def change(track: Track) -> Track:
+        bends = track.bends.copy()
+        if len(bends):
+            bends["cents"] = function(bends["cents"])
+        return track.with_notes(track.notes, bends)
+
+    return Edit(says, lambda score: score.map_tracks(change))
+
+
+def _struck_again() -> Edit:
+    def change(track: Track) -> Track:
+        if not len(track.bends):
+            return track
+        rows: list[np.ndarray] = []
+        bends: list[tuple[int, int, int]] = []
+        for row in range(len(track)):
+            points = track.bends_of(row)
+            note = track.notes[row]
+            if points:
+                offsets, cents = np.array([p.offset_ticks for p in points]), np.array([p.cents for p in points])
+                changes = bend_codes.code_changes(offsets, cents, int(note["duration_ticks"]))
+            else:
+                changes = [(0, bend_codes.NO_BEND_CODE)]
+            for offset, code in changes:
+                word = note.copy()
+                word["onset_ticks"] += offset
+                word["duration_ticks"] -= offset
+                if code != bend_codes.NO_BEND_CODE:
+                    bends.append((len(rows), 0, bend_codes.code_to_cents(code)))
+                rows.append(word)
+        return track.with_notes(np.array(rows, track.notes.dtype), np.array(bends, BEND_DTYPE))
+
+    return Edit(
+        "rounds bends to 46 levels within two semitones and strikes a note again where its bend changes",
+        lambda score: score.map_tracks(change),
+    )
+
+
+def _velocity_edits(velocity: str) -> list[Edit]:
+    kind, count = option(velocity, "velocity", ("keep", "drop", "bins", "auto"))
+    if kind == "drop":
+        return [edit.drop_velocity()]
+    if kind == "bins":
+        return [edit.bin_velocity(count)]
+    if kind == "auto":
+        level = edit.drop_velocity()
+        return [
+            Edit(
+                f"drops velocity where the music holds at most {count} distinct values",
+                lambda score: level.apply(score) if len(velocities(score)) <= count else score,
+            )
+        ]
+    return []
+
+
+def _full_bars() -> Edit:
+    def apply(score: Score) -> Score:
+        if not score.length_ticks:
+            return score
+        return replace(score, length_ticks=int(bar_table(score).ends_ticks[-1]))
+
+    return Edit("lengthens the last bar to its full length", apply)
+
+
+def vocabulary(notation: SimplifiedMidi) -> list[str]:
+    """Every field of the form used with models, as strings (words' first fields bare, others with their colon)."""
+    _, resolution = option(notation.resolution, "resolution", ("file", "grid", "flat"))
+    kind, bins = option(notation.velocity, "velocity", ("keep", "drop", "bins", "auto"))
+    every_velocity = np.arange(1, 128)
+    levels = np.unique(edit.velocity_bin(every_velocity, bins)) if kind == "bins" else every_velocity
+    durations = DURATION_TABLE if notation.durations == "table" else range(MAX_STEP_TICKS + 1)
+    out = ["\n"]
+    if notation.profile == "cadenza":
+        out += [f"q{resolution or notation.ticks_per_quarter}"]
+        out += [f"w{tempo}" for tempo in TEMPO_TABLE]
+        out += [f"m{n}/{d}" for d in (2, 4, 8, 16) for n in range(1, 17)]
+        out += [f"i{i}" for i in range(MAX_MODEL_TRACKS)] + [f":g{g}" for g in range(129)]
+        out += ["|"] if notation.bars else []
+        out += [f"t{t}" for t in range(1, MAX_STEP_TICKS + 1)]
+    out += [f"p{p}" for p in range(128)]
+    out += [f":v{v}" for v in levels] if notation.has_velocity else []
+    out += [f":d{d}" for d in durations]
+    out += [f":t{t}" for t in range(1 if notation.compact else 0, MAX_STEP_TICKS + 1)]
+    if notation.bend != "none":
+        if notation.profile == "cadenza":
+            out += [f":o{o}" for o in range(97)]
+        if notation.bend == "published":
+            out += [f":b{b}" for b in range(bend_codes.MAX_BEND_CODE + 1)]
+        else:
+            step = notation.bend_step_cents
+            out += [f":b{b}" for b in range(MIN_BEND_CENTS, MAX_BEND_CENTS + 1, step)]
+    return out
