@@ -12,6 +12,7 @@ from pathlib import Path
 import guitarpro
 import pytest
 
+from cadenza import formats
 from cadenza.base.errors import FormatError, LimitError
 from cadenza.base.limits import Limits
 from cadenza.formats.guitarpro import PROJECTION, read, write
@@ -218,3 +219,11 @@ def test_texts_in_other_alphabets_do_not_stop_a_reader(tmp_path: Path) -> None:
 def test_listing_formats_does_not_import_pyguitarpro() -> None:
     code = "import sys, cadenza.formats.guitarpro; sys.exit('guitarpro' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_package_still_offers_its_functions_after_use(tmp_path: Path) -> None:
+    # A submodule called like a function would take its name the first time that it is imported.
+    formats.write(riff(), tmp_path / "piece.gp5")
+    assert formats.read(tmp_path / "piece.gp5") == riff()
+    formats.write(riff(), tmp_path / "again.gp5")
+    assert formats.read(tmp_path / "again.gp5") == riff()
