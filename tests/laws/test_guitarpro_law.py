@@ -27,7 +27,7 @@ from cadenza.score.model import (
     Track,
 )
 
-QUICK = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+QUICK = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 TEXT = st.text(st.characters(blacklist_categories=["Cs"]), max_size=60)
 BITS = st.lists(st.sampled_from([t for t in Technique if t]), max_size=3).map(lambda ts: sum(ts, Technique.NONE))
 

@@ -34,7 +34,7 @@ def read(path: Path | str, limits: Limits = DEFAULT_LIMITS) -> Score:
         LimitError: it passes ``limits``.
     """
     # PyGuitarPro is imported only when a file is read: listing formats stays fast.
-    from cadenza.formats.guitarpro.read import read_score
+    from cadenza.formats.guitarpro.reading import read_score
 
     return read_score(Path(path), limits)
 
@@ -53,6 +53,6 @@ def write(score: Score, path: Path | str) -> None:
             where=str(path),
             hint=f"Write {path.with_suffix('.gp5').name}: Guitar Pro 5 and all later programs open it.",
         )
-    from cadenza.formats.guitarpro.write import write_score
+    from cadenza.formats.guitarpro.writing import write_score
 
     write_score(score, path)

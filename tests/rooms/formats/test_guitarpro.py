@@ -1,0 +1,229 @@
+"""Guitar Pro: what is written and read, case by case, and broken files."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import guitarpro
+import pytest
+
+from cadenza import formats
+from cadenza.base.errors import FormatError, LimitError
+from cadenza.base.limits import Limits
+from cadenza.formats.guitarpro import PROJECTION, read, write
+from cadenza.formats.guitarpro.rhythm import spell
+from cadenza.score.edit import project
+from cadenza.score.model import (
+    STANDARD_TUNINGS,
+    BarMark,
+    Bend,
+    Key,
+    Marker,
+    Metre,
+    Note,
+    Score,
+    Technique,
+    Tempo,
+    Track,
+)
+
+GUITAR = STANDARD_TUNINGS["guitar"]
+ALL = [t for t in Technique if t and t is not Technique.GRACE]
+
+
+def through(score: Score, folder: Path) -> Score:
+    write(score, folder / "piece.gp5")
+    return read(folder / "piece.gp5")
+
+
+def riff() -> Score:
+    """A bar of everything that a .gp5 file holds, as a .gp5 file holds it."""
+    bends = (Bend(0, 0), Bend(480, 200), Bend(960, 100))
+    notes = [
+        Note(0, 960, 45, 95, bends, 6, 5, Technique.PALM_MUTE),
+        Note(960, 1440, 52, 111, (), 5, 7, Technique.HAMMER | Technique.VIBRATO),
+        Note(2400, 1440, 57, 79, (), 4, 7, Technique.LET_RING | Technique.SLIDE_LEGATO),
+        Note(2400, 3360, 62, 79, (), 3, 7, Technique.HARMONIC_NATURAL),
+        Note(3840, 640, 40, 95, (), 6, 0, Technique.DEAD, 1),
+    ]
+    drums = [Note(0, 240, 36), Note(0, 480, 42), Note(960, 240, 38, 127)]
+    return Score(
+        (
+            Track.of(notes, name="Guitar", program=30, tuning=GUITAR),
+            Track.of([Note(0, 3840, 38, 95, (), 3, 3)], name="Bass", program=33, tuning=(43, 38, 33, 28), capo_fret=2),
+            Track.of(drums, name="Drums", is_drums=True),
+        ),
+        960,
+        tempos=(Tempo(0, 132.0), Tempo(4800, 90.0)),
+        metres=(Metre(0, 4, 4), Metre(3840, 7, 8)),
+        keys=(Key(0, -2, "minor"), Key(3840, 3)),
+        bars=(BarMark(0, True), BarMark(3840, False, 3, (1, 2))),
+        markers=(Marker(3840, "Outro"),),
+        title="Riff",
+        composer="Nobody",
+        length_ticks=3840 + 3360,
+    )
+
+
+def test_everything_comes_back(tmp_path: Path) -> None:
+    score = riff()
+    assert through(score, tmp_path) == score == project(score, PROJECTION)
+
+
+def test_every_technique_comes_back(tmp_path: Path) -> None:
+    notes = [Note(960 * i, 960, 64, 95, (), 1, 0, technique) for i, technique in enumerate(ALL)]
+    score = Score((Track.of(notes, tuning=GUITAR),), 960)
+    assert [n.techniques for n in through(score, tmp_path).tracks[0]] == ALL
+
+
+@pytest.mark.parametrize("transition", [Technique.NONE, Technique.HAMMER, Technique.SLIDE_LEGATO, Technique.DEAD])
+def test_grace_notes_come_back(transition: Technique, tmp_path: Path) -> None:
+    notes = [
+        Note(0, 840, 60, 95, (), 2, 1),
+        Note(840, 120, 60, 95, (), 2, 1, Technique.GRACE | transition),  # before the beat
+        Note(960, 960, 62, 95, (), 2, 3),
+        Note(1920, 120, 60, 95, (), 2, 1, Technique.GRACE | transition),  # on the beat
+        Note(2040, 840, 62, 95, (), 2, 3),
+    ]
+    score = Score((Track.of(notes, tuning=GUITAR),), 960)
+    assert list(through(score, tmp_path).tracks[0]) == list(score.tracks[0])
+    song = guitarpro.parse(str(tmp_path / "piece.gp5"))
+    graces = [n.effect.grace for b in song.tracks[0].measures[0].voices[0].beats for n in b.notes]
+    assert [g.isOnBeat for g in graces if g] == [False, True]
+
+
+def test_endings_stand_where_guitar_pro_looks_for_them(tmp_path: Path) -> None:
+    # With a new metre in the same bar four beam groups come before the endings, then the swing.
+    score = Score((Track(tuning=GUITAR),), 960, metres=(Metre(0, 4, 4), Metre(3840, 3, 4)), length_ticks=6720)
+    score = replace(score, bars=(BarMark(3840, endings=(1, 3)),))
+    assert through(score, tmp_path).bars == score.bars
+    data = (tmp_path / "piece.gp5").read_bytes()
+    assert bytes([0x11, 3, 2, 2, 2, 2, 0b101, 0]) in data  # flags, numerator, beams, endings, swing
+
+
+def test_a_piano_becomes_a_playable_tab(tmp_path: Path) -> None:
+    notes = [Note(480 * i, 480, p) for i, chord in enumerate([(48, 64, 67, 72), (53, 65, 69)]) for p in chord]
+    out = through(Score((Track.of(notes, name="Piano"),), 480), tmp_path).tracks[0]
+    assert sorted(n.pitch for n in out) == sorted(n.pitch for n in notes)
+    assert all(out.tuning[n.string - 1] + n.fret == n.pitch for n in out)
+
+
+def test_performed_times_move_less_than_a_32nd(tmp_path: Path) -> None:
+    rng = random.Random(0)
+    notes = [Note(480 * i + rng.randrange(60), 300 + rng.randrange(100), 60 + i % 12) for i in range(64)]
+    out = through(Score((Track.of(notes, tuning=GUITAR),), 480), tmp_path).tracks[0]
+    assert len(out) == 64
+    for ours, theirs in zip(notes, out, strict=True):
+        assert abs(2 * ours.onset_ticks - theirs.onset_ticks) <= 30
+
+
+def test_an_empty_score_can_be_written(tmp_path: Path) -> None:
+    assert len(through(Score(), tmp_path).tracks) == 1
+
+
+def test_forty_tracks_keep_their_programs(tmp_path: Path) -> None:
+    score = Score(tuple(Track(program=i, tuning=GUITAR) for i in range(40)), 960)
+    assert [t.program for t in through(score, tmp_path).tracks] == list(range(40))
+
+
+def test_too_many_programs_are_refused(tmp_path: Path) -> None:
+    score = Score(tuple(Track(program=i, tuning=GUITAR) for i in range(100)), 960)
+    with pytest.raises(FormatError, match="programs"):
+        write(score, tmp_path / "piece.gp5")
+
+
+def test_an_unheard_of_metre_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(FormatError, match="metre"):
+        write(Score(metres=(Metre(0, 1, 128),)), tmp_path / "piece.gp5")
+
+
+def test_spelling_prefers_few_plain_durations() -> None:
+    pieces = spell([960, 2400], 0, 3840)
+    assert pieces is not None
+    assert [(p.length.value, p.length.dotted, p.length.enters) for p in pieces] == [(4, 0, 1), (4, 1, 1), (4, 1, 1)]
+    pieces = spell([320, 640], 0, 960)
+    assert pieces is not None
+    assert [(p.length.value, p.length.enters) for p in pieces] == [(8, 3)] * 3
+    assert spell([13], 0, 960) is None
+
+
+# ── files that are not what they should be ───────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"PK\3\4" + bytes(60), b"BCFZ" + bytes(60), b"MThd" + bytes(60), b"\x18FICHIER GUITAR PRO v9.99" + bytes(60)],
+)
+def test_other_files_are_refused(data: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "piece.gp5"
+    path.write_bytes(data)
+    with pytest.raises(FormatError, match=r"piece\.gp5"):
+        read(path)
+
+
+def test_limits_hold(tmp_path: Path) -> None:
+    path = tmp_path / "piece.gp5"
+    write(riff(), path)
+    for limits in (Limits(notes=3), Limits(tracks=2), Limits(bars=1), Limits(file_bytes=100), Limits(quarters=3)):
+        with pytest.raises(LimitError):
+            read(path, limits)
+
+
+def test_every_truncation_is_refused_or_read(tmp_path: Path) -> None:
+    path = tmp_path / "piece.gp5"
+    write(riff(), path)
+    data = path.read_bytes()
+    for size in range(0, len(data) - 1, 7):
+        path.write_bytes(data[:size])
+        with pytest.raises(FormatError):
+            read(path)
+
+
+def test_mutations_give_a_score_or_a_format_error_in_time(tmp_path: Path) -> None:
+    path = tmp_path / "piece.gp5"
+    write(riff(), path)
+    data = path.read_bytes()
+    rng = random.Random(7)
+    refused = []
+    for _ in range(300):
+        broken = bytearray(data)
+        for _ in range(rng.choice([1, 2, 8])):
+            at = rng.randrange(31, len(broken))
+            if rng.random() < 0.3:
+                broken[at : at + 4] = rng.choice([b"\xff\xff\xff\x7f", b"\xff" * 4, b"\0\0\0\x80", b"\0\0\1\0"])
+            else:
+                broken[at] = rng.randrange(256)
+        path.write_bytes(broken)
+        start = time.process_time()
+        try:
+            read(path)
+        except FormatError as error:
+            refused.append(error.where)
+        assert time.process_time() - start < 0.5
+    assert 30 < len(refused) < 300
+    assert all(str(path) in where for where in refused)
+
+
+def test_texts_in_other_alphabets_do_not_stop_a_reader(tmp_path: Path) -> None:
+    path = tmp_path / "piece.gp5"
+    write(Score((Track(name="XYZ", tuning=GUITAR),), 960), path)
+    path.write_bytes(path.read_bytes().replace(b"XYZ", b"\x81\x8d\x8f"))
+    assert read(path).tracks[0].name == "\ufffd" * 3
+
+
+def test_listing_formats_does_not_import_pyguitarpro() -> None:
+    code = "import sys, cadenza.formats.guitarpro; sys.exit('guitarpro' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_package_still_offers_its_functions_after_use(tmp_path: Path) -> None:
+    # A submodule called like a function would take its name the first time that it is imported.
+    formats.write(riff(), tmp_path / "piece.gp5")
+    assert formats.read(tmp_path / "piece.gp5") == riff()
+    formats.write(riff(), tmp_path / "again.gp5")
+    assert formats.read(tmp_path / "again.gp5") == riff()
