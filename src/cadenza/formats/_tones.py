@@ -293,9 +293,9 @@ def shaped_noise(
     low = (f / max(low_hertz, 1.0)) ** 4
     spectrum *= low / (1 + low) / (1 + (f / high_hertz) ** 6) * np.maximum(f / 1000, 0.02) ** slope
     noise = np.fft.irfft(spectrum, size)
-    noise = (noise / max(float(np.sqrt(np.mean(noise**2))), 1e-9))[:n_samples].astype(np.float32)
-    noise.setflags(write=False)
-    return noise
+    out: Samples = (noise / max(float(np.sqrt(np.mean(noise**2))), 1e-9))[:n_samples].astype(np.float32)
+    out.setflags(write=False)
+    return out
 
 
 def frequency_of(pitch: int) -> float:
