@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -28,7 +30,7 @@ def minimum_phase(gains: NDArray[np.float64], n_taps: int) -> NDArray[np.float64
     return taps
 
 
-def equaliser(points: list[tuple[float, float]], sample_rate: int, n_taps: int = 1024) -> NDArray[np.float64]:
+def equaliser(points: Sequence[tuple[float, float]], sample_rate: int, n_taps: int = 1024) -> NDArray[np.float64]:
     """A filter through (Hz, decibel) points, interpolated over the logarithm of frequency."""
     f = np.fft.rfftfreq(4 * n_taps, 1 / sample_rate)
     hertz, decibels = zip(*points, strict=True)
@@ -67,8 +69,22 @@ class Amplifier:
             [(20, -30), (60, -14), (110, -4), (200, 0), (700, 3), (1500, 3), (6000, 0), (20000, -12)], sample_rate
         )
         cabinet = equaliser(
-            [(20, -40), (60, -14), (85, 0), (120, 3), (200, 0.5), (400, -3), (800, -1), (1800, 2), (2800, 4.5)]
-            + [(4000, 1), (5200, -9), (7000, -26), (10000, -44), (20000, -70)],
+            [
+                (20, -40),
+                (60, -14),
+                (85, 0),
+                (120, 3),
+                (200, 0.5),
+                (400, -3),
+                (800, -1),
+                (1800, 2),
+                (2800, 4.5),
+                (4000, 1),
+                (5200, -9),
+                (7000, -26),
+                (10000, -44),
+                (20000, -70),
+            ],
             sample_rate,
         )
         self._pre = Convolver(pre[None], block_samples)

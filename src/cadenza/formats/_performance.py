@@ -171,10 +171,12 @@ def _articulate(score: Score, track: Track, out: NDArray[np.void]) -> list[Curve
 
     curves: list[Curve] = []
     first = np.searchsorted(track.bends["note"], np.arange(n + 1))
+    bent = track.bends["note"]
+    bend_seconds = ticks_to_seconds(score, notes["onset_ticks"][bent] + track.bends["offset_ticks"]) - onset[bent]
     for row in np.flatnonzero(_has(techniques, _CURVED) | (np.diff(first) > 0)):
         points = track.bends[first[row] : first[row + 1]]
         if len(points):
-            at = ticks_to_seconds(score, notes["onset_ticks"][row] + points["offset_ticks"]) - onset[row]
+            at = bend_seconds[first[row] : first[row + 1]]
             cents = points["cents"].astype(np.float64)
         else:
             at, cents = np.zeros(1), np.zeros(1)

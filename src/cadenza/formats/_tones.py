@@ -276,7 +276,7 @@ def partials(
     fine = np.exp(np.outer(rate, np.arange(fine_n)))
     left = np.concatenate([coarse.imag, coarse.real], axis=1).astype(np.float32)
     right = np.concatenate([fine.real, fine.imag]).astype(np.float32)
-    return (left @ right).reshape(-1)[:n_samples]
+    return np.asarray((left @ right).reshape(-1)[:n_samples], np.float32)
 
 
 @lru_cache(maxsize=64)
@@ -293,9 +293,9 @@ def shaped_noise(
     low = (f / max(low_hertz, 1.0)) ** 4
     spectrum *= low / (1 + low) / (1 + (f / high_hertz) ** 6) * np.maximum(f / 1000, 0.02) ** slope
     noise = np.fft.irfft(spectrum, size)
-    noise = (noise / max(float(np.sqrt(np.mean(noise**2))), 1e-9))[:n_samples].astype(np.float32)
-    noise.setflags(write=False)
-    return noise
+    out: Samples = (noise / max(float(np.sqrt(np.mean(noise**2))), 1e-9))[:n_samples].astype(np.float32)
+    out.setflags(write=False)
+    return out
 
 
 def frequency_of(pitch: int) -> float:
@@ -339,6 +339,11 @@ def make_tone(patch: Patch, pitch: int, layer: int, damping: Damping, n_samples:
     return tone
 
 
+def _scattered(n: int) -> NDArray[np.float64]:
+    """Phases that never line up: steps of the golden section."""
+    return 2 * np.pi * ((np.arange(n, dtype=np.float64) * 0.618034) % 1)
+
+
 def _dying(patch, fundamental, frequency, amplitude, damping, n_samples, sample_rate):  # type: ignore[no-untyped-def]
     # High strings die sooner: the loss of a string grows with its frequency.
     decay = patch.decay[0] * (fundamental / 130.0) ** 0.6 + patch.decay[1] * (frequency / 1000.0) ** 1.6
@@ -357,7 +362,7 @@ def _dying(patch, fundamental, frequency, amplitude, damping, n_samples, sample_
         rows = [(frequency * 2 ** (cents / 1200), amplitude * share, decay) for cents in patch.detune]
     f, a, d = (np.concatenate(column) for column in zip(*rows, strict=True))
     # A hammer sets all partials off at once, but a soundboard scatters their phases.
-    phases = 2 * np.pi * 0.618034 * np.arange(len(f)) if patch is _PIANO else np.zeros(len(f))
+    phases = _scattered(len(f)) if patch is _PIANO else np.zeros(len(f))
     tone = partials(f, a, d, phases, n_samples, sample_rate)
     if patch.noise or damping == "dead":
         n = min(n_samples, int(0.06 * sample_rate))
@@ -368,9 +373,16 @@ def _dying(patch, fundamental, frequency, amplitude, damping, n_samples, sample_
     return tone
 
 
-def _sustained(patch, pitch, frequency, amplitude, n_samples, sample_rate):  # type: ignore[no-untyped-def]
+def _sustained(
+    patch: Patch,
+    pitch: int,
+    frequency: NDArray[np.float64],
+    amplitude: NDArray[np.float64],
+    n_samples: int,
+    sample_rate: int,
+) -> Samples:
     loop = loop_of(pitch)
-    phases = 2 * np.pi * ((np.arange(len(frequency)) * 0.618034) % 1)
+    phases = _scattered(len(frequency))
     tone = np.zeros(n_samples, np.float32)
     zero = np.zeros(len(frequency))
     share = 1 / np.sqrt(len(patch.detune))

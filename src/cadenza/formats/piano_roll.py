@@ -310,13 +310,10 @@ class _Picture:
             # Drawn deeper and slower than it sounds, so that it can be seen as a wave.
             begin = note.bends[-1].offset_ticks if len(note.bends) > 1 else note.duration_ticks / 4
             begin = min(begin, note.duration_ticks * 0.6)
-            cents = cents + 1.9 * VIBRATO_CENTS * np.sin((x - x0) * 2 * np.pi / 13) * (ticks > begin)
+            cents = cents + 1.4 * VIBRATO_CENTS * np.sin((x - x0) * 2 * np.pi / 15) * (ticks > begin)
         y = self.at.y(note.pitch + cents / 100)
-        half = half * 0.86
-        # The ribbon is as thick across as a straight note, however steep it is.
-        thick = half * np.sqrt(1 + np.clip(np.gradient(y, x), -1.2, 1.2) ** 2) if len(x) > 2 else half
-        outline = [*zip(x, y - thick, strict=True), *zip(x[::-1], (y + thick)[::-1], strict=True)]
-        self.pen.polygon([(a * _SCALE, b * _SCALE) for a, b in outline], fill)
+        points = [(float(a) * _SCALE, float(b) * _SCALE) for a, b in zip(x, y, strict=True)]
+        self.pen.line(points, fill, round(1.7 * half * _SCALE), joint="curve")
 
     def _filled(self, track: Track, colour: Colour) -> None:
         """A track of very many notes: each pixel column of each pitch is on or off."""

@@ -83,7 +83,7 @@ def write(
     """
     blocks, player = _mixed(score, soundfont, sample_rate, reverb, max_seconds)
     path = Path(path)
-    with writing_atomically(path) as file, tempfile.SpooledTemporaryFile(_SPOOL_BYTES, dir=path.parent) as store:
+    with writing_atomically(path) as file, tempfile.SpooledTemporaryFile(_SPOOL_BYTES, dir=str(path.parent)) as store:
         # The level is known only at the end: blocks wait as 16-bit samples, each at its own full scale.
         scales: list[tuple[float, int]] = []
         loudness: list[float] = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from fractions import Fraction
-from itertools import combinations
+from itertools import combinations, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -91,7 +91,7 @@ def test_chorale_voices_are_led_correctly():
     rows = slices(score)
     quarters = rows[::2]
     for grid in (rows, quarters):  # on every eighth, and from beat to beat
-        for place, (before, after) in enumerate(zip(grid[:-1], grid[1:], strict=True)):
+        for place, (before, after) in enumerate(pairwise(grid)):
             assert not parallels(before, after), (place, before, after)
     for place, (bass, tenor, alto, soprano) in enumerate(rows):
         assert bass <= tenor <= alto <= soprano, place
