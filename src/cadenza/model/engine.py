@@ -180,7 +180,7 @@ def _open(model: Path | str | bytes, threads: int) -> tuple[Any, Architecture, s
     try:
         session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # the runtime's parser raises a family of types without a common root of its own
-        hint = f"Export the model again; onnxruntime here is {onnxruntime.__version__}."
+        hint = f"It needs onnxruntime 1.29 or later (here {onnxruntime.__version__}), or was damaged: export it again."
         raise ModelError("a graph that onnxruntime can run", str(error)[:200], where=where, hint=hint) from error
     text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
     if text is None:
