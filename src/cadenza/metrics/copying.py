@@ -3,8 +3,8 @@
 Music repeats itself, so part of what a model predicts can be had by copying. At each token this baseline looks for the
 longest run of tokens just before it that occurred earlier in the same document, the latest occurrence if there are
 several, and proposes the token that followed there. The proposal gets a weight that depends on the length of the match
-only and is fitted on validation text by maximum likelihood; the rest goes to another model of the same tokens (unigrams,
-or the best n-gram: a cache in the sense of Kuhn & De Mori 1990). In every context probabilities add up to 1.
+only and is fitted on validation text by maximum likelihood; the rest goes to another model of the same tokens:
+unigrams, or the best n-gram (a cache in the sense of Kuhn & De Mori 1990). In every context probabilities add up to 1.
 """
 
 from __future__ import annotations
@@ -51,7 +51,9 @@ def match_groups(documents: Sequence[NDArray[np.integer]]) -> tuple[NDArray[np.i
     return np.searchsorted(LENGTHS, lengths, side="right") - 1, hits
 
 
-def fit_weights(group: NDArray[np.int64], hit: NDArray[np.bool_], log2_rest: NDArray[np.float64]) -> NDArray[np.float64]:
+def fit_weights(
+    group: NDArray[np.int64], hit: NDArray[np.bool_], log2_rest: NDArray[np.float64]
+) -> NDArray[np.float64]:
     """The weight of copying for each of ``LENGTHS``, by expectation maximisation on validation tokens.
 
     Args:

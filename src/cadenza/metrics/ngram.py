@@ -4,10 +4,10 @@ A language model of music has learned something only if it tells the next token 
 This module gives log2 probabilities of held-out documents under interpolated n-grams of every order up to ``max_order``
 at once, so that the best order can be chosen on validation text.
 
-Three smoothings, each a mixture of an order with the one below it, down to the uniform distribution over the vocabulary:
+Three smoothings, each a mixture of an order with the one below it, down to the uniform distribution over all ids:
 
-- ``kneser-ney``: Kneser & Ney 1995 in the interpolated form of Chen & Goodman 1999: the highest order counts occurrences,
-  the lower ones distinct left neighbours; one absolute discount an order, n1 / (n1 + 2 n2);
+- ``kneser-ney``: Kneser & Ney 1995 in the interpolated form of Chen & Goodman 1999: the highest order counts
+  occurrences, the lower ones distinct left neighbours; one absolute discount an order, n1 / (n1 + 2 n2);
 - ``modified-kneser-ney``: Chen & Goodman 1999: discounts of their own for counts of 1, 2 and 3 or more;
 - ``witten-bell``: Witten & Bell 1991: no left neighbours, the weight of the lower order is the number of distinct
   continuations.
@@ -17,14 +17,14 @@ and more, as in KenLM. The first token of a document is given, never predicted. 
 neighbour of its own each time (as KenLM treats ``<s>``); no n-gram crosses it. At a document's first tokens, where no
 long context exists, the longest that does is used. In every context probabilities add up to 1.
 
-Documents are plain arrays of token ids. n-grams are numbered order by order: one is the number of its first n − 1 tokens
-with its last token, so that a sort of 64-bit keys replaces tables of tuples, and only two orders are held at once
-(about 60 bytes a training token).
+Documents are plain arrays of token ids. n-grams are numbered order by order: one is the number of its first n − 1
+tokens with its last token, so that a sort of 64-bit keys replaces tables of tuples, and only two orders are held at
+once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,6 +58,19 @@ def log2_probabilities(
         ConfigError: an unknown smoothing or an order below 1.
         RangeError: an id outside the vocabulary, or no token to count.
     """
+    by_order = list(each_order(train, held_out, vocabulary_size, max_order=max_order, smoothings=smoothings))
+    return {name: np.stack([found[name] for found in by_order]) for name in smoothings}
+
+
+def each_order(
+    train: Sequence[NDArray[np.integer]],
+    held_out: Sequence[NDArray[np.integer]],
+    vocabulary_size: int,
+    *,
+    max_order: int = 16,
+    smoothings: Sequence[str] = SMOOTHINGS,
+) -> Iterator[dict[str, NDArray[np.float64]]]:
+    """The rows of :func:`log2_probabilities` one order at a time, as soon as each is known."""
     for name in smoothings:
         if name not in SMOOTHINGS:
             raise ConfigError("a known smoothing", repr(name), hint=did_you_mean(name, SMOOTHINGS))
@@ -67,23 +80,21 @@ def log2_probabilities(
     predicted = asked.place > 0
     if not (counted.place > 0).any():
         raise RangeError("training documents of at least two tokens", "none")
-    out = {name: np.zeros((max_order, len(asked.ids))) for name in smoothings}
     lower = {name: np.full(len(asked.ids), 1.0 / vocabulary_size) for name in smoothings}
     level = _Level.unigrams(counted, asked, vocabulary_size)
     for order in range(1, max_order + 1):
-        above = level.extended(counted, asked, vocabulary_size) if order < max_order else None
         occurrences = _Counts.of(level, level.count)
-        neighbours = _Counts.of(level, level.left_neighbours(counted, above)) if above else None
-        for name in smoothings:
-            top = occurrences.mixed_with(lower[name], name)
-            np.log2(top, out=out[name][order - 1], where=predicted)
-            if name == "witten-bell":
-                lower[name] = top
-            elif neighbours is not None:
-                lower[name] = neighbours.mixed_with(lower[name], name)
-        if above is not None:
-            level = above
-    return out
+        top = {name: occurrences.mixed_with(lower[name], name) for name in smoothings}
+        yield {name: np.log2(np.where(predicted, p, 1.0)) for name, p in top.items()}
+        if order == max_order:
+            return
+        above = level.extended(counted, asked, vocabulary_size)
+        neighbours = _Counts.of(level, level.left_neighbours(counted, above))
+        lower = {
+            name: top[name] if name == "witten-bell" else neighbours.mixed_with(lower[name], name)
+            for name in smoothings
+        }
+        level = above
 
 
 @dataclass(frozen=True)
@@ -97,7 +108,7 @@ class _Text:
     def of(cls, documents: Sequence[NDArray[np.integer]], vocabulary_size: int) -> _Text:
         lengths = np.array([len(document) for document in documents], np.int64)
         ids = np.concatenate([*documents, np.zeros(0, np.int64)]).astype(np.int64)
-        if len(ids) and not (0 <= ids.min() and ids.max() < vocabulary_size):
+        if len(ids) and (ids.min() < 0 or ids.max() >= vocabulary_size):
             raise RangeError(f"token ids of 0–{vocabulary_size - 1}", f"{ids.min()}–{ids.max()}")
         return cls(ids, np.arange(len(ids)) - np.repeat(np.cumsum(lengths) - lengths, lengths))
 

@@ -65,9 +65,7 @@ def test_equals_the_definition(smoothing, docs, asked):
     found = ngram.log2_probabilities(_arrays(docs), _arrays(asked), V, max_order=5, smoothings=[smoothing])[smoothing]
     for order in range(1, 6):
         plain = Plain(docs, order, smoothing)
-        expected = [
-            np.log2(plain(doc[at], tuple(doc[:at]))) if at else 0.0 for doc in asked for at in range(len(doc))
-        ]
+        expected = [np.log2(plain(doc[at], tuple(doc[:at]))) if at else 0.0 for doc in asked for at in range(len(doc))]
         np.testing.assert_allclose(found[order - 1], expected, atol=1e-9)
 
 
