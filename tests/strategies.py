@@ -50,6 +50,7 @@ def notes(
     draw: st.DrawFn,
     tuning: tuple[int, ...] = (),
     max_ticks: int = 4_000,
+    grid_ticks: int = 120,
     bends: bool = True,
     max_bend_cents: int = 400,
     techniques: Technique = ALL_TECHNIQUES,
@@ -60,10 +61,9 @@ def notes(
 ) -> Note:
     """One note; on a track with a ``tuning`` mostly with a string and a fret that sound its pitch."""
     # Few onsets and few pitches, so that notes meet.
-    onset = draw(st.one_of(st.integers(0, 12).map(lambda i: i * 120), st.integers(0, max_ticks)))
-    duration = draw(
-        st.one_of(st.sampled_from([60, 120, 240]), st.integers(0 if zero_durations else 1, max(1, max_ticks // 4)))
-    )
+    onset = draw(st.one_of(st.integers(0, 12).map(lambda i: i * grid_ticks), st.integers(0, max_ticks)))
+    short = [0] * zero_durations + [grid_ticks // 2 or 1, grid_ticks, 2 * grid_ticks]
+    duration = draw(st.one_of(st.sampled_from(short), st.integers(1, max(1, max_ticks // 4))))
     pitch = draw(st.one_of(st.integers(58, 62), st.integers(0, 127)))
     string, fret = NO_STRING, NO_FRET
     if tuning and strings and draw(st.integers(0, 4)):
@@ -116,6 +116,7 @@ def tracks(
     tunings: bool = True,
     controls: bool = True,
     max_ticks: int = 4_000,
+    grid_ticks: int = 120,
     texts: st.SearchStrategy[str] = TEXTS,
     **note_options: object,
 ) -> Track:
@@ -126,10 +127,11 @@ def tracks(
     if kind == "fretted":
         own = st.lists(st.integers(28, 70), min_size=1, max_size=8).map(lambda open: tuple(sorted(open, reverse=True)))
         tuning = draw(st.one_of(st.sampled_from(sorted(STANDARD_TUNINGS.values())), own))
-    one = notes(tuning=tuning, max_ticks=max_ticks, **note_options)  # type: ignore[arg-type]
-    events = st.tuples(st.integers(0, 8).map(lambda i: i * 240), st.integers(0, 127), st.integers(0, 127))
+    one = notes(tuning=tuning, max_ticks=max_ticks, grid_ticks=grid_ticks, **note_options)  # type: ignore[arg-type]
+    events = st.tuples(st.integers(0, 8).map(lambda i: 2 * i * grid_ticks), st.integers(0, 127), st.integers(0, 127))
     common = st.tuples(st.integers(0, max_ticks), st.sampled_from([0, 1, 7, 10, 11, 32, 64, 121]), st.integers(0, 127))
-    listed = draw(st.lists(one, max_size=max_notes))
+    n_notes = draw(st.integers(0, max_notes))  # lists of free length are mostly very short
+    listed = draw(st.lists(one, min_size=n_notes, max_size=n_notes))
     if listed and note_options.get("bends", True) and draw(st.booleans()):
         listed = draw(_on_one_wheel(listed, note_options.get("max_bend_cents", 400)))  # type: ignore[arg-type]
     return Track.of(

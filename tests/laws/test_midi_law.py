@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.strategies import bend_points, scores
+from tests.strategies import bend_points, scores, tracks
 
 from cadenza.formats import midi
 from cadenza.formats._wheel import EXACT_CENTS, WIDEST_CENTS
@@ -16,25 +16,26 @@ from cadenza.score.model import Bend, Note, Score, Track
 SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large]
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=SLOW)
+@settings(max_examples=60, deadline=None, suppress_health_check=SLOW)
 @given(scores())
 def test_what_is_read_back_is_the_projection(score: Score) -> None:
     assert midi.decode(midi.encode(score)) == project(score, midi.PROJECTION)
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=SLOW)
-@given(scores(max_tracks=1, max_notes=6, max_ticks=900, drums=False, tunings=False, markers=False, maps=False))
-def test_the_law_holds_for_few_notes_that_meet(score: Score) -> None:
+@settings(max_examples=250, deadline=None, suppress_health_check=SLOW)
+@given(tracks(max_notes=6, max_ticks=12, grid_ticks=2, drums=False, tunings=False, max_bend_cents=100))
+def test_the_law_holds_for_few_notes_that_meet(track: Track) -> None:
+    score = Score((track,))
     assert midi.decode(midi.encode(score)) == project(score, midi.PROJECTION)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=SLOW)
+@settings(max_examples=25, deadline=None, suppress_health_check=SLOW)
 @given(scores(max_tracks=2, max_bend_cents=WIDEST_CENTS, max_ticks=300))
 def test_the_law_holds_for_any_bend_that_a_wheel_can_reach(score: Score) -> None:
     assert midi.decode(midi.encode(score)) == project(score, midi.PROJECTION)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=SLOW)
+@settings(max_examples=25, deadline=None, suppress_health_check=SLOW)
 @given(scores(max_tracks=3))
 def test_a_second_projection_changes_nothing(score: Score) -> None:
     once = project(score, midi.PROJECTION)

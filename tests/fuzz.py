@@ -1,0 +1,265 @@
+"""Seeded mutations of real files through a reader, each within the budget that is promised to strangers' files.
+
+    python -m tests.fuzz mid --n 2000 --seed 0 [FILE …]
+
+A worker process mutates the given files (or, for mid, generated ones), writes each to a temporary file and
+reads it with :func:`cadenza.formats.read`. A Score or a FormatError (LimitError is one) is fine. Anything else
+is a finding: another exception, more than 1 s of CPU a megabyte + 0.5 s, more than 256 MB above what the process
+held before (RLIMIT_AS makes that a MemoryError), or a dead worker. A worker that dies or is stuck is replaced and
+the rest goes on. ``--n`` and ``--seed`` name each case: a finding is replayed with ``--only INDEX``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+CPU_SECONDS, CPU_SECONDS_PER_MEGABYTE = 0.5, 1.0
+MEMORY_BYTES = 256 << 20
+STUCK_SECONDS = 120  # of waiting for one case; the CPU limit is what should end it
+MAX_CASE_BYTES = 4 << 20
+
+
+@dataclass
+class Findings:
+    """What a run found: cases by outcome ("Score", "FormatError", …), and everything that broke the promise."""
+
+    outcomes: dict[str, int] = field(default_factory=dict)
+    broken: list[str] = field(default_factory=list)
+    worst_seconds: float = 0.0
+    peak_bytes: int = 0
+
+
+def mutate(rng: random.Random, seeds: Sequence[bytes]) -> bytes:
+    """One of ``seeds`` after one to four mutations."""
+    data = bytearray(rng.choice(seeds))
+    for _ in range(rng.choice((1, 1, 2, 4))):
+        _MUTATIONS[rng.randrange(len(_MUTATIONS))](rng, data, seeds)
+    return bytes(data[:MAX_CASE_BYTES])
+
+
+def _place(rng: random.Random, data: bytearray) -> int:
+    """Headers matter: half of all places lie within the first 64 bytes."""
+    return rng.randrange(min(len(data), 64) if rng.random() < 0.5 else len(data)) if data else 0
+
+
+def _flip_bits(rng: random.Random, data: bytearray, seeds: Sequence[bytes]) -> None:
+    for _ in range(rng.choice((1, 1, 2, 8, 64)) if data else 0):
+        data[_place(rng, data)] ^= 1 << rng.randrange(8)
+
+
+def _set_bytes(rng: random.Random, data: bytearray, seeds: Sequence[bytes]) -> None:
+    for _ in range(rng.choice((1, 1, 3)) if data else 0):
+        data[_place(rng, data)] = rng.choice((0, 1, 0x7F, 0x80, 0xFE, 0xFF, rng.randrange(256)))
+
+
+def _truncate(rng: random.Random, data: bytearray, seeds: Sequence[bytes]) -> None:
+    del data[rng.randrange(len(data) + 1) :]
+
+
+def _duplicate(rng: random.Random, data: bytearray, seeds: Sequence[bytes]) -> None:
+    start = rng.randrange(len(data) + 1)
+    part = data[start : start + rng.choice((1, 4, 16, 256, 4096))]
+    times = rng.choice((1, 1, 2, 50, 1000))
+    at = rng.choice((start, rng.randrange(len(data) + 1)))
+    data[at:at] = part * min(times, max(1, MAX_CASE_BYTES // (4 * len(part) + 1)))
+
+
+def _delete(rng: random.Random, data: bytearray, seeds: Sequence[bytes]) -> None:
+    start = rng.randrange(len(data) + 1)
+    del data[start : start + rng.choice((1, 2, 4, 16, 256))]
+
+
+def _edit_length(rng: random.Random, data: bytearray, seeds: Sequence[bytes]) -> None:
+    """An integer of one, two or four bytes, of either byte order, becomes an extreme or slightly different one."""
+    width, order = rng.choice((1, 2, 4)), rng.choice(("big", "little"))
+    at = _place(rng, data)
+    if at + width > len(data):
+        return
+    old = int.from_bytes(data[at : at + width], order)  # type: ignore[arg-type]
+    top = (1 << (8 * width)) - 1
+    new = rng.choice((0, 1, top, top >> 1, (top >> 1) + 1, old + 1, old - 1, old * 2, old + 256, len(data)))
+    data[at : at + width] = (new & top).to_bytes(width, order)  # type: ignore[arg-type]
+
+
+def _splice(rng: random.Random, data: bytearray, seeds: Sequence[bytes]) -> None:
+    other = rng.choice(seeds)
+    start = rng.randrange(len(other) + 1)
+    at = rng.randrange(len(data) + 1)
+    data[at : at + rng.choice((0, 8, 64))] = other[start : start + rng.choice((4, 32, 512))]
+
+
+_MUTATIONS = (_flip_bits, _set_bytes, _truncate, _duplicate, _delete, _edit_length, _splice)
+
+
+def case(seed: int, index: int, seeds: Sequence[bytes]) -> bytes:
+    """The bytes of case ``index``, independent of all other cases."""
+    return mutate(random.Random(f"{seed}/{index}"), seeds)
+
+
+def run(
+    suffix: str, files: Sequence[Path], n: int, seed: int = 0, first: int = 0, raw: bool = False, law: bool = False
+) -> Findings:
+    """Read ``n`` mutations of ``files`` as ``suffix`` in workers.
+
+    Args:
+        raw: the files themselves, unchanged (``n`` of them), for fixed lists of bombs.
+        law: what was read is also written and read again, twice, and must be the same the second time.
+    """
+    findings = Findings()
+    at, stop = first, first + n
+    with tempfile.TemporaryDirectory() as folder:
+        while at < stop:
+            job = {
+                "suffix": suffix,
+                "files": [str(f) for f in files],
+                "first": at,
+                "stop": stop,
+                "seed": seed,
+                "folder": folder,
+                "raw": raw,
+                "law": law,
+            }
+            with subprocess.Popen(
+                [sys.executable, "-m", "tests.fuzz", "--worker", json.dumps(job)],
+                stdout=subprocess.PIPE,
+                text=True,
+                cwd=Path(__file__).parents[1],
+            ) as worker:
+                at = _listen(worker, findings, at)
+    return findings
+
+
+def _listen(worker: subprocess.Popen[str], findings: Findings, at: int) -> int:
+    """Collect the worker's lines until it ends; the next case to do."""
+    assert worker.stdout is not None
+    done = False
+    for line in worker.stdout:
+        row = json.loads(line)
+        if "peak" in row:
+            findings.peak_bytes = max(findings.peak_bytes, row["peak"])
+            done = True
+            continue
+        outcome = row["outcome"]
+        findings.outcomes[outcome] = findings.outcomes.get(outcome, 0) + 1
+        findings.worst_seconds = max(findings.worst_seconds, row["seconds"])
+        if row["broken"]:
+            findings.broken.append(f"case {row['index']}: {row['broken']}")
+        at = row["index"] + 1
+    code = worker.wait(STUCK_SECONDS)
+    if not done:
+        findings.broken.append(f"case {at}: the worker died with {code}")
+        findings.outcomes["dead"] = findings.outcomes.get("dead", 0) + 1
+        at += 1
+    return at
+
+
+def _status_bytes(name: str) -> int:
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(name):
+            return int(line.split()[1]) << 10
+    raise OSError(f"no {name} in /proc/self/status")
+
+
+def _work(job: dict) -> None:  # type: ignore[type-arg]
+    """In the worker: one JSON line a case, then one with the peak of memory."""
+    from cadenza import formats
+    from cadenza.base.errors import FormatError
+
+    seeds = [Path(name).read_bytes() for name in job["files"]]
+    target = Path(job["folder"]) / f"case.{job['suffix']}"
+    # Warm up: what the reader imports is the process's own.
+    for data in seeds[:3]:
+        target.write_bytes(data)
+        try:
+            score = formats.read(target)
+            if job["law"]:
+                formats.write(score, target)
+        except FormatError:
+            pass
+    before, resident = _status_bytes("VmSize"), _status_bytes("VmRSS")
+    resource.setrlimit(resource.RLIMIT_AS, (before + MEMORY_BYTES, resource.RLIM_INFINITY))
+    for index in range(job["first"], job["stop"]):
+        data = seeds[index % len(seeds)] if job["raw"] else case(job["seed"], index, seeds)
+        target.write_bytes(data)
+        budget = CPU_SECONDS + CPU_SECONDS_PER_MEGABYTE * len(data) / (1 << 20)
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        limit = int(used.ru_utime + used.ru_stime + 4 * budget + 10)
+        resource.setrlimit(resource.RLIMIT_CPU, (limit, resource.RLIM_INFINITY))
+        broken, start = "", time.process_time()
+        try:
+            score = formats.read(target)
+            outcome = "Score"
+        except FormatError as error:
+            outcome = type(error).__name__
+            if str(target) not in str(error):
+                broken = f"an error that does not name the file: {error}"
+        except BaseException as error:  # everything else is what the fuzzer looks for
+            outcome, broken = type(error).__name__, f"{type(error).__name__}: {error}"[:300]
+        seconds = time.process_time() - start
+        if seconds > budget:
+            broken = broken or f"{seconds:.2f} s of CPU for {len(data):,} bytes ({outcome})"
+        if job["law"] and outcome == "Score":
+            broken = broken or _law(score, target)
+        score = None
+        row = {"index": index, "outcome": outcome, "seconds": seconds, "broken": broken}
+        print(json.dumps(row), flush=True)
+    print(json.dumps({"peak": max(0, _status_bytes("VmHWM") - resident)}), flush=True)
+
+
+def _law(score: object, target: Path) -> str:
+    """Why what was written and read is not stable, or nothing."""
+    from cadenza import formats
+    from cadenza.base.errors import FormatError
+    from cadenza.score.edit import project
+
+    projection = formats.FORMATS.load(target.suffix[1:]).PROJECTION
+    try:
+        formats.write(score, target)  # type: ignore[arg-type]
+    except FormatError:
+        return ""
+    back = formats.read(target)
+    return "" if back == project(score, projection) else "read → write → read differs"  # type: ignore[arg-type]
+
+
+def main() -> int:
+    """The long form, from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("suffix", nargs="?", default="mid")
+    parser.add_argument("files", nargs="*", type=Path)
+    parser.add_argument("--n", type=int, default=2_000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", type=int, help="replay this one case")
+    parser.add_argument("--law", action="store_true", help="also check read → write → read")
+    parser.add_argument("--worker", help=argparse.SUPPRESS)
+    options = parser.parse_intermixed_args()
+    if options.worker:
+        _work(json.loads(options.worker))
+        return 0
+    if not options.files:
+        parser.error("which files should be mutated?")
+    first, n = (0, options.n) if options.only is None else (options.only, 1)
+    start = time.monotonic()
+    found = run(options.suffix, options.files, n, options.seed, first, law=options.law)
+    for line in found.broken:
+        print(line)
+    print(
+        f"{n} cases in {time.monotonic() - start:.0f} s: {found.outcomes}; {len(found.broken)} broken;"
+        f" slowest {found.worst_seconds:.2f} s of CPU, {found.peak_bytes >> 20} MB above the start"
+    )
+    return 1 if found.broken else 0
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # threads reserve address space
+    sys.exit(main())
