@@ -22,7 +22,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("name", "options"), CASES)
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(score=scores())
 def test_law(name, options, score):
     notation = NOTATIONS.load(name)(**options)
@@ -34,7 +34,7 @@ def test_law(name, options, score):
 
 
 @pytest.mark.parametrize(("name", "options"), CASES)
-@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
 @given(score=scores())
 def test_automaton_accepts_what_is_written(name, options, score):
     notation = NOTATIONS.load(name)(**options)

@@ -71,7 +71,7 @@ def of(notation: SimplifiedMidi) -> tuple[Edit, ...]:
         if notation.resolution != "file":
             edits.append(edit.drop_field("drops tempos", tempos=()))
     elif notation.bars:
-        edits.append(_full_bars())
+        edits.append(_full_bars(by_track=notation.layout == "by_track"))
     return tuple(edits)
 
 
@@ -281,10 +281,10 @@ def _velocity_edits(velocity: str) -> list[Edit]:
     return []
 
 
-def _full_bars() -> Edit:
+def _full_bars(by_track: bool) -> Edit:
     def apply(score: Score) -> Score:
-        if not score.length_ticks:
-            return score
+        if not score.length_ticks or (by_track and not score.tracks):
+            return replace(score, length_ticks=0)  # with no line there is no bar
         return replace(score, length_ticks=int(bar_table(score).ends_ticks[-1]))
 
     return Edit("lengthens the last bar to its full length", apply)
