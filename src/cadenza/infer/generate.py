@@ -17,9 +17,11 @@ from cadenza.infer.model import ComposerModel
 from cadenza.infer.prompt import Prompt, append, read_seed
 from cadenza.infer.sample import Sampling, sample
 from cadenza.model.vocabulary import BOS
-from cadenza.notation.grammar import fields_of
+from cadenza.notation.grammar import NEWLINE, Field, fields_of
 from cadenza.notation.simplified.grammar import SimplifiedState
+from cadenza.score.edit import select_ticks
 from cadenza.score.model import Score
+from cadenza.score.time import bar_ticks
 
 #: Settings chosen by ear and by the copy figures on validation seeds; see docs/log.md.
 DEFAULT_SAMPLING = Sampling(temperature=1.0, top_p=0.95)
@@ -78,8 +80,11 @@ def continue_score(
         written.append(writer.bar())
         if on_bar and (number + 1) % prompt.split == 0:
             on_bar((number + 1) // prompt.split)
-    text = prompt.header + "".join(written).lstrip()
-    new = model.notation.decode(text)
+    # The written bars rely on what the prompt said last (velocities), so both are read and the prompt cut off again.
+    whole = model.notation.decode(prompt.header + "".join((*prompt.bars, *written)).lstrip())
+    length = bar_ticks(prompt.metre, whole.ticks_per_quarter)
+    start = length * len(prompt.bars)
+    new = select_ticks(start, start + length * len(written)).apply(whole)
     score = append(seed, prompt, new, bars)
     return Take(
         score,
@@ -112,6 +117,7 @@ class _Writer:
         self.state = SimplifiedState(model.notation)
         for token in fields_of(prompt.header):
             self.state.feed(token)
+        self.state.feed(Field(NEWLINE, ""))
         self.logits: np.ndarray | None = None
         self.room = 0
         for bar in self.bars:
