@@ -6,6 +6,7 @@ recent bars, so that memory and speed stay level however long the piece becomes.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -25,6 +26,7 @@ from cadenza.score.time import bar_ticks
 
 #: Settings chosen by ear and by the copy figures on validation seeds; see docs/log.md.
 DEFAULT_SAMPLING = Sampling(temperature=1.0, top_p=0.95)
+_VELOCITY = re.compile(r":v\d+")
 MAX_BARS = 1_000
 MAX_BAR_TOKENS = 600  # a bar that grows beyond this is brought to its end
 
@@ -98,9 +100,9 @@ def continue_score(
 
 
 def shared_bars(bars: list[str] | tuple[str, ...], others: list[str] | tuple[str, ...]) -> float:
-    """Share of ``bars`` with notes that are, note for note and in all velocities, among ``others``; 0 for none."""
-    known = {bar.strip() for bar in others}
-    sounding = [bar.strip() for bar in bars if "p" in bar]
+    """Share of ``bars`` with notes that are, note for note (velocity aside), among ``others``; 0 for none."""
+    known = {_VELOCITY.sub("", bar).strip() for bar in others}
+    sounding = [_VELOCITY.sub("", bar).strip() for bar in bars if "p" in bar]
     return sum(bar in known for bar in sounding) / len(sounding) if sounding else 0.0
 
 
