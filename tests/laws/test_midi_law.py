@@ -74,5 +74,5 @@ def test_jumps_at_the_very_end_and_resets_of_controllers_keep_to_their_notes() -
     apart = [Note(0, 100, 60 + cents, 90, (Bend(9, 0), Bend(10, cents))) for cents in (50, 60)]
     for notes in (apart, together, [*together, held], [held, Note(150, 10, 52, 90, (Bend(0, 100),))]):
         for order in (notes, [replace(note, pitch=127 - note.pitch) for note in notes]):
-            score = Score((Track.of(order, controls=resets),))
+            score = Score((Track.of(order, controls=resets),), length_ticks=200)
             assert midi.decode(midi.encode(score)) == score
