@@ -71,7 +71,7 @@ def test_jumps_at_the_very_end_and_resets_of_controllers_keep_to_their_notes() -
     together = [Note(0, 100, 60, 90, jump), Note(0, 100, 64), Note(50, 100, 67), Note(100, 50, 72), Note(100, 0, 74)]
     held = Note(0, 200, 50, 90, (Bend(0, 100),))
     resets = np.array([(100, 121, 0), (150, 121, 0)], CONTROL_DTYPE)
-    apart = [Note(0, 100, 60 + cents, 90, (Bend(9, 0), Bend(10, cents))) for cents in (50, 60)]
+    apart = [Note(0, 40 + cents, 60 + cents, 90, (Bend(9, 0), Bend(10, cents))) for cents in (50, 60)]
     for notes in (apart, together, [*together, held], [held, Note(150, 10, 52, 90, (Bend(0, 100),))]):
         for order in (notes, [replace(note, pitch=127 - note.pitch) for note in notes]):
             score = Score((Track.of(order, controls=resets),), length_ticks=200)
