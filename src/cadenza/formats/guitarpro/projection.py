@@ -249,7 +249,8 @@ PROJECTION: tuple[Edit, ...] = (
     *BEFORE_BEATS,
     Edit(
         "writes notes as beats: keeps two voices a track and one note a string in each (the longer of two, the "
-        "earlier up to the later), moves times that no duration can meet to the nearest of 24, 16 or 20 a quarter, "
+        "earlier up to the later), moves times that no duration can meet to the nearest of 24, 16 or 20 a quarter and "
+        "those of 7-, 9-, 11- and 13-tuplets to durations without fractions, "
         "gives grace notes up to 1/32 before their note, bend points to sixtieths of their note and quarter-tones, "
         "a tap, slap or pop to all notes of its beat",
         lambda score: settled(score, arranged(score)),

@@ -21,6 +21,7 @@ from cadenza.formats.guitarpro import TICKS_PER_QUARTER
 from cadenza.formats.guitarpro import techniques as effects
 from cadenza.formats.guitarpro.harmonics import HIGHEST_PITCH
 from cadenza.formats.guitarpro.parse import BEND_POSITIONS, parse
+from cadenza.formats.guitarpro.rhythm import whole_ticks
 from cadenza.score.model import (
     BEND_DTYPE,
     HARMONICS,
@@ -46,14 +47,14 @@ MAX_CAPO = 36
 
 @dataclass(slots=True)
 class _Row:
-    onset: Any  # ticks, a Fraction inside odd tuplets
-    end: Any
+    onset: int
+    end: int
     string: int
     fret: int
     velocity: int
     techniques: Technique
     voice: int
-    bends: list[tuple[Any, list[gp.BendPoint]]] = field(default_factory=list)  # (start tick, points)
+    bends: list[tuple[int, list[gp.BendPoint]]] = field(default_factory=list)  # (start tick, points)
     harmonic: gp.HarmonicEffect | None = None
 
 
@@ -61,7 +62,7 @@ class _Row:
 class _Part:
     rows: list[_Row] = field(default_factory=list)
     held: dict[tuple[int, int], _Row] = field(default_factory=dict)  # (voice, string) → its last note
-    previous: dict[int, tuple[Any, list[_Row]]] = field(default_factory=dict)  # voice → its last beat
+    previous: dict[int, tuple[int, list[_Row]]] = field(default_factory=dict)  # voice → its last beat
 
 
 class _Collector:
@@ -76,17 +77,20 @@ class _Collector:
     def __call__(self, song: gp.Song, index: int, measure: gp.Measure) -> None:
         part = self.parts[index]
         for voice_index, voice in enumerate(measure.voices):
+            at = 0
             for beat in voice.beats:
-                self._beat(part, voice_index, beat)
+                exact = beat.start - TICKS_PER_QUARTER
+                start = whole_ticks(exact, at)
+                at = start + int(beat.duration.time)
+                end = whole_ticks(exact + beat.duration.time, at)
+                self._beat(part, voice_index, beat, start, end)
 
-    def _beat(self, part: _Part, voice: int, beat: gp.Beat) -> None:
-        start = beat.start - TICKS_PER_QUARTER
+    def _beat(self, part: _Part, voice: int, beat: gp.Beat, start: int, end: int) -> None:
         change = beat.effect.mixTableChange
         if change is not None and change.tempo is not None and change.tempo.value > 0:
-            self.tempos[round(start)] = change.tempo.value
+            self.tempos[start] = change.tempo.value
         if beat.status is gp.BeatStatus.empty:
             return
-        end = start + beat.duration.time
         sounding = (
             [n for n in beat.notes if n.type is not gp.NoteType.rest] if beat.status is gp.BeatStatus.normal else []
         )
@@ -111,7 +115,7 @@ class _Collector:
             rows.append(row)
         part.previous[voice] = (start, rows)
 
-    def _graces(self, part: _Part, voice: int, notes: list[gp.Note], start: Any, end: Any) -> Any:
+    def _graces(self, part: _Part, voice: int, notes: list[gp.Note], start: int, end: int) -> int:
         """Add the beat's grace notes; the tick at which its own notes begin."""
         graced = [n for n in notes if n.effect.grace is not None]
         if not graced:
@@ -221,8 +225,7 @@ def _track(track: gp.Track, part: _Part) -> Track:
     notes = np.zeros(len(part.rows), NOTE_DTYPE)
     bends: list[tuple[int, int, int]] = []
     for index, row in enumerate(part.rows):
-        onset = round(row.onset)
-        duration = max(round(row.end) - onset, 1)
+        onset, duration = row.onset, max(row.end - row.onset, 1)
         pitch = row.fret if drums else tuning[row.string - 1] + capo + row.fret
         if pitch > 127:
             raise FormatError("pitches of 0–127", str(pitch), where=f"track {track.number}, fret {row.fret}")
@@ -254,7 +257,7 @@ def _curve(row: _Row, onset: int, duration: int) -> list[tuple[int, int]]:
     points: dict[int, int] = {}
     ends = [start for start, _ in row.bends[1:]] + [row.end]
     for (start, curve), end in zip(row.bends, ends, strict=True):
-        first, span = round(start) - onset, round(end) - round(start)
+        first, span = start - onset, end - start
         for point in curve:
             offset = first + (2 * point.position * span + BEND_POSITIONS) // (2 * BEND_POSITIONS)
             cents = point.value * CENTS_PER_BEND_UNIT

@@ -163,7 +163,7 @@ def _beat(voice: gp.Voice, beat: Beat, changes: dict[int, int]) -> gp.Beat:
     for slap, technique in effects.BEAT_SLAPS.items():
         if technique & shared:
             out.effect.slapEffect = slap
-    tempo = changes.get(round(beat.start))
+    tempo = changes.get(beat.start)
     if tempo is not None:
         out.effect.mixTableChange = gp.MixTableChange(tempo=gp.MixTableItem(tempo), hideTempo=False)
     return out
@@ -176,7 +176,7 @@ def _note(gp_beat: gp.Beat, beat: Beat, item: Item, tied: bool) -> gp.Note:
         note.type = gp.NoteType.dead
     effect = note.effect
     # A grace note before the next beat shortens the sound, not the beat.
-    ends = item.end <= round(beat.end)
+    ends = item.end <= beat.end
     written = item.techniques & THROUGHOUT
     if not tied:
         written |= item.techniques & ~AT_THE_END
