@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -11,7 +13,7 @@ from tests.strategies import bend_points, scores, tracks
 from cadenza.formats import midi
 from cadenza.formats._wheel import EXACT_CENTS, WIDEST_CENTS
 from cadenza.score.edit import project
-from cadenza.score.model import Bend, Note, Score, Track
+from cadenza.score.model import CONTROL_DTYPE, Bend, Note, Score, Track
 
 SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large]
 
@@ -62,3 +64,15 @@ def test_whole_cents_survive_every_wheel_range(peak: int, sign: int) -> None:
     notes = [Note(1000 * i, 900, 60, 90, (Bend(0, c),)) for i, c in enumerate(cents) if c]
     score = Score((Track.of(notes),))
     assert midi.decode(midi.encode(score)) == score
+
+
+def test_jumps_at_the_very_end_and_resets_of_controllers_keep_to_their_notes() -> None:
+    jump = (Bend(99, 0), Bend(100, 50))
+    together = [Note(0, 100, 60, 90, jump), Note(0, 100, 64), Note(50, 100, 67), Note(100, 50, 72), Note(100, 0, 74)]
+    held = Note(0, 200, 50, 90, (Bend(0, 100),))
+    resets = np.array([(100, 121, 0), (150, 121, 0)], CONTROL_DTYPE)
+    apart = [Note(0, 40 + cents, 60 + cents, 90, (Bend(9, 0), Bend(10, cents))) for cents in (50, 60)]
+    for notes in (apart, together, [*together, held], [held, Note(150, 10, 52, 90, (Bend(0, 100),))]):
+        for order in (notes, [replace(note, pitch=127 - note.pitch) for note in notes]):
+            score = Score((Track.of(order, controls=resets),), length_ticks=200)
+            assert midi.decode(midi.encode(score)) == score

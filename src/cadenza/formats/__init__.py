@@ -16,7 +16,12 @@ from cadenza.score.model import Score
 FORMATS = Registry("cadenza.formats", "format")
 
 
-def _module(path: Path, verb: str) -> Any:
+def module_for(path: Path, verb: str) -> Any:
+    """The format module of a path that can be ``verb``: "read" or "write".
+
+    Raises:
+        FormatError: none can; the error lists the suffixes that can be.
+    """
     suffix = path.suffix.lower().lstrip(".")
     if suffix not in FORMATS.parts():
         raise FormatError(
@@ -49,7 +54,7 @@ def read(path: Path | str, limits: Limits = DEFAULT_LIMITS) -> Score:
         LimitError: the content passes ``limits``.
     """
     path = Path(path)
-    module = _module(path, "read")
+    module = module_for(path, "read")
     try:
         return module.read(path, limits)
     except FormatError as error:
@@ -67,4 +72,4 @@ def write(score: Score, path: Path | str, **options: Any) -> None:
         FormatError: the suffix is unknown or read-only, the score cannot be held, or the disk refuses.
     """
     path = Path(path)
-    _module(path, "write").write(score, path, **options)
+    module_for(path, "write").write(score, path, **options)

@@ -142,6 +142,7 @@ def _tracks(chunk: _smf.Chunk, by_channel: bool, max_points: int, limits: Limits
     places = np.frombuffer(chunk.places, np.int16)
     note_groups = _group_of(places, by_channel)
     groups = _distinct(note_groups) or _group_of(np.array(list(chunk.programs)[:1], np.int16), by_channel).tolist()
+    limits.check("tracks", len(groups))
     row_groups = _control_groups(chunk, groups, note_groups, by_channel)
     controls = _controls(chunk)
     tracks = []

@@ -6,6 +6,7 @@ recent bars, so that memory and speed stay level however long the piece becomes.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -17,12 +18,15 @@ from cadenza.infer.model import ComposerModel
 from cadenza.infer.prompt import Prompt, append, read_seed
 from cadenza.infer.sample import Sampling, sample
 from cadenza.model.vocabulary import BOS
-from cadenza.notation.grammar import fields_of
+from cadenza.notation.grammar import NEWLINE, Field, fields_of
 from cadenza.notation.simplified.grammar import SimplifiedState
+from cadenza.score.edit import select_ticks
 from cadenza.score.model import Score
+from cadenza.score.time import bar_ticks
 
 #: Settings chosen by ear and by the copy figures on validation seeds; see docs/log.md.
 DEFAULT_SAMPLING = Sampling(temperature=1.0, top_p=0.95)
+_VELOCITY = re.compile(r":v\d+")
 MAX_BARS = 1_000
 MAX_BAR_TOKENS = 600  # a bar that grows beyond this is brought to its end
 
@@ -78,8 +82,11 @@ def continue_score(
         written.append(writer.bar())
         if on_bar and (number + 1) % prompt.split == 0:
             on_bar((number + 1) // prompt.split)
-    text = prompt.header + "".join(written).lstrip()
-    new = model.notation.decode(text)
+    # The written bars rely on what the prompt said last (velocities), so both are read and the prompt cut off again.
+    whole = model.notation.decode(prompt.header + "".join((*prompt.bars, *written)).lstrip())
+    length = bar_ticks(prompt.metre, whole.ticks_per_quarter)
+    start = length * len(prompt.bars)
+    new = select_ticks(start, start + length * len(written)).apply(whole)
     score = append(seed, prompt, new, bars)
     return Take(
         score,
@@ -93,9 +100,9 @@ def continue_score(
 
 
 def shared_bars(bars: list[str] | tuple[str, ...], others: list[str] | tuple[str, ...]) -> float:
-    """Share of ``bars`` with notes that are, note for note and in all velocities, among ``others``; 0 for none."""
-    known = {bar.strip() for bar in others}
-    sounding = [bar.strip() for bar in bars if "p" in bar]
+    """Share of ``bars`` with notes that are, note for note (velocity aside), among ``others``; 0 for none."""
+    known = {_VELOCITY.sub("", bar).strip() for bar in others}
+    sounding = [_VELOCITY.sub("", bar).strip() for bar in bars if "p" in bar]
     return sum(bar in known for bar in sounding) / len(sounding) if sounding else 0.0
 
 
@@ -112,6 +119,7 @@ class _Writer:
         self.state = SimplifiedState(model.notation)
         for token in fields_of(prompt.header):
             self.state.feed(token)
+        self.state.feed(Field(NEWLINE, ""))
         self.logits: np.ndarray | None = None
         self.room = 0
         for bar in self.bars:

@@ -290,7 +290,8 @@ class Run:
         shutil.rmtree(temporary, ignore_errors=True)
         self.model.save_pretrained(temporary)
         self.vocabulary.save(temporary / "vocabulary.json")
-        saved = {"name": MODEL_NOTATION.name, "options": MODEL_NOTATION.options()}
+        context = max(int(n_tokens) for _, n_tokens, _ in self.config.stages)
+        saved = {"name": MODEL_NOTATION.name, "options": MODEL_NOTATION.options(), "context_tokens": context}
         (temporary / "notation.json").write_text(json.dumps(saved, indent=1))
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(temporary, folder)
