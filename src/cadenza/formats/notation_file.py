@@ -39,7 +39,9 @@ def read(path: Path | str, limits: Limits = DEFAULT_LIMITS) -> Score:
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise FormatError("UTF-8 text", f"byte {error.object[error.start]:#x} at {error.start}", where=str(path)) from None
+        raise FormatError(
+            "UTF-8 text", f"byte {error.object[error.start]:#x} at {error.start}", where=str(path)
+        ) from None
     return decode(text, limits, str(path))
 
 

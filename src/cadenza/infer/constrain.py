@@ -97,11 +97,16 @@ class Constraint:
                 part = self._pitches(state)
             elif span.kind == "i":
                 part = self._tracks(state, span)
-            elif span.kind in (END, NEWLINE):
-                continue
-            elif span.kind == "|" and state.last is not None and state.last.kind == "|" and empty_bars > self.max_empty_bars:
-                continue
-            elif span.kind in (":o", ":b") and not self._may_bend(state):
+            elif (
+                span.kind in (END, NEWLINE)
+                or (
+                    span.kind == "|"
+                    and state.last is not None
+                    and state.last.kind == "|"
+                    and empty_bars > self.max_empty_bars
+                )
+                or (span.kind in (":o", ":b") and not self._may_bend(state))
+            ):
                 continue
             elif span.kind == ":b":
                 part = self._slice(":b", max(span.low, 0), span.high)

@@ -63,7 +63,8 @@ def read_seed(score: Score, notation: SimplifiedMidi, max_bars: int = 64) -> Pro
     while (
         first > 0
         and len(table) - first < max_bars
-        and (table.metres[first - 1].numerator, table.metres[first - 1].denominator) == (last.numerator, last.denominator)
+        and (table.metres[first - 1].numerator, table.metres[first - 1].denominator)
+        == (last.numerator, last.denominator)
         and table.ends_ticks[first - 1] - table.starts_ticks[first - 1] == full
     ):
         first -= 1
@@ -154,6 +155,4 @@ def _after(track: Track, part: Track, start_ticks: int) -> Track:
     notes, bends = part.notes.copy(), part.bends.copy()
     notes["onset_ticks"] += start_ticks
     bends["note"] += len(track)
-    return replace(
-        track, notes=np.concatenate([track.notes, notes]), bends=np.concatenate([track.bends, bends])
-    )
+    return replace(track, notes=np.concatenate([track.notes, notes]), bends=np.concatenate([track.bends, bends]))

@@ -1,6 +1,6 @@
 """A finished run → a model folder to ship: safetensors, the engine's 8-bit graph, vocabulary, notation, card.
 
-    python -m cadenza.train.release RUN OUT
+python -m cadenza.train.release RUN OUT
 """
 
 from __future__ import annotations

@@ -21,8 +21,8 @@ from cadenza.base.files import write_atomically
 from cadenza.corpus import augment
 from cadenza.corpus.build import build_scores, rng_for
 from cadenza.corpus.excerpts import passages
-from cadenza.notation.simplified import SimplifiedMidi
 from cadenza.model.vocabulary import BOS, EOS, PAD, Vocabulary
+from cadenza.notation.simplified import SimplifiedMidi
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,9 @@ def build_store(
             for passage in passages(varied, notation):
                 pieces = [vocabulary.tokenize(passage.header)]
                 for bar, count in zip(passage.bars, passage.n_notes, strict=True):
-                    bar_starts.append(at + sum(map(len, pieces)) if len(pieces) == 1 else bar_starts[-1] + len(pieces[-1]))
+                    bar_starts.append(
+                        at + sum(map(len, pieces)) if len(pieces) == 1 else bar_starts[-1] + len(pieces[-1])
+                    )
                     bar_notes.append(count)
                     pieces.append(vocabulary.tokenize(bar))
                 flat = np.array([token for piece in pieces for token in piece], np.uint16)
@@ -157,7 +159,9 @@ class Rows:
         return np.concatenate(out).astype(np.int64)
 
 
-def held_out_rows(store: TokenStore, n_tokens: int, per_work: int, seed: int) -> list[tuple[int, NDArray[np.int64], int, int]]:
+def held_out_rows(
+    store: TokenStore, n_tokens: int, per_work: int, seed: int
+) -> list[tuple[int, NDArray[np.int64], int, int]]:
     """Fixed rows for measuring: (work, ids, header length, notes), at most ``per_work`` a work, whole bars only."""
     rng = np.random.default_rng(seed)
     taken: dict[int, int] = {}
@@ -192,7 +196,9 @@ def prepare(corpus: Path, out: Path, notation: SimplifiedMidi, *, seed: int, dra
     for split, rows in scores.items():
         store = build_store(rows, notation, vocabulary, seed=seed, draws=draws if split == "train" else 0)
         store.save(out / f"{split}.npz")
-        tokens = {name: int((np.diff(store.header_starts)[store.source == i]).sum()) for i, name in enumerate(store.sources)}
+        tokens = {
+            name: int((np.diff(store.header_starts)[store.source == i]).sum()) for i, name in enumerate(store.sources)
+        }
         record["splits"][split] = {
             "pieces": len(rows), "passages": len(store), "tokens": tokens, "notes": int(store.bar_notes.sum()),
             "sha256": store.fingerprint(),

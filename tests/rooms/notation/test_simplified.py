@@ -149,7 +149,9 @@ FORMS = [
 ]
 
 
-@pytest.mark.parametrize("notation", FORMS, ids=lambda n: f"{n.profile}-{n.layout}-{n.bars}-{n.compact}-{n.bend}-{n.velocity}")
+@pytest.mark.parametrize(
+    "notation", FORMS, ids=lambda n: f"{n.profile}-{n.layout}-{n.bars}-{n.compact}-{n.bend}-{n.velocity}"
+)
 def test_a_file_says_what_it_is(notation):
     notes = [Note(0, 480, 60, bends=(Bend(0, 0), Bend(240, 100))), Note(480, 480, 62), Note(480, 480, 65)]
     score = Score((Track.of(notes), Track.of([Note(960, 960, 40, 80)], program=33)))

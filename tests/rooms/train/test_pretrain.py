@@ -128,7 +128,9 @@ def test_the_engine_measures_what_torch_measures(config, tmp_path):
     from cadenza.infer.model import load_model
 
     model = load_model(tmp_path / "released")
-    rows = [row for row in held_out_rows(TokenStore.load(tmp_path_corpus(config)), 120, 1, seed=0) if len(row[1]) <= 256]
+    rows = [
+        row for row in held_out_rows(TokenStore.load(tmp_path_corpus(config)), 120, 1, seed=0) if len(row[1]) <= 256
+    ]
     assert rows
     for (_, ids, n_header, _), (_, bits, _) in zip(rows, bits_per_note(run.model, rows), strict=True):
         ours = -model.decoder.score(ids)[n_header - 1 :].sum() / np.log(2)

@@ -34,7 +34,9 @@ def doctor() -> None:
     for module, purpose, needed in _PARTS:
         found = importlib.util.find_spec(module) is not None
         problems += needed and not found
-        typer.echo(f"{'✓' if found else '✗' if needed else '–'} {module}: {purpose}{'' if found else ' (not installed)'}")
+        typer.echo(
+            f"{'✓' if found else '✗' if needed else '–'} {module}: {purpose}{'' if found else ' (not installed)'}"
+        )
     typer.echo(f"✓ reads: {' '.join('.' + s for s in formats.suffixes('read'))}")
     typer.echo(f"✓ writes: {' '.join('.' + s for s in formats.suffixes('write'))}")
     problems += not _composes()

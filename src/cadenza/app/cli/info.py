@@ -87,6 +87,12 @@ def _print(file: Path, facts: dict[str, Any]) -> None:
         span = f"{track['lowest_pitch']}–{track['highest_pitch']}" if track["notes"] else "–"
         techniques = ", ".join(f"{name.replace('_', ' ')} {n}" for name, n in track["techniques"].items())
         table.add_row(
-            str(number), escape(track["name"]), plays + strings, f"{track['notes']:,}", span, str(track["bent_notes"]), techniques
+            str(number),
+            escape(track["name"]),
+            plays + strings,
+            f"{track['notes']:,}",
+            span,
+            str(track["bent_notes"]),
+            techniques,
         )
     console.print(table)

@@ -240,7 +240,10 @@ class SimplifiedMidi:
             if index not in columns:
                 notes = score.tracks[index].notes
                 low, high = order[order[:, 0] == index, 1].min(), order[order[:, 0] == index, 1].max() + 1
-                columns[index] = [[int(low)], *(notes[c][low:high].tolist() for c in ("pitch", "velocity", "duration_ticks"))]
+                columns[index] = [
+                    [int(low)],
+                    *(notes[c][low:high].tolist() for c in ("pitch", "velocity", "duration_ticks")),
+                ]
             (first,), pitches, velocities, durations = columns[index]
             loud, length = velocities[row - first], durations[row - first]
             word = f"p{pitches[row - first]}"
