@@ -3,12 +3,15 @@
 Each passage is stored as ids: header, bars, bar offsets. Rows are drawn by weight of their source, start at a random bar
 and run to the context's end; a piece that ends sooner is followed by the next. A draw depends on (seed, row number) only,
 so a resumed run sees the same rows.
+
+    python -m cadenza.train.tokens BASE.npz OUT
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -206,4 +209,17 @@ def prepare(corpus: Path, out: Path, notation: SimplifiedMidi, *, seed: int, dra
     write_atomically(out / "tokens.json", json.dumps(record, indent=1).encode())
 
 
+def main(arguments: list[str]) -> None:
+    """``BASE.npz OUT``: the token stores of the first model's notation."""
+    from cadenza.corpus.excerpts import MODEL_NOTATION
+
+    corpus, out = arguments
+    prepare(Path(corpus), Path(out), MODEL_NOTATION, seed=0, draws=1, bands_per_piece=1)
+    print((Path(out) / "tokens.json").read_text("utf-8"))
+
+
 __all__ = ["EOS", "PAD", "Rows", "TokenStore", "build_store", "held_out_rows", "prepare"]
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
