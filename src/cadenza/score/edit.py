@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from math import gcd, lcm
 from typing import Literal
 
@@ -117,7 +118,7 @@ def simplify_bends(tolerance_cents: float) -> Edit:
             return track
         keep = np.zeros(len(track.bends), bool)
         bounds = np.flatnonzero(np.diff(track.bends["note"], prepend=-1, append=-1))
-        for low, high in zip(bounds[:-1], bounds[1:], strict=True):
+        for low, high in pairwise(bounds):
             keep[low:high] = _simplified(
                 track.bends["offset_ticks"][low:high].astype(np.float64),
                 track.bends["cents"][low:high].astype(np.float64),
