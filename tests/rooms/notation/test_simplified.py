@@ -44,7 +44,8 @@ def test_equal_pitches_that_overlap_come_back():
 
 @pytest.mark.parametrize(
     ("wheel", "code"),
-    [(0, 0), (511, 0), (512, 1), (7679, 14), (7680, 15), (8191, 22), (8192, 23), (8255, 23), (8256, 24), (8703, 30), (8704, 31), (16383, 45)],
+    [(0, 0), (511, 0), (512, 1), (7679, 14), (7680, 15), (8191, 22),
+     (8192, 23), (8255, 23), (8256, 24), (8703, 30), (8704, 31), (16383, 45)],
 )  # fmt: skip
 def test_published_bend_code(wheel, code):
     assert wheel_to_code(wheel) == code
