@@ -28,7 +28,7 @@ def doctor() -> None:
 
     problems = 0
     typer.echo(f"cadenza {__version__}, Python {platform.python_version()}, {platform.system()} {platform.machine()}")
-    if sys.version_info < (3, 11):
+    if sys.version_info < (3, 11):  # noqa: UP036 – pip can be told to ignore what the package demands
         problems += 1
         typer.echo("✗ Python 3.11 or newer is needed")
     for module, purpose, needed in _PARTS:
