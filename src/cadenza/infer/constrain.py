@@ -1,6 +1,7 @@
 """From a grammar's "what may follow" to token ids, narrowed by what the instruments can play.
 
-The notation's automaton guarantees that a text parses and its bars add up. Here come the musical rules, in the same mask:
+The notation's automaton guarantees that a text parses and its bars add up. Here come the musical rules, in the same
+mask:
 
 - notes that start together are told once each, by track, then by falling pitch (the order in which they are encoded);
 - a pitch lies within its instrument's range, drums on percussion keys;

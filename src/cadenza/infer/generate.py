@@ -1,7 +1,7 @@
 """Continue a seed: prompt, constrained sampling bar by bar, and the seed with its continuation.
 
-The window that the model sees holds the header and the last bars that fit; when it is full it is begun anew with the most
-recent bars, so that memory and speed stay level however long the piece becomes.
+The window that the model sees holds the header and the last bars that fit; when it is full it is begun anew with the
+most recent bars, so that memory and speed stay level however long the piece becomes.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A seed as the model reads it, and the model's bars as the seed's continuation.
 
-The seed itself never passes through text: the model reads a view of its last bars on the model's grid, and what it writes
-is put after the seed in the seed's own resolution, tracks, tunings and fingering.
+The seed itself never passes through text: the model reads a view of its last bars on the model's grid, and what it
+writes is put after the seed in the seed's own resolution, tracks, tunings and fingering.
 """
 
 from __future__ import annotations

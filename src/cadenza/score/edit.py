@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import gcd, lcm
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -526,7 +526,7 @@ def joined(scores: Sequence[Score]) -> Score:
     """The scores one after another: same tracks, same resolution; map entries that change nothing are left out."""
     first = scores[0]
     tracks: list[list[Track]] = [[] for _ in first.tracks]
-    fields: dict[str, list] = {name: [] for name in ("tempos", "metres", "keys", "bars", "markers")}  # type: ignore[type-arg]
+    fields: dict[str, list[Any]] = {name: [] for name in ("tempos", "metres", "keys", "bars", "markers")}
     at = 0
     for score in scores:
         if score.ticks_per_quarter != first.ticks_per_quarter or len(score.tracks) != len(first.tracks):
@@ -564,6 +564,5 @@ def joined(scores: Sequence[Score]) -> Score:
                 controls=np.concatenate([p.controls for p in parts]),
             )
         )
-    return replace(
-        first, tracks=tuple(whole), length_ticks=at, **{name: tuple(items) for name, items in fields.items()}
-    )
+    maps: dict[str, Any] = {name: tuple(items) for name, items in fields.items()}
+    return replace(first, tracks=tuple(whole), length_ticks=at, **maps)

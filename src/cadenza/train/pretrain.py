@@ -2,10 +2,10 @@
 
     python -m cadenza.train.pretrain recipes/first-model.yaml --set corpus=DIR --set out=DIR
 
-Everything that a run needs is in its recipe; the resolved recipe, versions, seed and data fingerprint are saved with the
-run. A checkpoint holds weights and optimiser as safetensors and is put in place by a rename, so that a run killed at any
-moment resumes from its last one; rows and learning rate depend on the step alone, so that it sees what it would have
-seen. Resuming with another recipe is an error that names the difference.
+Everything that a run needs is in its recipe; the resolved recipe, versions, seed and data fingerprint are saved with
+the run. A checkpoint holds weights and optimiser as safetensors and is put in place by a rename, so that a run killed
+at any moment resumes from its last one; rows and learning rate depend on the step alone, so that it sees what it would
+have seen. Resuming with another recipe is an error that names the difference.
 """
 
 from __future__ import annotations
@@ -190,7 +190,7 @@ class Run:
                 said = "; ".join(f"{k}: was {a!r}, now {b!r}" for k, (a, b) in changed.items())
                 raise ConfigError("the recipe that this run began with", said, where=str(path), hint="Use another out.")
             return
-        record = {"config": resolved, "versions": versions(), "data_sha256": self.store.fingerprint()}
+        record: dict[str, Any] = {"config": resolved, "versions": versions(), "data_sha256": self.store.fingerprint()}
         record["n_parameters"] = sum(p.numel() for p in self.model.parameters())
         write_atomically(path, json.dumps(record, indent=1).encode())
 
@@ -291,7 +291,7 @@ class Run:
         folder = self.out / "model"
         temporary = self.out / "model.new"
         shutil.rmtree(temporary, ignore_errors=True)
-        self.model.save_pretrained(temporary)
+        self.model.save_pretrained(temporary)  # type: ignore[operator]  # transformers' own, not a Module's
         self.vocabulary.save(temporary / "vocabulary.json")
         context = max(int(n_tokens) for _, n_tokens, _ in self.config.stages)
         saved = {"name": MODEL_NOTATION.name, "options": MODEL_NOTATION.options(), "context_tokens": context}

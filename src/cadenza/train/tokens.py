@@ -1,8 +1,8 @@
 """Corpus → token arrays on disk → training rows.
 
-Each passage is stored as ids: header, bars, bar offsets. Rows are drawn by weight of their source, start at a random bar
-and run to the context's end; a piece that ends sooner is followed by the next. A draw depends on (seed, row number) only,
-so a resumed run sees the same rows.
+Each passage is stored as ids: header, bars, bar offsets. Rows are drawn by weight of their source, start at a random
+bar and run to the context's end; a piece that ends sooner is followed by the next. A draw depends on (seed, row number)
+only, so a resumed run sees the same rows.
 
     python -m cadenza.train.tokens BASE.npz OUT
 """
@@ -77,7 +77,7 @@ class TokenStore:
         return self.ids[self.header_starts[passage] : self.bar_starts[self.first_bar[passage]]]
 
     def from_bar(self, passage: int, bar: int, n_tokens: int) -> NDArray[np.uint16]:
-        """``<bos>``, header, then bars from ``bar`` of the passage on, cut to ``n_tokens``; ``<eos>`` at a piece's end."""
+        """``<bos>``, header, bars from ``bar`` of the passage on, ``<eos>`` at a piece's end; cut to ``n_tokens``."""
         start = int(self.bar_starts[self.first_bar[passage] + bar])
         stop = int(self.header_starts[passage + 1])
         parts = [np.array([BOS], np.uint16), self.header(passage), self.ids[start : min(stop, start + n_tokens)]]
@@ -94,7 +94,7 @@ def build_store(
     seed: int,
     draws: int,
 ) -> TokenStore:
-    """Encode every score ``draws`` times, each time with its own transposition and tempo (``draws=0``: once, as it is)."""
+    """Encode every score ``draws`` times, each with its own transposition and tempo (``draws=0``: once, as it is)."""
     ids: list[NDArray[np.uint16]] = []
     bar_starts, bar_notes, first_bar, header_starts = [], [], [0], [0]
     is_end, source, work = [], [], []
