@@ -9,9 +9,9 @@ mask:
 - bends only where they can be played: on fretted tracks, upwards;
 - no more than ``max_empty_bars`` empty bars in a row.
 
-Wherever the automaton lets a word end, its continuations are offered in the same choice. Only after a bend a word cannot
-go on to its step: a note without one may be bent only where a further note can start with it. So no choice leads to a
-place from which nothing follows.
+Wherever the automaton lets a word end, its continuations are offered in the same choice. Only after a bend a word
+cannot go on to its step: a note without one may be bent only where a further note can start with it. So no choice leads
+to a place from which nothing follows.
 """
 
 from __future__ import annotations
