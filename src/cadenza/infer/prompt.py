@@ -122,7 +122,8 @@ def append(seed: Score, prompt: Prompt, written: Score, bars: int) -> Score:
     Args:
         written: the model's bars alone, from time 0, on the model's grid.
 
-    The seed's notes, maps and marks stay as they are. Notes that would ring beyond the last bar end with it.
+    The seed's notes, maps and marks stay as they are. Notes that would ring beyond the last bar end with it. On a seed
+    coarser than the model's grid onsets can fall together: what cannot be played then is left out.
     """
     fine, tpq = written.ticks_per_quarter, seed.ticks_per_quarter
     length = bars * bar_ticks(metre_at(seed, prompt.start_ticks), tpq)
@@ -141,9 +142,9 @@ def append(seed: Score, prompt: Prompt, written: Score, bars: int) -> Score:
         if len(track) and is_constant(track.notes["velocity"]):
             notes["velocity"] = track.notes["velocity"][0]
         notes["string"], notes["fret"] = NO_STRING, NO_FRET
-        part = replace(track, notes=notes, bends=bends, controls=track.controls[:0])
+        part = replace(track, notes=notes, bends=bends, controls=track.controls[:0]).keep(notes["onset_ticks"] < length)
         if part.tuning and not part.is_drums:
-            part = finger(part)
+            part = finger(part, unplayable="drop")
         tracks[place] = _after(track, part, prompt.start_ticks)
     marks = seed.bars
     if bar_table(seed).ends_ticks[-1] != prompt.start_ticks:

@@ -48,6 +48,7 @@ class PretrainConfig:
         decay_share: share of the steps in which the learning rate falls.
         weights: how often each source is drawn; ``"*"`` for the rest.
         n_threads: CPU threads.
+        precision: "float32", or "bfloat16" for autocast (pays only on processors with bf16 units: measure first).
         checkpoint_minutes: wall-clock time between checkpoints.
     """
 
@@ -73,6 +74,7 @@ class PretrainConfig:
     weight_decay: float = 0.0
     weights: dict[str, float] = field(default_factory=lambda: {"*": 1.0})
     n_threads: int = 2
+    precision: str = "float32"
     checkpoint_minutes: float = 4.0
     evaluate_every: int = 100
     evaluation_rows: int = 32
@@ -84,7 +86,7 @@ def keep_memory_mapped() -> None:
     try:
         libc = ctypes.CDLL("libc.so.6")
         libc.mallopt(-3, 1 << 30)  # M_MMAP_THRESHOLD
-        libc.mallopt(-1, 1 << 31 - 1)  # M_TRIM_THRESHOLD
+        libc.mallopt(-1, (1 << 31) - 1)  # M_TRIM_THRESHOLD
     except (OSError, AttributeError):
         return
 
@@ -242,8 +244,9 @@ class Run:
             batch = np.stack([self.rows.row(self.next_row + i, n_tokens + 1) for i in range(n_rows)])
             self.next_row += n_rows
             x = torch.from_numpy(batch)
-            logits = self.model(input_ids=x[:, :-1]).logits
-            loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), x[:, 1:].flatten())
+            with torch.autocast("cpu", torch.bfloat16, enabled=self.config.precision == "bfloat16"):
+                logits = self.model(input_ids=x[:, :-1]).logits
+            loss = torch.nn.functional.cross_entropy(logits.float().flatten(0, 1), x[:, 1:].flatten())
             (loss / passes).backward()
             total += loss.item() / passes
         scale = learning_rate_scale(self.step, self.config)
@@ -302,6 +305,8 @@ def main(arguments: list[str]) -> None:
     config = load_config(PretrainConfig, arguments)
     if not config.corpus or not config.out:
         raise ConfigError("a corpus and an out folder", "none", hint="Give --set corpus=DIR --set out=DIR.")
+    if config.precision not in ("float32", "bfloat16"):
+        raise ConfigError("precision float32 or bfloat16", repr(config.precision))
     keep_memory_mapped()
     torch.set_num_threads(config.n_threads)
     Run(config).train()

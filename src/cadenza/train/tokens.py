@@ -3,12 +3,15 @@
 Each passage is stored as ids: header, bars, bar offsets. Rows are drawn by weight of their source, start at a random
 bar and run to the context's end; a piece that ends sooner is followed by the next. A draw depends on (seed, row number)
 only, so a resumed run sees the same rows.
+
+    python -m cadenza.train.tokens BASE.npz OUT
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,7 +77,7 @@ class TokenStore:
         return self.ids[self.header_starts[passage] : self.bar_starts[self.first_bar[passage]]]
 
     def from_bar(self, passage: int, bar: int, n_tokens: int) -> NDArray[np.uint16]:
-        """``<bos>``, header, bars from ``bar`` of the passage on, cut to ``n_tokens``; ``<eos>`` at a piece's end."""
+        """``<bos>``, header, bars from ``bar`` of the passage on, ``<eos>`` at a piece's end; cut to ``n_tokens``."""
         start = int(self.bar_starts[self.first_bar[passage] + bar])
         stop = int(self.header_starts[passage + 1])
         parts = [np.array([BOS], np.uint16), self.header(passage), self.ids[start : min(stop, start + n_tokens)]]
@@ -93,8 +96,7 @@ def build_store(
 ) -> TokenStore:
     """Encode every score ``draws`` times, each with its own transposition and tempo (``draws=0``: once, as it is)."""
     ids: list[NDArray[np.uint16]] = []
-    bar_starts: list[int] = []
-    bar_notes, first_bar, header_starts = [], [0], [0]
+    bar_starts, bar_notes, first_bar, header_starts = [], [], [0], [0]
     is_end, source, work = [], [], []
     sources: dict[str, int] = {}
     works: dict[str, int] = {}
@@ -207,4 +209,17 @@ def prepare(corpus: Path, out: Path, notation: SimplifiedMidi, *, seed: int, dra
     write_atomically(out / "tokens.json", json.dumps(record, indent=1).encode())
 
 
+def main(arguments: list[str]) -> None:
+    """``BASE.npz OUT``: the token stores of the first model's notation."""
+    from cadenza.corpus.excerpts import MODEL_NOTATION
+
+    corpus, out = arguments
+    prepare(Path(corpus), Path(out), MODEL_NOTATION, seed=0, draws=1, bands_per_piece=1)
+    print((Path(out) / "tokens.json").read_text("utf-8"))
+
+
 __all__ = ["EOS", "PAD", "Rows", "TokenStore", "build_store", "held_out_rows", "prepare"]
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

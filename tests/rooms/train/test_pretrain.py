@@ -114,6 +114,12 @@ def test_a_killed_run_resumes_bit_exactly(config, tmp_path):
     assert len(record["data_sha256"]) == 64
 
 
+def test_bfloat16_autocast_learns_too(config):
+    run = Run(replace(config, precision="bfloat16"))
+    losses = [run.one_step() for _ in range(6)]
+    assert losses[-1] < losses[0]
+
+
 def test_another_recipe_is_refused(config):
     Run(config)
     with pytest.raises(ConfigError, match="matrix_lr: was"):

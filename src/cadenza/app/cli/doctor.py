@@ -21,16 +21,12 @@ def doctor() -> None:
     """Check the installation: Python, packages, formats, the shipped model, one bar composed."""
     import importlib.util
     import platform
-    import sys
     from importlib.metadata import version
 
     from cadenza import __version__, formats
 
     problems = 0
     typer.echo(f"cadenza {__version__}, Python {platform.python_version()}, {platform.system()} {platform.machine()}")
-    if sys.version_info < (3, 11):  # noqa: UP036 – pip can be told to ignore what the package demands
-        problems += 1
-        typer.echo("✗ Python 3.11 or newer is needed")
     for module, purpose, needed in _PARTS:
         found = importlib.util.find_spec(module) is not None
         problems += needed and not found
