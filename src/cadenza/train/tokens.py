@@ -96,7 +96,8 @@ def build_store(
 ) -> TokenStore:
     """Encode every score ``draws`` times, each with its own transposition and tempo (``draws=0``: once, as it is)."""
     ids: list[NDArray[np.uint16]] = []
-    bar_starts, bar_notes, first_bar, header_starts = [], [], [0], [0]
+    bar_starts: list[int] = []
+    bar_notes, first_bar, header_starts = [], [0], [0]
     is_end, source, work = [], [], []
     sources: dict[str, int] = {}
     works: dict[str, int] = {}
