@@ -56,6 +56,18 @@ def writing_atomically(path: Path | str) -> Iterator[BinaryIO]:
             os.unlink(temporary)
 
 
+def make_folder_for(path: Path | str) -> None:
+    """Make the folder that ``path`` is to lie in, with all above it, where it is missing.
+
+    Raises:
+        FormatError: a file is in the way, or the place is not writable.
+    """
+    try:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FormatError("a folder to write to", error.strerror or str(error), where=str(path)) from error
+
+
 def _umask() -> int:
     current = os.umask(0)
     os.umask(current)

@@ -56,8 +56,9 @@ def compose(
 
 def _write(take: Any, path: Path) -> str:
     from cadenza import formats
+    from cadenza.base.files import make_folder_for
 
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder_for(path)
     module = formats.module_for(path, "write")
     if path.suffix.lower() == ".png":
         module.write(take.score, path, highlight_from_ticks=take.start_ticks)
