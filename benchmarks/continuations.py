@@ -32,7 +32,7 @@ from cadenza.infer.prompt import read_seed
 from cadenza.score import edit
 from cadenza.score.fingering import playable
 from cadenza.score.instruments import range_of
-from cadenza.score.model import NO_STRING, Score
+from cadenza.score.model import HARMONICS, NO_STRING, Score
 from cadenza.score.time import bar_table
 
 
@@ -65,6 +65,7 @@ def faults(seed: Score, take: Take) -> list[str]:
 
 def _unplayable(track) -> list[str]:  # type: ignore[no-untyped-def]
     notes = track.notes
+    notes = notes[(notes["techniques"] & np.uint64(int(HARMONICS))) == 0]  # these sound above their frets
     if (notes["string"] == NO_STRING).any():
         return ["a note without a string on a fretted track"]
     tuning = np.array(track.tuning)

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from cadenza.formats.guitarpro import PROJECTION, read, write
 from cadenza.score.edit import project
 from cadenza.score.model import (
+    HARMONICS,
     STANDARD_TUNINGS,
     BarMark,
     Bend,
@@ -50,7 +51,10 @@ def tracks(draw: st.DrawFn, ticks: st.SearchStrategy[int], techniques: st.Search
         onset, duration = draw(ticks), draw(ticks)
         string = draw(st.integers(0, len(tuning)))
         fret = draw(st.integers(0, 20))
+        how = draw(techniques)
         pitch = tuning[string - 1] + capo + fret if string else draw(st.integers(0, 127))
+        if string and how & HARMONICS:
+            pitch += draw(st.sampled_from([-12, 0, 5, 12, 19, 24, 28, 31, 34, 36]))
         points = draw(st.lists(st.integers(0, duration), max_size=4, unique=True).map(sorted))
         bends = tuple(Bend(at, draw(st.integers(-1200, 1200))) for at in points)
         notes.append(
@@ -62,7 +66,7 @@ def tracks(draw: st.DrawFn, ticks: st.SearchStrategy[int], techniques: st.Search
                 bends,
                 string,
                 fret if string else -1,
-                draw(techniques),
+                how,
                 draw(st.integers(0, 2)),
             )
         )

@@ -60,7 +60,8 @@ def transpose(semitones: int, out_of_range: Literal["refuse", "drop"] = "refuse"
     """Move every pitched note; never clamps.
 
     On a fretted track the frets move and the strings stay; a note whose fret would leave 0–24 loses its
-    string and fret (a later fingering finds new ones). Drums stay.
+    string and fret (a later fingering finds new ones), and so does a natural harmonic, which sounds at its own
+    place only. Drums stay.
 
     Raises (on apply):
         RangeError: a note would leave 0–127 and ``out_of_range`` is "refuse".
@@ -84,7 +85,8 @@ def transpose(semitones: int, out_of_range: Literal["refuse", "drop"] = "refuse"
         notes["pitch"] = moved
         fretted = notes["fret"] != NO_FRET
         fret = notes["fret"].astype(np.int64) + semitones
-        lost = fretted & ((fret < 0) | (fret > 24))
+        natural = (notes["techniques"] & np.uint64(int(Technique.HARMONIC_NATURAL))) != 0
+        lost = fretted & ((fret < 0) | (fret > 24) | natural)
         notes["fret"] = np.where(fretted & ~lost, fret, np.where(lost, NO_FRET, notes["fret"]))
         notes["string"] = np.where(lost, NO_STRING, notes["string"])
         notes["spelling"] = np.where(

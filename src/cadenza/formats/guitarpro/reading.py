@@ -2,7 +2,7 @@
 
 Ties become one long note. A grace note takes its time from the beat before (before the beat) or from its own
 beat (on the beat, or where there is no time before tick 0). A bend spreads over its note and the notes tied to
-it, up to a tied note with a bend of its own.
+it, up to a tied note with a bend of its own. A harmonic has the pitch that sounds.
 """
 
 from __future__ import annotations
@@ -19,9 +19,11 @@ from cadenza.base.errors import CadenzaError, FormatError
 from cadenza.base.limits import Limits, read_bytes
 from cadenza.formats.guitarpro import TICKS_PER_QUARTER
 from cadenza.formats.guitarpro import techniques as effects
+from cadenza.formats.guitarpro.harmonics import HIGHEST_PITCH
 from cadenza.formats.guitarpro.parse import BEND_POSITIONS, parse
 from cadenza.score.model import (
     BEND_DTYPE,
+    HARMONICS,
     NO_FRET,
     NO_SPELLING,
     NO_STRING,
@@ -52,6 +54,7 @@ class _Row:
     techniques: Technique
     voice: int
     bends: list[tuple[Any, list[gp.BendPoint]]] = field(default_factory=list)  # (start tick, points)
+    harmonic: gp.HarmonicEffect | None = None
 
 
 @dataclass(slots=True)
@@ -95,10 +98,12 @@ class _Collector:
             row = part.held.get((voice, note.string)) if note.type is gp.NoteType.tie else None
             if row is not None:
                 row.end = max(row.end, end)
-                row.techniques |= effects.of_note(note) | shared & Technique.VIBRATO  # a slap is for what begins
+                # A slap or a harmonic is for what begins.
+                row.techniques |= effects.of_note(note) & ~HARMONICS | shared & Technique.VIBRATO
                 begin = start
             else:
                 row = self._new(part, onset, end, note.string, note.value, note.velocity, found, voice)
+                row.harmonic = note.effect.harmonic
                 part.held[voice, note.string] = row
                 begin = onset
             if note.effect.bend is not None:
@@ -221,6 +226,12 @@ def _track(track: gp.Track, part: _Part) -> Track:
         pitch = row.fret if drums else tuning[row.string - 1] + capo + row.fret
         if pitch > 127:
             raise FormatError("pitches of 0–127", str(pitch), where=f"track {track.number}, fret {row.fret}")
+        if row.harmonic is not None and not drums:
+            above = effects.interval(row.harmonic, row.fret, pitch - capo)
+            if pitch + above <= HIGHEST_PITCH:
+                pitch += above
+            else:  # MIDI has no number for it: the note as it is fretted
+                row.techniques &= ~HARMONICS
         velocity = min(max(row.velocity, 1), 127)
         string, fret = (NO_STRING, NO_FRET) if drums else (row.string, row.fret)
         notes[index] = (onset, duration, pitch, velocity, string, fret, int(row.techniques), row.voice, NO_SPELLING)

@@ -22,6 +22,7 @@ from cadenza.formats.guitarpro.arrange import (
     bend_position,
     bend_units,
 )
+from cadenza.formats.guitarpro.harmonics import OCTAVE
 from cadenza.formats.guitarpro.projection import ENCODING, arranged, prepared, settled
 from cadenza.score.model import Score, Technique
 from cadenza.score.time import BarTable, bar_table
@@ -186,7 +187,7 @@ def _note(gp_beat: gp.Beat, beat: Beat, item: Item, tied: bool) -> gp.Note:
     effect.slides = [slide for slide, technique in effects.SLIDES.items() if technique & written]
     for kind, technique in effects.HARMONICS.items():
         if technique & written:
-            effect.harmonic = kind(item.fret + 12) if kind is gp.TappedHarmonic else kind()
+            effect.harmonic = _harmonic(kind, gp_beat.voice.measure.track, item)
     if written & Technique.TRILL:
         effect.trill = gp.TrillEffect(item.fret + WHOLE_TONE_ABOVE, gp.Duration(gp.Duration.sixteenth))
     if written & Technique.TREMOLO_PICKING:
@@ -195,6 +196,14 @@ def _note(gp_beat: gp.Beat, beat: Beat, item: Item, tied: bool) -> gp.Note:
         effect.bend = _bend(item)
         effect.grace = _grace(item)
     return note
+
+
+def _harmonic(kind: type[gp.HarmonicEffect], track: gp.Track, item: Item) -> gp.HarmonicEffect:
+    fretted = track.strings[item.string - 1].value + item.fret
+    above = OCTAVE if track.isPercussionTrack else item.pitch - fretted - track.offset
+    if kind is gp.TappedHarmonic:
+        return effects.tapped(above, 0 if track.isPercussionTrack else item.fret)
+    return effects.artificial(above, fretted) if kind is gp.ArtificialHarmonic else kind()
 
 
 def _bend(item: Item) -> gp.BendEffect | None:
