@@ -3,10 +3,10 @@
     python benchmarks/continuations.py --corpus BASE.npz --n 1000 --out FILE.json     held-out pieces (test split)
     python benchmarks/continuations.py --files A.mid B.gp5 … --out FILE.json          files as a musician has them
 
-Each output is written as .mid and .gp5 and opened by mido and PyGuitarPro; the seed's notes must all be there, unchanged;
-tracks, tempos, metres and tunings the same; every new note within its instrument's range, every chord on a fretted track
-playable; and (with --corpus) the share of bars that equal a bar of the seed stands beside the same share in the human
-continuation of the same seed.
+Each output is written as .mid and .gp5 and opened by mido and PyGuitarPro; the seed's notes must all be there,
+unchanged; tracks, tempos, metres and tunings the same; every new note within its instrument's range, every chord on a
+fretted track playable; and (with --corpus) the share of bars that equal a bar of the seed stands beside the same share
+in the human continuation of the same seed.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Writes docs/reference.md from the code: formats and what each drops, notations and theirs, the command line, recipes.
 
-    python docs/generate.py          writes it
-    python docs/generate.py --check  fails where it is stale
+python docs/generate.py          writes it
+python docs/generate.py --check  fails where it is stale
 """
 
 from __future__ import annotations
@@ -52,7 +52,9 @@ def command_section() -> list[str]:
     """The help of every verb."""
     lines = ["## Command line"]
     for verb in VERBS:
-        result = CliRunner().invoke(app, [verb, "--help"], env={"COLUMNS": "110", "TERMINAL_WIDTH": "110", "NO_COLOR": "1"})
+        result = CliRunner().invoke(
+            app, [verb, "--help"], env={"COLUMNS": "110", "TERMINAL_WIDTH": "110", "NO_COLOR": "1"}
+        )
         text = "\n".join(line.rstrip() for line in result.output.strip("\n").splitlines())
         lines += ["", f"### cadenza {verb}", "", "```", text, "```"]
     return lines

@@ -1,31 +1,42 @@
 """Seeded mutations of real files through a reader, each within the budget that is promised to strangers' files.
 
     python -m tests.fuzz mid --n 2000 --seed 0 [FILE …]
+    python -m tests.fuzz all --n 2000           every readable format, mutations and bombs: the long form
 
-A worker process mutates the given files (or, for mid, generated ones), writes each to a temporary file and
+A worker process mutates the given files (or those of :mod:`tests.fuzz_seeds`), writes each to a temporary file and
 reads it with :func:`cadenza.formats.read`. A Score or a FormatError (LimitError is one) is fine. Anything else
-is a finding: another exception, more than 1 s of CPU a megabyte + 0.5 s, more than 256 MB above what the process
-held before (RLIMIT_AS makes that a MemoryError), or a dead worker. A worker that dies or is stuck is replaced and
-the rest goes on. ``--n`` and ``--seed`` name each case: a finding is replayed with ``--only INDEX``.
+is a finding: another exception, more than 1 s of CPU a (decompressed) megabyte + 0.5 s, more than 256 MB above what
+the process held before (RLIMIT_AS makes that a MemoryError), or a dead worker. A worker that dies or is stuck is
+replaced and the rest goes on. ``--n`` and ``--seed`` name each case: a finding is replayed with ``--only INDEX``.
+
+With ``--through N`` what was read goes on: to text, and every N-th Score to a piano roll; within the same memory, and
+within 1 s for every 10,000 notes, bend points, bars or marks + 2 s of CPU. Errors of ours are fine there too.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import random
+import re
 import resource
 import subprocess
 import sys
 import tempfile
 import time
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+from tests import fuzz_seeds
 
 CPU_SECONDS, CPU_SECONDS_PER_MEGABYTE = 0.5, 1.0
 MEMORY_BYTES = 256 << 20
+THROUGH_SECONDS, THROUGH_SECONDS_PER_ITEM = 2.0, 1e-4
 STUCK_SECONDS = 120  # of waiting for one case; the CPU limit is what should end it
 MAX_CASE_BYTES = 4 << 20
 
@@ -99,7 +110,33 @@ def _splice(rng: random.Random, data: bytearray, seeds: Sequence[bytes]) -> None
     data[at : at + rng.choice((0, 8, 64))] = other[start : start + rng.choice((4, 32, 512))]
 
 
-_MUTATIONS = (_flip_bits, _set_bytes, _truncate, _duplicate, _delete, _edit_length, _splice)
+_NUMBERS = (
+    b"0",
+    b"-1",
+    b"1",
+    b"2",
+    b"127",
+    b"128",
+    b"255",
+    b"65535",
+    b"65536",
+    b"999999",
+    b"2147483648",
+    b"9" * 18,
+    b"1e9",
+)
+
+
+def _edit_number(rng: random.Random, data: bytearray, seeds: Sequence[bytes]) -> None:
+    """A number in decimal digits (a text format's) becomes another."""
+    start = _place(rng, data)
+    found = list(re.finditer(rb"-?\d+(\.\d+)?", data[start : start + 256]))
+    if found:
+        match = rng.choice(found)
+        data[start + match.start() : start + match.end()] = rng.choice(_NUMBERS)
+
+
+_MUTATIONS = (_flip_bits, _set_bytes, _truncate, _duplicate, _delete, _edit_length, _splice, _edit_number, _edit_number)
 
 
 def case(seed: int, index: int, seeds: Sequence[bytes]) -> bytes:
@@ -108,13 +145,21 @@ def case(seed: int, index: int, seeds: Sequence[bytes]) -> bytes:
 
 
 def run(
-    suffix: str, files: Sequence[Path], n: int, seed: int = 0, first: int = 0, raw: bool = False, law: bool = False
+    suffix: str,
+    files: Sequence[Path],
+    n: int,
+    seed: int = 0,
+    first: int = 0,
+    raw: bool = False,
+    law: bool = False,
+    through: int = 0,
 ) -> Findings:
     """Read ``n`` mutations of ``files`` as ``suffix`` in workers.
 
     Args:
         raw: the files themselves, unchanged (``n`` of them), for fixed lists of bombs.
         law: what was read is also written and read again, twice, and must be the same the second time.
+        through: what was read is also encoded, and every so manieth drawn; 0 for neither.
     """
     findings = Findings()
     at, stop = first, first + n
@@ -129,6 +174,7 @@ def run(
                 "folder": folder,
                 "raw": raw,
                 "law": law,
+                "through": through,
             }
             with subprocess.Popen(
                 [sys.executable, "-m", "tests.fuzz", "--worker", json.dumps(job)],
@@ -179,12 +225,14 @@ def _work(job: dict) -> None:  # type: ignore[type-arg]
     seeds = [Path(name).read_bytes() for name in job["files"]]
     target = Path(job["folder"]) / f"case.{job['suffix']}"
     # Warm up: what the reader imports is the process's own.
-    for data in seeds[:3]:
+    for data in seeds[: 1 if job["raw"] else 3]:
         target.write_bytes(data)
         try:
             score = formats.read(target)
             if job["law"]:
                 formats.write(score, target)
+            if job["through"]:
+                _through(score, draws=True)
         except FormatError:
             pass
     before, resident = _status_bytes("VmSize"), _status_bytes("VmRSS")
@@ -192,7 +240,7 @@ def _work(job: dict) -> None:  # type: ignore[type-arg]
     for index in range(job["first"], job["stop"]):
         data = seeds[index % len(seeds)] if job["raw"] else case(job["seed"], index, seeds)
         target.write_bytes(data)
-        budget = CPU_SECONDS + CPU_SECONDS_PER_MEGABYTE * len(data) / (1 << 20)
+        budget = CPU_SECONDS + CPU_SECONDS_PER_MEGABYTE * _unpacked_bytes(data) / (1 << 20)
         used = resource.getrusage(resource.RUSAGE_SELF)
         limit = int(used.ru_utime + used.ru_stime + 4 * budget + 10)
         resource.setrlimit(resource.RLIMIT_CPU, (limit, resource.RLIM_INFINITY))
@@ -211,10 +259,47 @@ def _work(job: dict) -> None:  # type: ignore[type-arg]
             broken = broken or f"{seconds:.2f} s of CPU for {len(data):,} bytes ({outcome})"
         if job["law"] and outcome == "Score":
             broken = broken or _law(score, target)
+        if job["through"] and outcome == "Score":
+            broken = broken or _through(score, draws=index % job["through"] == 0)
         score = None
         row = {"index": index, "outcome": outcome, "seconds": seconds, "broken": broken}
         print(json.dumps(row), flush=True)
     print(json.dumps({"peak": max(0, _status_bytes("VmHWM") - resident)}), flush=True)
+
+
+def _unpacked_bytes(data: bytes) -> int:
+    """The size of what a zip holds, as it says itself (at most what deflate can pack into it), else of ``data``."""
+    if data[:2] == b"PK":
+        try:
+            with zipfile.ZipFile(io.BytesIO(data)) as archive:
+                return max(len(data), min(1_032 * len(data), sum(i.file_size for i in archive.infolist())))
+        except (zipfile.BadZipFile, ValueError, NotImplementedError, OSError):
+            pass
+    return len(data)
+
+
+def _through(score: Any, draws: bool) -> str:
+    """Why a Score that was read cannot go on to text and picture, or nothing."""
+    from cadenza.base.errors import CadenzaError
+    from cadenza.formats import piano_roll
+    from cadenza.notation.simplified import SimplifiedMidi
+
+    n_items = sum(len(t) + len(t.bends) for t in score.tracks) + len(score.bars) + len(score.tempos)
+    steps: list[tuple[str, Any]] = [("encode", SimplifiedMidi().encode)]
+    steps += [("encode for a model", SimplifiedMidi(bars=True, compact=True, resolution="grid:24").encode)]
+    steps += [("draw", lambda s: piano_roll.draw(s, width=400))] if draws else []
+    for name, step in steps:
+        start = time.process_time()
+        try:
+            step(score)
+        except CadenzaError:
+            pass
+        except BaseException as error:  # everything else is what the fuzzer looks for
+            return f"{name}: {type(error).__name__}: {error}"[:300]
+        seconds = time.process_time() - start
+        if seconds > THROUGH_SECONDS + THROUGH_SECONDS_PER_ITEM * n_items:
+            return f"{name}: {seconds:.2f} s of CPU for {n_items:,} items"
+    return ""
 
 
 def _law(score: object, target: Path) -> str:
@@ -241,23 +326,50 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", type=int, help="replay this one case")
     parser.add_argument("--law", action="store_true", help="also check read → write → read")
+    parser.add_argument("--through", type=int, default=0, help="also encode, and draw every so manieth")
+    parser.add_argument("--bombs", action="store_true", help="the format's bombs instead of mutations")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     options = parser.parse_intermixed_args()
     if options.worker:
         _work(json.loads(options.worker))
         return 0
-    if not options.files:
-        parser.error("which files should be mutated?")
-    first, n = (0, options.n) if options.only is None else (options.only, 1)
-    start = time.monotonic()
-    found = run(options.suffix, options.files, n, options.seed, first, law=options.law)
+    every = options.suffix == "all"
+    n_broken = 0
+    for suffix in fuzz_seeds.SUFFIXES if every else (options.suffix,):
+        with tempfile.TemporaryDirectory() as folder:
+            files = options.files or fuzz_seeds.seed_files(suffix, Path(folder), os.environ.get("CADENZA_SHARED"))
+            if not options.bombs:
+                first, n = (0, options.n) if options.only is None else (options.only, 1)
+                n_broken += _said(
+                    suffix, run(suffix, files, n, options.seed, first, False, options.law, options.through)
+                )
+            if options.bombs or every:
+                n_broken += _said(f"bombs of {suffix}", run_bombs(suffix, Path(folder), options.through))
+    return 1 if n_broken else 0
+
+
+def run_bombs(suffix: str, folder: Path, through: int = 0) -> Findings:
+    """All bombs of a format; findings name them."""
+    made = fuzz_seeds.bombs(suffix)
+    paths = [folder / f"bomb-{index}" for index in range(len(made))]
+    for path, data in zip(paths, made.values(), strict=True):
+        path.write_bytes(data)
+    warm = [*fuzz_seeds.seed_files(suffix, folder)[:1], *paths]
+    found = run(suffix, warm, len(warm), raw=True, through=through)
+    names = ["(warm-up)", *made]
+    found.broken = [re.sub(r"case (\d+)", lambda m: f"bomb {names[int(m[1])]!r}", line) for line in found.broken]
+    return found
+
+
+def _said(what: str, found: Findings) -> int:
     for line in found.broken:
-        print(line)
+        print(f"{what}: {line}")
     print(
-        f"{n} cases in {time.monotonic() - start:.0f} s: {found.outcomes}; {len(found.broken)} broken;"
-        f" slowest {found.worst_seconds:.2f} s of CPU, {found.peak_bytes >> 20} MB above the start"
+        f"{what}: {sum(found.outcomes.values())} cases: {found.outcomes}; {len(found.broken)} broken;"
+        f" slowest {found.worst_seconds:.2f} s of CPU, {found.peak_bytes >> 20} MB above the start",
+        flush=True,
     )
-    return 1 if found.broken else 0
+    return len(found.broken)
 
 
 if __name__ == "__main__":

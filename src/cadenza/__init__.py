@@ -29,7 +29,7 @@ _LAZY = {
     "Track": "cadenza.score.model",
     "Note": "cadenza.score.model",
 }
-__all__ = ["Note", "Sampling", "Score", "Track", "__version__", "continue_score", "load_model", "read", "write"]  # noqa: F822
+__all__ = ["Note", "Sampling", "Score", "Track", "__version__", "continue_score", "load_model", "read", "write"]
 
 
 def __getattr__(name: str) -> Any:

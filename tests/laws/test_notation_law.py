@@ -1,18 +1,18 @@
 """The law of notations, for every registered notation and every variant that it names.
 
-``decode(encode(s)) == project(s)``; projecting twice changes nothing more; encoding depends on the projection alone; and
-the automaton accepts every text that the notation writes. A new notation joins by being registered.
+``decode(encode(s)) == project(s)``; projecting twice changes nothing more; encoding depends on the projection alone;
+and the automaton accepts every text that the notation writes. A new notation joins by being registered.
 """
 
 from __future__ import annotations
 
 import pytest
 from hypothesis import HealthCheck, given, settings
+from tests.strategies import scores
 
 from cadenza.notation import NOTATIONS
 from cadenza.notation.grammar import END, fields_of
 from cadenza.score.edit import project
-from tests.strategies import scores
 
 CASES = [
     pytest.param(name, options, id=f"{name}-{index}")

@@ -1,8 +1,8 @@
 """Simplified MIDI text (.smidi).
 
-The file says itself what it is: a first line that begins with ``q`` and a number is the cadenza profile's header; anything
-else is the published form (with bends where its words carry ``:b``, without velocity where they lack ``:v``). Text from
-elsewhere may spread over lines: in the published form each line is a track.
+The file says itself what it is: a first line that begins with ``q`` and a number is the cadenza profile's header;
+anything else is the published form (with bends where its words carry ``:b``, without velocity where they lack ``:v``).
+Text from elsewhere may spread over lines: in the published form each line is a track.
 
 Writing uses the cadenza profile, interleaved, as exact as it can be; pass another notation to change that.
 """
@@ -23,6 +23,9 @@ NOTATION = SimplifiedMidi()
 PROJECTION: tuple[Edit, ...] = NOTATION.projection
 # Per word, what the automaton and its objects may take; bounds memory before parsing begins.
 MAX_TEXT_BYTES = 16 << 20
+# A note word without its step, its duration (or its velocity): only the compact form has such.
+_LEAVES_OUT = re.compile(r"(?<!\S)p\d++(?!\S*?:t)|(?<!\S)p\d++(?!\S*?:d)")
+_LEAVES_OUT_VELOCITY = re.compile(_LEAVES_OUT.pattern + r"|(?<!\S)p\d++(?!:v)")
 
 
 def read(path: Path | str, limits: Limits = DEFAULT_LIMITS) -> Score:
@@ -39,7 +42,9 @@ def read(path: Path | str, limits: Limits = DEFAULT_LIMITS) -> Score:
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise FormatError("UTF-8 text", f"byte {error.object[error.start]:#x} at {error.start}", where=str(path)) from None
+        raise FormatError(
+            "UTF-8 text", f"byte {error.object[error.start]:#x} at {error.start}", where=str(path)
+        ) from None
     return decode(text, limits, str(path))
 
 
@@ -59,11 +64,12 @@ def notation_of(text: str) -> SimplifiedMidi:
     first_line, _, rest = text.partition("\n")
     if re.match(r"q\d+(\s|$)", first_line):
         body = rest[:4000]
+        has_velocity = ":v" in body or "p" not in body
         return SimplifiedMidi(
             layout="by_track" if "\n" in rest.strip("\n") or _looks_by_track(first_line, rest) else "interleaved",
             bars=bool(re.search(r"(^|\s)\|", body)),
-            compact=not re.search(r":t0\b", body) and bool(re.search(r"(^|\s)p\d+(:v\d+)?(:d\d+)?(\s|$)", body)),
-            velocity="keep" if ":v" in body or "p" not in body else "drop",
+            compact=bool((_LEAVES_OUT_VELOCITY if has_velocity else _LEAVES_OUT).search(rest)),
+            velocity="keep" if has_velocity else "drop",
         )
     word = text.split(maxsplit=1)[0] if text.split() else ""
     return SimplifiedMidi.published(

@@ -1,7 +1,7 @@
 """Continue a seed: prompt, constrained sampling bar by bar, and the seed with its continuation.
 
-The window that the model sees holds the header and the last bars that fit; when it is full it is begun anew with the most
-recent bars, so that memory and speed stay level however long the piece becomes.
+The window that the model sees holds the header and the last bars that fit; when it is full it is begun anew with the
+most recent bars, so that memory and speed stay level however long the piece becomes.
 """
 
 from __future__ import annotations
@@ -24,11 +24,12 @@ from cadenza.score.edit import select_ticks
 from cadenza.score.model import Score
 from cadenza.score.time import bar_ticks
 
-#: Settings chosen by ear and by the copy figures on validation seeds; see docs/log.md.
+#: Nucleus sampling as in the published guitar work; greedy decoding loops.
 DEFAULT_SAMPLING = Sampling(temperature=1.0, top_p=0.95)
 _VELOCITY = re.compile(r":v\d+")
 MAX_BARS = 1_000
 MAX_BAR_TOKENS = 600  # a bar that grows beyond this is brought to its end
+CLOSING_TOKENS = 16  # more than any bar's shortest way to its end, and the line after it
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ def continue_score(
         score,
         prompt.start_ticks,
         tuple(written),
-        n_notes=new.n_notes,
+        n_notes=score.n_notes - seed.n_notes,
         n_tokens=writer.n_tokens,
         copied_bars=shared_bars(written, prompt.bars),
         left_out=prompt.left_out,
@@ -122,6 +123,7 @@ class _Writer:
         self.state.feed(Field(NEWLINE, ""))
         self.logits: np.ndarray | None = None
         self.room = 0
+        self.spare = model.decoder.max_length - model.context_tokens  # beyond the context, for a bar that is begun
         for bar in self.bars:
             self._follow(bar)
 
@@ -155,7 +157,7 @@ class _Writer:
         self._push(line)
         while True:
             allowed = self.constraint.allowed(self.state, self.empty_bars)
-            if len(bar) >= MAX_BAR_TOKENS:
+            if len(bar) >= MAX_BAR_TOKENS or self.room + self.spare <= CLOSING_TOKENS:
                 allowed = self._shortest_way(allowed)
             token = self._draw(allowed)
             if token == line:
@@ -168,11 +170,15 @@ class _Writer:
         return " " + text
 
     def _shortest_way(self, allowed: np.ndarray) -> np.ndarray:
-        """Of ``allowed``, what ends the bar soonest: the longest step to the bar line."""
-        steps = [t for t in allowed.tolist() if self.constraint.field(t).kind in (":t", "t")]
-        if steps:
-            return np.array([max(steps, key=lambda t: int(self.constraint.field(t).value))])
-        return allowed
+        """Of ``allowed``, what ends the bar soonest: its line, else the longest step, else anything but a bend."""
+        kinds = [self.constraint.field(t).kind for t in allowed.tolist()]
+        if "|" in kinds:
+            return allowed[[kind == "|" for kind in kinds]]
+        steps = allowed[[kind in (":t", "t") for kind in kinds]]
+        if len(steps):
+            return np.array([max(steps.tolist(), key=lambda t: int(self.constraint.field(t).value))])
+        straight = allowed[[kind != ":o" for kind in kinds]]
+        return straight if len(straight) else allowed
 
     def _draw(self, allowed: np.ndarray) -> int:
         assert self.logits is not None

@@ -1,7 +1,7 @@
 """A seed as the model reads it, and the model's bars as the seed's continuation.
 
-The seed itself never passes through text: the model reads a view of its last bars on the model's grid, and what it writes
-is put after the seed in the seed's own resolution, tracks, tunings and fingering.
+The seed itself never passes through text: the model reads a view of its last bars on the model's grid, and what it
+writes is put after the seed in the seed's own resolution, tracks, tunings and fingering.
 """
 
 from __future__ import annotations
@@ -63,7 +63,8 @@ def read_seed(score: Score, notation: SimplifiedMidi, max_bars: int = 64) -> Pro
     while (
         first > 0
         and len(table) - first < max_bars
-        and (table.metres[first - 1].numerator, table.metres[first - 1].denominator) == (last.numerator, last.denominator)
+        and (table.metres[first - 1].numerator, table.metres[first - 1].denominator)
+        == (last.numerator, last.denominator)
         and table.ends_ticks[first - 1] - table.starts_ticks[first - 1] == full
     ):
         first -= 1
@@ -121,7 +122,8 @@ def append(seed: Score, prompt: Prompt, written: Score, bars: int) -> Score:
     Args:
         written: the model's bars alone, from time 0, on the model's grid.
 
-    The seed's notes, maps and marks stay as they are. Notes that would ring beyond the last bar end with it.
+    The seed's notes, maps and marks stay as they are. Notes that would ring beyond the last bar end with it. On a seed
+    coarser than the model's grid onsets can fall together: what cannot be played then is left out.
     """
     fine, tpq = written.ticks_per_quarter, seed.ticks_per_quarter
     length = bars * bar_ticks(metre_at(seed, prompt.start_ticks), tpq)
@@ -140,9 +142,9 @@ def append(seed: Score, prompt: Prompt, written: Score, bars: int) -> Score:
         if len(track) and is_constant(track.notes["velocity"]):
             notes["velocity"] = track.notes["velocity"][0]
         notes["string"], notes["fret"] = NO_STRING, NO_FRET
-        part = replace(track, notes=notes, bends=bends, controls=track.controls[:0])
+        part = replace(track, notes=notes, bends=bends, controls=track.controls[:0]).keep(notes["onset_ticks"] < length)
         if part.tuning and not part.is_drums:
-            part = finger(part)
+            part = finger(part, unplayable="drop")
         tracks[place] = _after(track, part, prompt.start_ticks)
     marks = seed.bars
     if bar_table(seed).ends_ticks[-1] != prompt.start_ticks:
@@ -154,6 +156,4 @@ def _after(track: Track, part: Track, start_ticks: int) -> Track:
     notes, bends = part.notes.copy(), part.bends.copy()
     notes["onset_ticks"] += start_ticks
     bends["note"] += len(track)
-    return replace(
-        track, notes=np.concatenate([track.notes, notes]), bends=np.concatenate([track.bends, bends])
-    )
+    return replace(track, notes=np.concatenate([track.notes, notes]), bends=np.concatenate([track.bends, bends]))

@@ -100,8 +100,8 @@ NoteArray = NDArray[np.void]
 
 @dataclass(frozen=True, slots=True)
 class Bend:
-    """One point of a note's pitch curve. Between points the pitch moves linearly; before the first and after the last it
-    has theirs."""
+    """One point of a note's pitch curve. Between points the pitch moves linearly; before the first and after the
+    last it has theirs."""
 
     offset_ticks: int
     cents: int

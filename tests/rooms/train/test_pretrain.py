@@ -114,6 +114,12 @@ def test_a_killed_run_resumes_bit_exactly(config, tmp_path):
     assert len(record["data_sha256"]) == 64
 
 
+def test_bfloat16_autocast_learns_too(config):
+    run = Run(replace(config, precision="bfloat16"))
+    losses = [run.one_step() for _ in range(6)]
+    assert losses[-1] < losses[0]
+
+
 def test_another_recipe_is_refused(config):
     Run(config)
     with pytest.raises(ConfigError, match="matrix_lr: was"):
@@ -128,7 +134,9 @@ def test_the_engine_measures_what_torch_measures(config, tmp_path):
     from cadenza.infer.model import load_model
 
     model = load_model(tmp_path / "released")
-    rows = [row for row in held_out_rows(TokenStore.load(tmp_path_corpus(config)), 120, 1, seed=0) if len(row[1]) <= 256]
+    rows = [
+        row for row in held_out_rows(TokenStore.load(tmp_path_corpus(config)), 120, 1, seed=0) if len(row[1]) <= 256
+    ]
     assert rows
     for (_, ids, n_header, _), (_, bits, _) in zip(rows, bits_per_note(run.model, rows), strict=True):
         ours = -model.decoder.score(ids)[n_header - 1 :].sum() / np.log(2)
