@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import pytest
 from hypothesis import HealthCheck, given, settings
-from tests.strategies import scores
 
 from cadenza.notation import NOTATIONS
 from cadenza.notation.grammar import END, fields_of
 from cadenza.score.edit import project
+from tests.strategies import scores
 
 CASES = [
     pytest.param(name, options, id=f"{name}-{index}")

@@ -93,7 +93,9 @@ def harmonics(*notes: tuple[int, int, Technique], capo: int = 2) -> Score:
 
 
 def test_harmonics_keep_their_sounding_pitch_and_their_place(tmp_path: Path) -> None:
-    free = [(fret, up, kind) for fret in (0, 5, 12) for up in (12, 19, 24, 28, 31, 34, 36) for kind in (ARTIFICIAL, TAPPED)]
+    free = [
+        (fret, up, kind) for fret in (0, 5, 12) for up in (12, 19, 24, 28, 31, 34, 36) for kind in (ARTIFICIAL, TAPPED)
+    ]
     octaves = [(4, 12, Technique.HARMONIC_PINCH), (6, 12, Technique.HARMONIC_SEMI)]
     natural = [(12, 0, NATURAL), (7, 12, NATURAL), (5, 19, NATURAL), (4, 24, NATURAL), (9, 19, NATURAL)]
     score = harmonics(*free, *octaves, *natural)

@@ -6,16 +6,16 @@ import importlib.util
 from pathlib import Path
 
 import pytest
-from benchmarks.continuations import faults, reopened
-from tests.rooms.infer.seeds import all_seeds
-from tests.rooms.infer.tiny import write_composer
 
+from benchmarks.continuations import faults, reopened
 from cadenza.base.errors import ConfigError, RangeError
 from cadenza.infer.generate import MAX_BARS, continue_score
 from cadenza.infer.model import ComposerModel, load_model
 from cadenza.infer.sample import Sampling
 from cadenza.score.model import Metre, Note, Score, Track
 from cadenza.score.time import bar_table, bar_ticks, metre_at
+from tests.rooms.infer.seeds import all_seeds
+from tests.rooms.infer.tiny import write_composer
 
 SEEDS = all_seeds()
 

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
-from tests.strategies import scores
 
 from cadenza.base.errors import InexactError, RangeError
 from cadenza.score import edit
@@ -28,6 +27,7 @@ from cadenza.score.model import (
     Track,
 )
 from cadenza.score.time import bar_table
+from tests.strategies import scores
 
 Q = 480
 BAR = 4 * Q

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.strategies import scores, tracks
 
 from cadenza.base.errors import LimitError, RangeError
 from cadenza.score import time
@@ -30,6 +29,7 @@ from cadenza.score.model import (
     Track,
 )
 from cadenza.score.table import note_table
+from tests.strategies import scores, tracks
 
 Q = 480
 FEW = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
