@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from cadenza.notation.simplified import bends as bend_codes
 from cadenza.score import edit
 from cadenza.score.edit import Edit
 from cadenza.score.model import BEND_DTYPE, BarMark, Metre, Score, Tempo, Track
-from cadenza.score.time import bar_table, metre_at, tempo_at
+from cadenza.score.time import bar_table, bar_ticks, metre_at, tempo_at
 
 if TYPE_CHECKING:
     from cadenza.notation.simplified.notation import SimplifiedMidi
@@ -53,13 +54,14 @@ def of(notation: SimplifiedMidi) -> tuple[Edit, ...]:
     if published:
         edits += [_no_frame(), _merged() if notation.layout == "interleaved" else _without_empty_tracks(), _anonymous()]
     else:
-        edits.append(_bar_lines_only())
         edits.append(_no_drum_program())
     kind, count = option(notation.resolution, "resolution", ("file", "grid", "flat"))
     if kind == "grid":
         edits.append(edit.rescale(count, exact=False))
     elif kind == "flat":
         edits.append(flatten_tempo(count))
+    if not published:
+        edits.append(_bar_lines_only())  # on the final grid, where a mark may have met a bar line
     if not published and notation.header == "first":
         edits.append(_first_of_each())
     if notation.durations == "table":
@@ -95,15 +97,17 @@ def _no_frame() -> Edit:
 
 def _bar_lines_only() -> Edit:
     def apply(score: Score) -> Score:
-        plain = replace(score, bars=(), markers=(), title="", composer="")
-        implied = set(bar_table(plain).starts_ticks.tolist()) if score.bars else set()
+        anchors = sorted({0, *(metre.onset_ticks for metre in score.metres)})
         marks: list[BarMark] = []
+        latest = 0  # the last bar line that was forced
         for mark in score.bars:
-            if mark.onset_ticks < score.length_ticks and mark.onset_ticks not in implied:
-                marks.append(BarMark(mark.onset_ticks))
-                shifted = replace(plain, bars=tuple(marks))
-                implied = set(bar_table(shifted).starts_ticks.tolist())
-        return replace(plain, bars=tuple(marks))
+            at = mark.onset_ticks
+            latest = max(latest, anchors[bisect_right(anchors, at) - 1])
+            implied = (at - latest) % bar_ticks(metre_at(score, at), score.ticks_per_quarter) == 0
+            if at < score.length_ticks and not implied:
+                marks.append(BarMark(at))
+                latest = at
+        return replace(score, bars=tuple(marks), markers=(), title="", composer="")
 
     return Edit("drops repeat marks, section markers, title and composer", apply)
 
@@ -287,9 +291,11 @@ def _velocity_edits(velocity: str) -> list[Edit]:
 
 def _full_bars(by_track: bool) -> Edit:
     def apply(score: Score) -> Score:
-        if not score.length_ticks or (by_track and not score.tracks):
-            return replace(score, length_ticks=0)  # with no line there is no bar
-        return replace(score, length_ticks=int(bar_table(score).ends_ticks[-1]))
+        if not (score.length_ticks or score.n_notes) or (by_track and not score.tracks):
+            return replace(score, length_ticks=0, bars=())  # with no line there is no bar
+        last_onset = max((int(t.notes["onset_ticks"][-1]) for t in score.tracks if len(t)), default=0)
+        table = bar_table(score, max(score.length_ticks, last_onset + 1))
+        return replace(score, length_ticks=int(table.ends_ticks[-1]))
 
     return Edit("lengthens the last bar to its full length", apply)
 
