@@ -12,7 +12,7 @@ from cadenza.notation.simplified import bends as bend_codes
 from cadenza.score import edit
 from cadenza.score.edit import Edit
 from cadenza.score.model import BEND_DTYPE, BarMark, Metre, Score, Tempo, Track
-from cadenza.score.time import bar_table, metre_at, tempo_at
+from cadenza.score.time import DEFAULT_METRE, bar_table, bar_ticks, metre_at, tempo_at
 
 if TYPE_CHECKING:
     from cadenza.notation.simplified.notation import SimplifiedMidi
@@ -53,13 +53,14 @@ def of(notation: SimplifiedMidi) -> tuple[Edit, ...]:
     if published:
         edits += [_no_frame(), _merged() if notation.layout == "interleaved" else _without_empty_tracks(), _anonymous()]
     else:
-        edits.append(_bar_lines_only())
         edits.append(_no_drum_program())
     kind, count = option(notation.resolution, "resolution", ("file", "grid", "flat"))
     if kind == "grid":
         edits.append(edit.rescale(count, exact=False))
     elif kind == "flat":
         edits.append(flatten_tempo(count))
+    if not published:
+        edits.append(_bar_lines_only())  # after rounding, which can move a bar line onto another or the end
     if not published and notation.header == "first":
         edits.append(_first_of_each())
     if notation.durations == "table":
@@ -92,15 +93,20 @@ def _no_frame() -> Edit:
 
 def _bar_lines_only() -> Edit:
     def apply(score: Score) -> Score:
-        plain = replace(score, bars=(), markers=(), title="", composer="")
-        implied = set(bar_table(plain).starts_ticks.tolist()) if score.bars else set()
+        # Walked once: a bar line is implied where whole bars lead to it from the last metre or mark.
+        metres = {metre.onset_ticks: metre for metre in score.metres}
+        anchors = sorted({*metres, *(mark.onset_ticks for mark in score.bars)})
         marks: list[BarMark] = []
-        for mark in score.bars:
-            if mark.onset_ticks < score.length_ticks and mark.onset_ticks not in implied:
-                marks.append(BarMark(mark.onset_ticks))
-                shifted = replace(plain, bars=tuple(marks))
-                implied = set(bar_table(shifted).starts_ticks.tolist())
-        return replace(plain, bars=tuple(marks))
+        start, metre = 0, metres.get(0, Metre(0, *DEFAULT_METRE))
+        for onset in anchors:
+            if onset >= score.length_ticks:
+                break
+            if onset in metres:
+                start, metre = onset, metres[onset]
+            elif (onset - start) % bar_ticks(metre, score.ticks_per_quarter):
+                marks.append(BarMark(onset))
+                start = onset
+        return replace(score, bars=tuple(marks), markers=(), title="", composer="")
 
     return Edit("drops repeat marks, section markers, title and composer", apply)
 
