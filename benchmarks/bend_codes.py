@@ -2,8 +2,9 @@
 
     python benchmarks/bend_codes.py
 
-A whole-tone bend as guitarists play it (a raised cosine from 0 to 200 cents in a quarter second, held, released), sampled
-every 10 ms; each sample coded and decoded. For the semitone code the curve is first thinned as the notation does.
+A whole-tone bend as guitarists play it (a raised cosine from 0 to 200 cents in a quarter second, held, released),
+sampled every 10 ms; each sample coded and decoded. For the semitone code the curve is first thinned as the notation
+does.
 """
 
 from __future__ import annotations

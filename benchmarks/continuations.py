@@ -3,10 +3,10 @@
     python benchmarks/continuations.py --corpus BASE.npz --n 1000 --out FILE.json     held-out pieces (test split)
     python benchmarks/continuations.py --files A.mid B.gp5 … --out FILE.json          files as a musician has them
 
-Each output is written as .mid and .gp5 and opened by mido and PyGuitarPro; the seed's notes must all be there, unchanged;
-tracks, tempos, metres and tunings the same; every new note within its instrument's range, every chord on a fretted track
-playable; and (with --corpus) the share of bars that equal a bar of the seed stands beside the same share in the human
-continuation of the same seed.
+Each output is written as .mid and .gp5 and opened by mido and PyGuitarPro; the seed's notes must all be there,
+unchanged; tracks, tempos, metres and tunings the same; every new note within its instrument's range, every chord on a
+fretted track playable; and (with --corpus) the share of bars that equal a bar of the seed stands beside the same share
+in the human continuation of the same seed.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from cadenza.infer.prompt import read_seed
 from cadenza.score import edit
 from cadenza.score.fingering import playable
 from cadenza.score.instruments import range_of
-from cadenza.score.model import NO_STRING, Score
+from cadenza.score.model import HARMONICS, NO_STRING, Score
 from cadenza.score.time import bar_table
 
 
@@ -65,6 +65,7 @@ def faults(seed: Score, take: Take) -> list[str]:
 
 def _unplayable(track) -> list[str]:  # type: ignore[no-untyped-def]
     notes = track.notes
+    notes = notes[(notes["techniques"] & np.uint64(int(HARMONICS))) == 0]  # these sound above their frets
     if (notes["string"] == NO_STRING).any():
         return ["a note without a string on a fretted track"]
     tuning = np.array(track.tuning)

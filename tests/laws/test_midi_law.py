@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.strategies import bend_points, scores, tracks
 
 from cadenza.formats import midi
 from cadenza.formats._wheel import EXACT_CENTS, WIDEST_CENTS
 from cadenza.score.edit import project
 from cadenza.score.model import CONTROL_DTYPE, Bend, Note, Score, Track
+from tests.strategies import bend_points, scores, tracks
 
 SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large]
 

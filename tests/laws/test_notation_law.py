@@ -1,7 +1,7 @@
 """The law of notations, for every registered notation and every variant that it names.
 
-``decode(encode(s)) == project(s)``; projecting twice changes nothing more; encoding depends on the projection alone; and
-the automaton accepts every text that the notation writes. A new notation joins by being registered.
+``decode(encode(s)) == project(s)``; projecting twice changes nothing more; encoding depends on the projection alone;
+and the automaton accepts every text that the notation writes. A new notation joins by being registered.
 """
 
 from __future__ import annotations

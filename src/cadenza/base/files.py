@@ -32,7 +32,7 @@ def writing_atomically(path: Path | str) -> Iterator[BinaryIO]:
         FormatError: the folder is missing or not writable, or the disk is full.
     """
     path = Path(path)
-    temporary = None
+    temporary, hint = None, "Nothing was changed there."
     try:
         handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         with os.fdopen(handle, "wb") as file:
@@ -41,7 +41,7 @@ def writing_atomically(path: Path | str) -> Iterator[BinaryIO]:
             os.fsync(file.fileno())
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
-        temporary = None
+        temporary, hint = None, "The new file is there, but may not survive a power failure."
         folder = os.open(path.parent, os.O_RDONLY)
         try:
             os.fsync(folder)
@@ -49,10 +49,7 @@ def writing_atomically(path: Path | str) -> Iterator[BinaryIO]:
             os.close(folder)
     except OSError as error:
         raise FormatError(
-            "a writable place with room",
-            error.strerror or str(error),
-            where=str(path),
-            hint="Nothing was changed there.",
+            "a writable place with room", error.strerror or str(error), where=str(path), hint=hint
         ) from error
     finally:
         if temporary is not None and os.path.exists(temporary):

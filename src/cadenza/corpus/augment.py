@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from cadenza.score.edit import Edit, project, stretch_tempo, transpose
-from cadenza.score.model import NO_FRET, NO_STRING, Score, Track
+from cadenza.score.model import HARMONICS, NO_FRET, NO_STRING, Score, Track
 
 SEMITONES = (-5, 6)
 TEMPO_FACTOR = (0.8, 1.25)
@@ -37,7 +37,7 @@ def draw(rng: np.random.Generator) -> Variation:
 
 def fold_into_tuning() -> Edit:
     """Notes below a fretted track's lowest string or above its highest fret move by the fewest octaves that help;
-    they lose string and fret."""
+    they lose string and fret. Harmonics with a place sound above the highest fret as they should and stay."""
 
     def fold(track: Track) -> Track:
         if track.is_drums or not track.tuning or not len(track):
@@ -47,6 +47,8 @@ def fold_into_tuning() -> Edit:
         below = np.maximum(low - pitch + 11, 0) // 12
         above = np.maximum(pitch - high + 11, 0) // 12
         moved = pitch + 12 * (below - above)
+        harmonic = (track.notes["techniques"] & np.uint64(int(HARMONICS))) != 0
+        moved = np.where(harmonic & (track.notes["string"] != NO_STRING), pitch, moved)
         changed = moved != pitch
         if not changed.any():
             return track

@@ -31,15 +31,6 @@ PLAYED_DTYPE = np.dtype(
     ]
 )
 
-_HARMONICS = (
-    Technique.HARMONIC_NATURAL
-    | Technique.HARMONIC_ARTIFICIAL
-    | Technique.HARMONIC_TAPPED
-    | Technique.HARMONIC_PINCH
-    | Technique.HARMONIC_SEMI
-)
-# A natural harmonic sounds so many semitones above the note fretted at the same place.
-_NATURAL_HARMONIC = {12: 0, 7: 12, 19: 0, 5: 19, 24: 0, 4: 24, 9: 19, 16: 12, 3: 28}
 _CURVED = (
     Technique.VIBRATO
     | Technique.TRILL
@@ -142,7 +133,7 @@ def _loudness(notes: NDArray[np.void]) -> NDArray[np.int64]:
 
 
 def _articulate(score: Score, track: Track, out: NDArray[np.void]) -> list[Curve]:
-    """Lengths, sounding pitches and pitch curves from techniques; changes ``out`` in place."""
+    """Lengths and pitch curves from techniques; changes ``out`` in place."""
     notes, n = track.notes, len(track)
     techniques = notes["techniques"]
     onset, end = out["onset_seconds"], out["end_seconds"]
@@ -162,12 +153,6 @@ def _articulate(score: Score, track: Track, out: NDArray[np.void]) -> list[Curve
 
     joined = _has(techniques, Technique.HAMMER | Technique.SLIDE_LEGATO) & (next_onset <= end + _JOIN_SECONDS)
     out["soft"][following[joined]] = True
-    for row in np.flatnonzero(_has(techniques, _HARMONICS)):
-        if techniques[row] & np.uint64(Technique.HARMONIC_NATURAL):
-            lift = _NATURAL_HARMONIC.get(int(notes["fret"][row]), 12 if notes["fret"][row] < 0 else 0)
-        else:
-            lift = 24 if techniques[row] & np.uint64(Technique.HARMONIC_PINCH) else 12
-        out["pitch"][row] = min(127, int(out["pitch"][row]) + lift)
 
     curves: list[Curve] = []
     first = np.searchsorted(track.bends["note"], np.arange(n + 1))

@@ -1,8 +1,8 @@
 """Simplified MIDI text (.smidi).
 
-The file says itself what it is: a first line that begins with ``q`` and a number is the cadenza profile's header; anything
-else is the published form (with bends where its words carry ``:b``, without velocity where they lack ``:v``). Text from
-elsewhere may spread over lines: in the published form each line is a track.
+The file says itself what it is: a first line that begins with ``q`` and a number is the cadenza profile's header;
+anything else is the published form (with bends where its words carry ``:b``, without velocity where they lack ``:v``).
+Text from elsewhere may spread over lines: in the published form each line is a track.
 
 Writing uses the cadenza profile, interleaved, as exact as it can be; pass another notation to change that.
 """
@@ -43,7 +43,9 @@ def read(path: Path | str, limits: Limits = DEFAULT_LIMITS) -> Score:
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise FormatError("UTF-8 text", f"byte {error.object[error.start]:#x} at {error.start}", where=str(path)) from None
+        raise FormatError(
+            "UTF-8 text", f"byte {error.object[error.start]:#x} at {error.start}", where=str(path)
+        ) from None
     return decode(text, limits, str(path))
 
 

@@ -1,6 +1,7 @@
 """From a grammar's "what may follow" to token ids, narrowed by what the instruments can play.
 
-The notation's automaton guarantees that a text parses and its bars add up. Here come the musical rules, in the same mask:
+The notation's automaton guarantees that a text parses and its bars add up. Here come the musical rules, in the same
+mask:
 
 - notes that start together are told once each, by track, then by falling pitch (the order in which they are encoded);
 - a pitch lies within its instrument's range, drums on percussion keys;
@@ -8,9 +9,9 @@ The notation's automaton guarantees that a text parses and its bars add up. Here
 - bends only where they can be played: on fretted tracks, upwards;
 - no more than ``max_empty_bars`` empty bars in a row.
 
-Wherever the automaton lets a word end, its continuations are offered in the same choice. Only after a bend a word cannot
-go on to its step: a note without one may be bent only where a further note can start with it. So no choice leads to a
-place from which nothing follows.
+Wherever the automaton lets a word end, its continuations are offered in the same choice. Only after a bend a word
+cannot go on to its step: a note without one may be bent only where a further note can start with it. So no choice leads
+to a place from which nothing follows.
 """
 
 from __future__ import annotations
@@ -93,16 +94,12 @@ class Constraint:
         spans = state.allowed()
         parts = []
         for span in spans:
+            if self._unwanted(span, state, empty_bars):
+                continue
             if span.kind == "p":
                 part = self._pitches(state)
             elif span.kind == "i":
                 part = self._tracks(state, span)
-            elif span.kind in (END, NEWLINE):
-                continue
-            elif span.kind == "|" and state.last is not None and state.last.kind == "|" and empty_bars > self.max_empty_bars:
-                continue
-            elif span.kind == ":o" and not self._may_bend(state):
-                continue
             elif span.kind == ":b":
                 part = self._slice(":b", max(span.low, 0), span.high)
             else:
@@ -113,6 +110,12 @@ class Constraint:
         ids = np.concatenate(parts)
         ids.sort()
         return ids
+
+    def _unwanted(self, span: Span, state: SimplifiedState, empty_bars: int) -> bool:
+        if span.kind == "|":
+            in_empty_bar = state.last is not None and state.last.kind == "|"
+            return in_empty_bar and empty_bars > self.max_empty_bars
+        return span.kind in (END, NEWLINE) or (span.kind == ":o" and not self._may_bend(state))
 
     def _may_bend(self, state: SimplifiedState) -> bool:
         if not self.instruments[state.track].may_bend:

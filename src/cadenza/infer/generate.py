@@ -1,7 +1,7 @@
 """Continue a seed: prompt, constrained sampling bar by bar, and the seed with its continuation.
 
-The window that the model sees holds the header and the last bars that fit; when it is full it is begun anew with the most
-recent bars, so that memory and speed stay level however long the piece becomes.
+The window that the model sees holds the header and the last bars that fit; when it is full it is begun anew with the
+most recent bars, so that memory and speed stay level however long the piece becomes.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from cadenza.score.edit import select_ticks
 from cadenza.score.model import Score
 from cadenza.score.time import bar_ticks
 
-#: Settings chosen by ear and by the copy figures on validation seeds; see docs/log.md.
+#: Nucleus sampling as in the published guitar work; greedy decoding loops.
 DEFAULT_SAMPLING = Sampling(temperature=1.0, top_p=0.95)
 _VELOCITY = re.compile(r":v\d+")
 MAX_BARS = 1_000

@@ -56,7 +56,9 @@ def load_model(
         raise ModelError("a notation with its options", str(error), where=str(path / "notation.json")) from None
     vocabulary = Vocabulary.load(path / "vocabulary.json")
     if not (isinstance(notation, SimplifiedMidi) and notation.bars and notation.compact):
-        raise ModelError("a notation with bar words", saved["name"], where=str(path), hint="Other notations come later.")
+        raise ModelError(
+            "a notation with bar words", saved["name"], where=str(path), hint="Other notations come later."
+        )
     # Some room beyond the context: the last bar may end a little after it.
     decoder = open_decoder(path, batch=batch, max_length=2 * context, threads=threads, precision=precision)
     return ComposerModel(path, decoder, vocabulary, notation, context)

@@ -1,7 +1,7 @@
 """A seed as the model reads it, and the model's bars as the seed's continuation.
 
-The seed itself never passes through text: the model reads a view of its last bars on the model's grid, and what it writes
-is put after the seed in the seed's own resolution, tracks, tunings and fingering.
+The seed itself never passes through text: the model reads a view of its last bars on the model's grid, and what it
+writes is put after the seed in the seed's own resolution, tracks, tunings and fingering.
 """
 
 from __future__ import annotations
@@ -63,7 +63,8 @@ def read_seed(score: Score, notation: SimplifiedMidi, max_bars: int = 64) -> Pro
     while (
         first > 0
         and len(table) - first < max_bars
-        and (table.metres[first - 1].numerator, table.metres[first - 1].denominator) == (last.numerator, last.denominator)
+        and (table.metres[first - 1].numerator, table.metres[first - 1].denominator)
+        == (last.numerator, last.denominator)
         and table.ends_ticks[first - 1] - table.starts_ticks[first - 1] == full
     ):
         first -= 1
@@ -155,6 +156,4 @@ def _after(track: Track, part: Track, start_ticks: int) -> Track:
     notes, bends = part.notes.copy(), part.bends.copy()
     notes["onset_ticks"] += start_ticks
     bends["note"] += len(track)
-    return replace(
-        track, notes=np.concatenate([track.notes, notes]), bends=np.concatenate([track.bends, bends])
-    )
+    return replace(track, notes=np.concatenate([track.notes, notes]), bends=np.concatenate([track.bends, bends]))

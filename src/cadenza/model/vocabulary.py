@@ -2,8 +2,8 @@
 
 The vocabulary reaches this room as strings and knows no music. A text is lines of words separated by one space, a word
 is parts joined by colons: the first part of a word is a bare token (``p57``), each further part a token with its colon
-(``:d960``), the line break a token of its own; spaces are implied. What is not in the vocabulary is spelled in UTF-8 bytes,
-so that no text is unrepresentable: ``detokenize(tokenize(text)) == text`` for every text.
+(``:d960``), the line break a token of its own; spaces are implied. What is not in the vocabulary is spelled in UTF-8
+bytes, so that no text is unrepresentable: ``detokenize(tokenize(text)) == text`` for every text.
 """
 
 from __future__ import annotations

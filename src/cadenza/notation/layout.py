@@ -28,6 +28,10 @@ def order_notes(score: Score, tracks: list[int], ties: Literal["pitch", "track"]
     row = np.concatenate([np.arange(len(score.tracks[t]), dtype=np.int64) for t in tracks])
     onset = np.concatenate([score.tracks[t].notes["onset_ticks"] for t in tracks])
     pitch = np.concatenate([score.tracks[t].notes["pitch"] for t in tracks])
-    keys = [row, index, -pitch.astype(np.int64), onset] if ties == "pitch" else [row, -pitch.astype(np.int64), index, onset]
+    keys = (
+        [row, index, -pitch.astype(np.int64), onset]
+        if ties == "pitch"
+        else [row, -pitch.astype(np.int64), index, onset]
+    )
     order = np.lexsort(keys)
     return np.stack([index[order], row[order]], axis=1)

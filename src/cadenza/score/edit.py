@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from math import gcd, lcm
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -59,7 +60,8 @@ def transpose(semitones: int, out_of_range: Literal["refuse", "drop"] = "refuse"
     """Move every pitched note; never clamps.
 
     On a fretted track the frets move and the strings stay; a note whose fret would leave 0–24 loses its
-    string and fret (a later fingering finds new ones). Drums stay.
+    string and fret (a later fingering finds new ones), and so does a natural harmonic, which sounds at its own
+    place only. Drums stay.
 
     Raises (on apply):
         RangeError: a note would leave 0–127 and ``out_of_range`` is "refuse".
@@ -83,7 +85,8 @@ def transpose(semitones: int, out_of_range: Literal["refuse", "drop"] = "refuse"
         notes["pitch"] = moved
         fretted = notes["fret"] != NO_FRET
         fret = notes["fret"].astype(np.int64) + semitones
-        lost = fretted & ((fret < 0) | (fret > 24))
+        natural = (notes["techniques"] & np.uint64(int(Technique.HARMONIC_NATURAL))) != 0
+        lost = fretted & ((fret < 0) | (fret > 24) | natural)
         notes["fret"] = np.where(fretted & ~lost, fret, np.where(lost, NO_FRET, notes["fret"]))
         notes["string"] = np.where(lost, NO_STRING, notes["string"])
         notes["spelling"] = np.where(
@@ -117,7 +120,7 @@ def simplify_bends(tolerance_cents: float) -> Edit:
             return track
         keep = np.zeros(len(track.bends), bool)
         bounds = np.flatnonzero(np.diff(track.bends["note"], prepend=-1, append=-1))
-        for low, high in zip(bounds[:-1], bounds[1:], strict=True):
+        for low, high in pairwise(bounds):
             keep[low:high] = _simplified(
                 track.bends["offset_ticks"][low:high].astype(np.float64),
                 track.bends["cents"][low:high].astype(np.float64),
@@ -173,6 +176,13 @@ def rescale(ticks_per_quarter: int, exact: bool = True) -> Edit:
         if old == new:
             return score
         divisor = old // gcd(old, new)
+        offsets = [track.bends["offset_ticks"] for track in score.tracks]
+        if exact and any((column % divisor).any() for column in offsets):
+            raise InexactError(
+                f"bend points that {new} ticks a quarter can hold",
+                f"finer ones at {old} a quarter",
+                hint="Ask for rounding or use a finer resolution.",
+            )
 
         def at(tick: int) -> int:
             if exact and tick % divisor:
@@ -457,34 +467,42 @@ def merge_tracks(name: str = "", program: int = 0) -> Edit:
 def play_order(score: Score, max_bars: int = 20_000) -> list[int]:
     """Indices of the written bars in the order in which they sound.
 
-    A repeat without an opening mark goes back to the end of the previous one. Endings are played in the
-    passes that they name.
+    A repeat without an opening mark goes back to the end of the previous one, which lasts until its last ending.
+    Endings are played in the passes that they name; a repeat goes on while a later ending waits for its pass.
 
     Raises:
         RangeError: more than ``max_bars`` bars would sound.
     """
     table = bar_table(score)
+
+    def is_named(turn: int, bar: int) -> bool:
+        """Whether an ending that follows ``bar`` is played in pass ``turn``."""
+        for mark in table.marks[bar + 1 :]:
+            if mark is None or not mark.endings or mark.repeat_open:
+                return False
+            if turn in mark.endings:
+                return True
+        return False
+
     order: list[int] = []
     start, turn, bar = 0, 1, 0
+    is_over = False  # the repeat's closing mark is passed; what endings follow still belong to it
     while bar < len(table):
         mark = table.marks[bar]
-        if mark and mark.repeat_open and bar != start:
-            start, turn = bar, 1
-        if not (mark and mark.endings and turn not in mark.endings):
+        endings, close = (mark.endings, mark.repeat_close) if mark else ((), 0)
+        if (bar != start and mark and mark.repeat_open) or (is_over and not endings):
+            start, turn, is_over = bar, 1, False
+        is_played = not endings or turn in endings
+        if is_played:
             order.append(bar)
-        elif not mark.repeat_close:
-            bar += 1
-            continue
-        if len(order) > max_bars:
+        if len(order) > max_bars or turn > max_bars:
             raise RangeError(f"at most {max_bars} bars after unfolding", "more", hint="Check the repeat counts.")
-        if mark and mark.repeat_close:
-            if turn < mark.repeat_close:
-                turn, bar = turn + 1, start
+        if close:
+            again = turn < close or is_named(turn + 1, bar) if is_played else turn < close and not is_named(turn, bar)
+            if again:
+                turn, bar, is_over = turn + 1, start, False
                 continue
-            later = table.marks[bar + 1] if bar + 1 < len(table) else None
-            if not (later and later.endings):
-                turn = 1
-            start = bar + 1 if not (later and later.endings) else start
+            is_over = True
         bar += 1
     return order
 
@@ -525,7 +543,7 @@ def joined(scores: Sequence[Score]) -> Score:
     """The scores one after another: same tracks, same resolution; map entries that change nothing are left out."""
     first = scores[0]
     tracks: list[list[Track]] = [[] for _ in first.tracks]
-    fields: dict[str, list] = {name: [] for name in ("tempos", "metres", "keys", "bars", "markers")}  # type: ignore[type-arg]
+    fields: dict[str, list[Any]] = {name: [] for name in ("tempos", "metres", "keys", "bars", "markers")}
     at = 0
     for score in scores:
         if score.ticks_per_quarter != first.ticks_per_quarter or len(score.tracks) != len(first.tracks):
@@ -563,6 +581,5 @@ def joined(scores: Sequence[Score]) -> Score:
                 controls=np.concatenate([p.controls for p in parts]),
             )
         )
-    return replace(
-        first, tracks=tuple(whole), length_ticks=at, **{name: tuple(items) for name, items in fields.items()}
-    )
+    maps: dict[str, Any] = {name: tuple(items) for name, items in fields.items()}
+    return replace(first, tracks=tuple(whole), length_ticks=at, **maps)

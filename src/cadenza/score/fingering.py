@@ -3,7 +3,8 @@
 One note a string at a time; frets within the instrument; the fretted notes that sound together lie within
 ``span_frets`` of each other (highest minus lowest fret), open strings are free. Over the onsets of a track the
 assignment is found by dynamic programming: the hand covers four frets from its position up and pays for moving,
-for stretching and a little for height. Notes whose string and fret are set stay there.
+for stretching and a little for height. Notes whose string and fret are set stay there
+(harmonics too, which sound higher); a harmonic without a place gets that of a plain note of its pitch.
 
 A note that still sounds keeps its string (and its fret counts for the span) as long as the new notes can be
 played beside it; where they cannot, it is cut at their onset.

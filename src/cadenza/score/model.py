@@ -54,6 +54,13 @@ class Technique(IntFlag):
     POP = 1 << 25
 
 
+HARMONICS = (
+    Technique.HARMONIC_NATURAL
+    | Technique.HARMONIC_ARTIFICIAL
+    | Technique.HARMONIC_TAPPED
+    | Technique.HARMONIC_PINCH
+    | Technique.HARMONIC_SEMI
+)
 NO_FRET = -1
 NO_STRING = 0
 NO_SPELLING = -128
@@ -62,7 +69,9 @@ NOTE_DTYPE = np.dtype(
     [
         ("onset_ticks", "i8"),
         ("duration_ticks", "i8"),
-        ("pitch", "i2"),  # MIDI note number, 60 = middle C; on a fretted track the fretted pitch
+        # MIDI note number as it sounds, 60 = middle C. Where string and fret are given it is open string + capo +
+        # fret, and for a harmonic so much higher as the harmonic sounds above (its hand stays at string and fret).
+        ("pitch", "i2"),
         ("velocity", "i2"),  # 1–127
         ("string", "i1"),  # 1 = highest string; NO_STRING where unknown
         ("fret", "i1"),  # counted from the capo; NO_FRET where unknown
@@ -91,7 +100,8 @@ NoteArray = NDArray[np.void]
 
 @dataclass(frozen=True, slots=True)
 class Bend:
-    """One point of a note's pitch curve. Between points the pitch moves linearly; after the last it stays."""
+    """One point of a note's pitch curve. Between points the pitch moves linearly; before the first and after the
+    last it has theirs."""
 
     offset_ticks: int
     cents: int

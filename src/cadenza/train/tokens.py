@@ -1,14 +1,17 @@
 """Corpus → token arrays on disk → training rows.
 
-Each passage is stored as ids: header, bars, bar offsets. Rows are drawn by weight of their source, start at a random bar
-and run to the context's end; a piece that ends sooner is followed by the next. A draw depends on (seed, row number) only,
-so a resumed run sees the same rows.
+Each passage is stored as ids: header, bars, bar offsets. Rows are drawn by weight of their source, start at a random
+bar and run to the context's end; a piece that ends sooner is followed by the next. A draw depends on (seed, row number)
+only, so a resumed run sees the same rows.
+
+    python -m cadenza.train.tokens BASE.npz OUT
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +24,8 @@ from cadenza.base.files import write_atomically
 from cadenza.corpus import augment
 from cadenza.corpus.build import build_scores, rng_for
 from cadenza.corpus.excerpts import passages
-from cadenza.notation.simplified import SimplifiedMidi
 from cadenza.model.vocabulary import BOS, EOS, PAD, Vocabulary
+from cadenza.notation.simplified import SimplifiedMidi
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,7 @@ class TokenStore:
         return self.ids[self.header_starts[passage] : self.bar_starts[self.first_bar[passage]]]
 
     def from_bar(self, passage: int, bar: int, n_tokens: int) -> NDArray[np.uint16]:
-        """``<bos>``, header, then bars from ``bar`` of the passage on, cut to ``n_tokens``; ``<eos>`` at a piece's end."""
+        """``<bos>``, header, bars from ``bar`` of the passage on, ``<eos>`` at a piece's end; cut to ``n_tokens``."""
         start = int(self.bar_starts[self.first_bar[passage] + bar])
         stop = int(self.header_starts[passage + 1])
         parts = [np.array([BOS], np.uint16), self.header(passage), self.ids[start : min(stop, start + n_tokens)]]
@@ -91,9 +94,11 @@ def build_store(
     seed: int,
     draws: int,
 ) -> TokenStore:
-    """Encode every score ``draws`` times, each time with its own transposition and tempo (``draws=0``: once, as it is)."""
+    """Encode every score ``draws`` times, each with its own transposition and tempo (``draws=0``: once, as it is)."""
     ids: list[NDArray[np.uint16]] = []
-    bar_starts, bar_notes, first_bar, header_starts = [], [], [0], [0]
+    bar_starts: list[int] = []
+    bar_notes: list[int] = []
+    first_bar, header_starts = [0], [0]
     is_end, source, work = [], [], []
     sources: dict[str, int] = {}
     works: dict[str, int] = {}
@@ -105,7 +110,9 @@ def build_store(
             for passage in passages(varied, notation):
                 pieces = [vocabulary.tokenize(passage.header)]
                 for bar, count in zip(passage.bars, passage.n_notes, strict=True):
-                    bar_starts.append(at + sum(map(len, pieces)) if len(pieces) == 1 else bar_starts[-1] + len(pieces[-1]))
+                    bar_starts.append(
+                        at + sum(map(len, pieces)) if len(pieces) == 1 else bar_starts[-1] + len(pieces[-1])
+                    )
                     bar_notes.append(count)
                     pieces.append(vocabulary.tokenize(bar))
                 flat = np.array([token for piece in pieces for token in piece], np.uint16)
@@ -157,7 +164,9 @@ class Rows:
         return np.concatenate(out).astype(np.int64)
 
 
-def held_out_rows(store: TokenStore, n_tokens: int, per_work: int, seed: int) -> list[tuple[int, NDArray[np.int64], int, int]]:
+def held_out_rows(
+    store: TokenStore, n_tokens: int, per_work: int, seed: int
+) -> list[tuple[int, NDArray[np.int64], int, int]]:
     """Fixed rows for measuring: (work, ids, header length, notes), at most ``per_work`` a work, whole bars only."""
     rng = np.random.default_rng(seed)
     taken: dict[int, int] = {}
@@ -192,7 +201,9 @@ def prepare(corpus: Path, out: Path, notation: SimplifiedMidi, *, seed: int, dra
     for split, rows in scores.items():
         store = build_store(rows, notation, vocabulary, seed=seed, draws=draws if split == "train" else 0)
         store.save(out / f"{split}.npz")
-        tokens = {name: int((np.diff(store.header_starts)[store.source == i]).sum()) for i, name in enumerate(store.sources)}
+        tokens = {
+            name: int((np.diff(store.header_starts)[store.source == i]).sum()) for i, name in enumerate(store.sources)
+        }
         record["splits"][split] = {
             "pieces": len(rows), "passages": len(store), "tokens": tokens, "notes": int(store.bar_notes.sum()),
             "sha256": store.fingerprint(),
@@ -200,4 +211,17 @@ def prepare(corpus: Path, out: Path, notation: SimplifiedMidi, *, seed: int, dra
     write_atomically(out / "tokens.json", json.dumps(record, indent=1).encode())
 
 
+def main(arguments: list[str]) -> None:
+    """``BASE.npz OUT``: the token stores of the first model's notation."""
+    from cadenza.corpus.excerpts import MODEL_NOTATION
+
+    corpus, out = arguments
+    prepare(Path(corpus), Path(out), MODEL_NOTATION, seed=0, draws=1, bands_per_piece=1)
+    print((Path(out) / "tokens.json").read_text("utf-8"))
+
+
 __all__ = ["EOS", "PAD", "Rows", "TokenStore", "build_store", "held_out_rows", "prepare"]
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -9,12 +9,12 @@ import wave
 from pathlib import Path
 
 import pytest
-from tests.rooms.infer.tiny import write_composer
 
 from cadenza import formats
 from cadenza.app.cli.main import main
 from cadenza.infer.model import shipped_folder
 from cadenza.score.model import STANDARD_TUNINGS, BarMark, Bend, Marker, Note, Score, Technique, Tempo, Track
+from tests.rooms.infer.tiny import write_composer
 
 TUNING = STANDARD_TUNINGS["guitar"]
 

@@ -131,6 +131,9 @@ def test_variations_follow_from_the_seed_and_stay_on_the_strings():
         assert pitches.max() <= 88
     down = project(riff, [transpose(-5), augment.fold_into_tuning()])
     assert [(n.pitch, n.string) for n in down.tracks[0]] == [(48, 0), (81, 0)]
+    harmonic = Note(0, 480, 100, string=1, fret=12, techniques=Technique.HARMONIC_PINCH | Technique.HARMONIC_TAPPED)
+    high = Score((Track.of([harmonic], tuning=STANDARD_TUNINGS["guitar"]),))
+    assert augment.fold_into_tuning().apply(high) == high
 
 
 def arranged(seed: int, score: Score):

@@ -19,6 +19,7 @@ from cadenza.formats.guitarpro import PROJECTION, read, write
 from cadenza.formats.guitarpro.rhythm import spell
 from cadenza.score.edit import project
 from cadenza.score.model import (
+    HARMONICS,
     STANDARD_TUNINGS,
     BarMark,
     Bend,
@@ -48,7 +49,7 @@ def riff() -> Score:
         Note(0, 960, 45, 95, bends, 6, 5, Technique.PALM_MUTE),
         Note(960, 1440, 52, 111, (), 5, 7, Technique.HAMMER | Technique.VIBRATO),
         Note(2400, 1440, 57, 79, (), 4, 7, Technique.LET_RING | Technique.SLIDE_LEGATO),
-        Note(2400, 3360, 62, 79, (), 3, 7, Technique.HARMONIC_NATURAL),
+        Note(2400, 3360, 74, 79, (), 3, 7, Technique.HARMONIC_NATURAL),
         Note(3840, 640, 40, 95, (), 6, 0, Technique.DEAD, 1),
     ]
     drums = [Note(0, 240, 36), Note(0, 480, 42), Note(960, 240, 38, 127)]
@@ -76,9 +77,58 @@ def test_everything_comes_back(tmp_path: Path) -> None:
 
 
 def test_every_technique_comes_back(tmp_path: Path) -> None:
-    notes = [Note(960 * i, 960, 64, 95, (), 1, 0, technique) for i, technique in enumerate(ALL)]
+    pitches = [76 if technique & HARMONICS else 64 for technique in ALL]
+    notes = [Note(960 * i, 960, pitches[i], 95, (), 1, 0, technique) for i, technique in enumerate(ALL)]
     score = Score((Track.of(notes, tuning=GUITAR),), 960)
     assert [n.techniques for n in through(score, tmp_path).tracks[0]] == ALL
+
+
+ARTIFICIAL, NATURAL, TAPPED = Technique.HARMONIC_ARTIFICIAL, Technique.HARMONIC_NATURAL, Technique.HARMONIC_TAPPED
+
+
+def harmonics(*notes: tuple[int, int, Technique], capo: int = 2) -> Score:
+    """A score of (fret, semitones above it, kind) on the third string."""
+    listed = [Note(960 * i, 960, 55 + capo + f + up, 95, (), 3, f, kind) for i, (f, up, kind) in enumerate(notes)]
+    return Score((Track.of(listed, tuning=GUITAR, capo_fret=capo),), 960, length_ticks=-(-len(notes) // 4) * 3840)
+
+
+def test_harmonics_keep_their_sounding_pitch_and_their_place(tmp_path: Path) -> None:
+    free = [
+        (fret, up, kind) for fret in (0, 5, 12) for up in (12, 19, 24, 28, 31, 34, 36) for kind in (ARTIFICIAL, TAPPED)
+    ]
+    octaves = [(4, 12, Technique.HARMONIC_PINCH), (6, 12, Technique.HARMONIC_SEMI)]
+    natural = [(12, 0, NATURAL), (7, 12, NATURAL), (5, 19, NATURAL), (4, 24, NATURAL), (9, 19, NATURAL)]
+    score = harmonics(*free, *octaves, *natural)
+    assert list(through(score, tmp_path).tracks[0]) == list(score.tracks[0])
+
+
+def test_intervals_that_no_file_can_say_move_to_the_nearest(tmp_path: Path) -> None:
+    score = harmonics((3, 14, ARTIFICIAL), (3, 27, TAPPED), (3, 24, Technique.HARMONIC_PINCH), (5, 12, NATURAL))
+    out = list(through(score, tmp_path).tracks[0])
+    assert [n.pitch - 57 - n.fret for n in out] == [12, 28, 12, 19]
+    assert [n.techniques for n in out] == [ARTIFICIAL, TAPPED, Technique.HARMONIC_PINCH, NATURAL]
+
+
+def test_a_note_that_sounds_as_it_is_fretted_is_no_harmonic(tmp_path: Path) -> None:
+    out = through(harmonics((3, 0, ARTIFICIAL), (5, 0, NATURAL)), tmp_path).tracks[0]
+    assert [(n.pitch, n.fret, n.techniques) for n in out] == [(60, 3, Technique.NONE), (62, 5, Technique.NONE)]
+
+
+def test_a_harmonic_without_a_place_keeps_its_pitch(tmp_path: Path) -> None:
+    score = Score((Track.of([Note(0, 960, 76, techniques=ARTIFICIAL)], tuning=GUITAR),), 960)
+    (note,) = through(score, tmp_path).tracks[0]
+    assert (note.pitch, note.techniques) == (76, Technique.NONE)
+    assert GUITAR[note.string - 1] + note.fret == 76
+
+
+def test_a_harmonic_beyond_midi_is_read_as_fretted(tmp_path: Path) -> None:
+    path = tmp_path / "piece.gp5"
+    write(Score((Track.of([Note(0, 960, 120, 95, (), 1, 20, ARTIFICIAL)], tuning=(88, 83)),), 960), path)
+    song = guitarpro.parse(str(path))
+    note = song.tracks[0].measures[0].voices[0].beats[0].notes[0]
+    note.effect.harmonic = guitarpro.ArtificialHarmonic(guitarpro.PitchClass(0), guitarpro.Octave.quindicesima)
+    guitarpro.write(song, str(path))
+    assert [(n.pitch, n.techniques) for n in read(path).tracks[0]] == [(108, Technique.NONE)]
 
 
 @pytest.mark.parametrize("transition", [Technique.NONE, Technique.HAMMER, Technique.SLIDE_LEGATO, Technique.DEAD])

@@ -6,10 +6,10 @@ import os
 from pathlib import Path
 
 import pytest
-from tests import fuzz
 
 from cadenza.formats import midi
 from cadenza.score.model import Bend, Note, Score, Track
+from tests import fuzz
 
 END = b"\x00\xff\x2f\x00"
 

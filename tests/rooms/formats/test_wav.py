@@ -92,6 +92,13 @@ def test_vibrato_moves_the_pitch_around_the_note():
     assert abs(late.mean()) < 3
 
 
+def test_a_harmonic_sounds_at_its_pitch():
+    kinds = [Technique.HARMONIC_NATURAL, Technique.HARMONIC_PINCH, Technique.HARMONIC_ARTIFICIAL]
+    notes = [Note(Q * i, Q, 76, 95, (), 3, 5, kind) for i, kind in enumerate(kinds)]
+    (part,) = perform(solo(*notes, tuning=(64, 59, 55))).parts
+    assert part.notes["pitch"].tolist() == [76, 76, 76]
+
+
 def test_slide_arrives_at_the_next_note():
     notes = [
         Note(0, Q, 62, techniques=Technique.SLIDE_LEGATO, string=2, fret=3),

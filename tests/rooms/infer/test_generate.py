@@ -6,8 +6,6 @@ import importlib.util
 from pathlib import Path
 
 import pytest
-from tests.rooms.infer.seeds import all_seeds
-from tests.rooms.infer.tiny import write_composer
 
 from benchmarks.continuations import faults, reopened
 from cadenza.base.errors import ConfigError, RangeError
@@ -16,6 +14,8 @@ from cadenza.infer.model import ComposerModel, load_model
 from cadenza.infer.sample import Sampling
 from cadenza.score.model import Metre, Note, Score, Track
 from cadenza.score.time import bar_table, bar_ticks, metre_at
+from tests.rooms.infer.seeds import all_seeds
+from tests.rooms.infer.tiny import write_composer
 
 SEEDS = all_seeds()
 

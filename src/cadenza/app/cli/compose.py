@@ -11,9 +11,13 @@ import typer
 
 def compose(
     file: Path = typer.Argument(..., metavar="FILE", help="The piece to continue."),
-    out: list[Path] = typer.Option(..., "-o", "--out", help="File to write; its suffix says the format. May be given again."),
+    out: list[Path] = typer.Option(
+        ..., "-o", "--out", help="File to write; its suffix says the format. May be given again."
+    ),
     bars: int = typer.Option(8, "--bars", help="Bars to write."),
-    takes: int = typer.Option(1, "--takes", min=1, max=100, help="Different continuations; files get -1, -2, … in their names."),
+    takes: int = typer.Option(
+        1, "--takes", min=1, max=100, help="Different continuations; files get -1, -2, … in their names."
+    ),
     seed: int = typer.Option(0, "--seed", min=0, help="The same seed gives the same music."),
     temperature: float = typer.Option(1.0, "--temperature", help="0 = always the likeliest."),
     top_p: float = typer.Option(0.95, "--top-p", help="Draw from the likeliest that together reach this."),

@@ -21,20 +21,18 @@ def doctor() -> None:
     """Check the installation: Python, packages, formats, the shipped model, one bar composed."""
     import importlib.util
     import platform
-    import sys
     from importlib.metadata import version
 
     from cadenza import __version__, formats
 
     problems = 0
     typer.echo(f"cadenza {__version__}, Python {platform.python_version()}, {platform.system()} {platform.machine()}")
-    if sys.version_info < (3, 11):
-        problems += 1
-        typer.echo("✗ Python 3.11 or newer is needed")
     for module, purpose, needed in _PARTS:
         found = importlib.util.find_spec(module) is not None
         problems += needed and not found
-        typer.echo(f"{'✓' if found else '✗' if needed else '–'} {module}: {purpose}{'' if found else ' (not installed)'}")
+        typer.echo(
+            f"{'✓' if found else '✗' if needed else '–'} {module}: {purpose}{'' if found else ' (not installed)'}"
+        )
     typer.echo(f"✓ reads: {' '.join('.' + s for s in formats.suffixes('read'))}")
     typer.echo(f"✓ writes: {' '.join('.' + s for s in formats.suffixes('write'))}")
     problems += not _composes()

@@ -77,8 +77,8 @@ def _print(file: Path, facts: dict[str, Any]) -> None:
     more = " …" if max(len(facts["tempos"]), len(facts["metres"])) > 4 else ""
     console.print(f"[bold]{escape(title)}[/bold]")
     console.print(
-        f"{facts['bars']} bars, {facts['seconds']:.1f} s, {facts['notes']:,} notes, tempo {tempos}, metre {metres}{more}, "
-        f"{facts['ticks_per_quarter']} ticks a quarter, {facts['repeats']} repeats"
+        f"{facts['bars']} bars, {facts['seconds']:.1f} s, {facts['notes']:,} notes, tempo {tempos}, "
+        f"metre {metres}{more}, {facts['ticks_per_quarter']} ticks a quarter, {facts['repeats']} repeats"
     )
     table = Table("", "track", "plays", "notes", "pitches", "bent", "techniques")
     for number, track in enumerate(facts["tracks"], 1):
@@ -87,6 +87,12 @@ def _print(file: Path, facts: dict[str, Any]) -> None:
         span = f"{track['lowest_pitch']}–{track['highest_pitch']}" if track["notes"] else "–"
         techniques = ", ".join(f"{name.replace('_', ' ')} {n}" for name, n in track["techniques"].items())
         table.add_row(
-            str(number), escape(track["name"]), plays + strings, f"{track['notes']:,}", span, str(track["bent_notes"]), techniques
+            str(number),
+            escape(track["name"]),
+            plays + strings,
+            f"{track['notes']:,}",
+            span,
+            str(track["bent_notes"]),
+            techniques,
         )
     console.print(table)

@@ -1,4 +1,4 @@
-"""The command line: one file a verb. Importing this module loads Typer and nothing of music; verbs load what they need."""
+"""The command line: one file a verb. Importing this module loads Typer, nothing of music; verbs load what they need."""
 
 from __future__ import annotations
 

@@ -21,7 +21,9 @@ def render(
     for target in out:
         module = formats.module_for(target, "write")
         if hasattr(module, "read"):
-            raise FormatError("a rendering: .wav or .png", target.suffix, where=str(target), hint="Use cadenza convert.")
+            raise FormatError(
+                "a rendering: .wav or .png", target.suffix, where=str(target), hint="Use cadenza convert."
+            )
         if target.suffix.lower() == ".wav":
             player = module.write(score, target, soundfont=soundfont)
             typer.echo(f"{target}: played by {player}")

@@ -8,8 +8,9 @@ techniques of :mod:`cadenza.formats.guitarpro.techniques`; drums by General MIDI
 that is not read: mix-table changes other than tempo, chord diagrams, lyrics, fingering, brush strokes,
 tremolo-bar dives, directions (Coda, Segno), swing feel, page layout.
 
-Times are 960 ticks to a quarter, from 0. Values that 960 cannot hold (7-, 9-, 11- and 13-tuplets) are rounded
-one by one, so that nothing drifts: the note after the tuplet is on its place.
+Times are 960 ticks to a quarter, from 0. Durations that 960 cannot hold (in 7-, 9-, 11- and 13-tuplets) lose their
+fraction, as in other players of such files; the tuplet's last note takes what is left, so that nothing drifts: the
+note after the tuplet is on its place.
 """
 
 from __future__ import annotations

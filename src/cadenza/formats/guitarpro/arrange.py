@@ -9,14 +9,23 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import defaultdict
 from dataclasses import dataclass, field
-from fractions import Fraction
 from itertools import pairwise
 from math import gcd
 from typing import Any
 
 import numpy as np
 
-from cadenza.formats.guitarpro.rhythm import QUARTER, SIXTY_FOURTH, WHOLE, Length, Snapped, snap, spell
+from cadenza.formats.guitarpro.rhythm import (
+    QUARTER,
+    SIXTY_FOURTH,
+    WHOLE,
+    Length,
+    Snapped,
+    clock,
+    snap,
+    spell,
+    truncated,
+)
 from cadenza.score.model import BEND_DTYPE, NO_FRET, NO_SPELLING, NO_STRING, NOTE_DTYPE, Technique, Track
 from cadenza.score.time import BarTable
 
@@ -50,14 +59,11 @@ class Item:
 class Beat:
     """A duration at its place, the notes that begin on it and those that are tied into it."""
 
-    start: Fraction
+    start: int
+    end: int
     length: Length
     begun: list[Item] = field(default_factory=list)
     tied: list[Item] = field(default_factory=list)
-
-    @property
-    def end(self) -> Fraction:
-        return self.start + self.length.ticks
 
 
 @dataclass(slots=True)
@@ -172,24 +178,24 @@ def _time_graces(beats: list[Beat]) -> None:
     for beat in beats:
         graced = [item for item in beat.begun if item.grace is not None]
         if graced:
-            before = previous.start if previous else Fraction(0)
+            before = previous.start if previous else 0
             on_beat = any(item.on_beat for item in graced) or beat.start - before < 2
             room = (beat.end - beat.start) // 2 if on_beat else (beat.start - before) // 2
-            length = min(GRACE_TICKS, max(int(room), 1))
-            first = round(beat.start if on_beat else beat.start - length)
+            length = min(GRACE_TICKS, max(room, 1))
+            first = beat.start if on_beat else beat.start - length
             if on_beat:
                 for item in beat.begun:
-                    item.onset = round(beat.start + length)
+                    item.onset = beat.start + length
             elif previous:
                 for item in previous.begun + previous.tied:
-                    if item.end == round(beat.start):
+                    if item.end == beat.start:
                         item.end = first
             for item in graced:
                 item.on_beat = on_beat
                 grace = item.grace
                 assert grace is not None
                 grace.onset, grace.string = first, item.string
-                grace.end = round(beat.start + length if on_beat else beat.start)
+                grace.end = beat.start + length if on_beat else beat.start
                 _plain_grace(grace, item)
         previous = beat
 
@@ -285,7 +291,9 @@ def _lay_out(
         points = _points(own, ticks, moved)
         pieces = spell(points, start, stop)
         if pieces is None:
-            snapped = snap([p for p in points if start < p < stop], start, stop)
+            inside = [p for p in points if start < p < stop]
+            tuplets = spell(points, start, stop, rounded=True)
+            snapped = snap(inside, start, stop) if tuplets is None else truncated(tuplets, inside)
             last = stop == int(table.ends_ticks[-1])
             for item in own:
                 _move(item, snapped, start, stop, last)
@@ -294,9 +302,9 @@ def _lay_out(
             late = [item for item in own if item.onset >= stop]
             by_bar[bar + 1] += late
             own = _one_a_string([item for item in own if item.onset < stop], to_other_voice=False)
-            pieces = spell(_points(own, ticks, moved), start, stop)
+            pieces = tuplets or spell(_points(own, ticks, moved), start, stop)
             assert pieces is not None, "the grid is chosen so that durations can meet it"
-        made = [Beat(piece.start, piece.length) for piece in pieces]
+        made = [Beat(*ticks, piece.length) for ticks, piece in zip(clock(pieces), pieces, strict=True)]
         _fill(made, own)
         if own or ticks or voice == 0:
             beats[bar, voice] = made
@@ -329,7 +337,7 @@ def _move(item: Item, snapped: Snapped, start: int, stop: int, last_bar: bool) -
 
 
 def _fill(beats: list[Beat], items: list[Item]) -> None:
-    starts = [round(beat.start) for beat in beats]
+    starts = [beat.start for beat in beats]
     for item in items:
         low = bisect_left(starts, item.onset)
         for index in range(low, bisect_left(starts, item.end)):

@@ -247,7 +247,26 @@ class _Safe3(_Guarded, GP3File):
     readRepeatAlternative = _read_endings
 
 
+def _read_harmonic(reader: Any, note: gp.Note) -> gp.HarmonicEffect:
+    """A harmonic of Guitar Pro 4, said as in 5: the touched place 5, 7 or 12 frets up as the note that it sounds.
+
+    PyGuitarPro exchanges the first two.
+    """
+    code = reader.readI8()
+    if code in _ARTIFICIAL:
+        step, octave = _ARTIFICIAL[code]
+        return gp.ArtificialHarmonic(gp.PitchClass((note.realValue + step) % 12), octave)
+    if code not in _HARMONICS:
+        raise FormatError("a harmonic 1, 3, 4, 5, 15, 17 or 22", str(code))
+    return _HARMONICS[code]()
+
+
+_ARTIFICIAL = {15: (0, gp.Octave.quindicesima), 17: (7, gp.Octave.ottava), 22: (0, gp.Octave.ottava)}
+_HARMONICS = {1: gp.NaturalHarmonic, 3: gp.TappedHarmonic, 4: gp.PinchHarmonic, 5: gp.SemiHarmonic}
+
+
 class _Safe4(_Guarded, GP4File):
+    readHarmonic = _read_harmonic
     readGrace = _read_grace
     readRepeatAlternative = _read_endings
 

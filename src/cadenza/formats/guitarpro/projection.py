@@ -10,12 +10,27 @@ from dataclasses import replace
 from math import gcd
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cadenza.base.errors import FormatError
 from cadenza.formats.guitarpro.arrange import Arranged, arrange
+from cadenza.formats.guitarpro.harmonics import nearest
 from cadenza.score.edit import Edit, drop_controls, drop_spelling, map_column, project, rescale
 from cadenza.score.fingering import finger, tuning_for
-from cadenza.score.model import NO_FRET, NO_STRING, BarMark, Key, Marker, Metre, Score, Technique, Tempo, Track
+from cadenza.score.model import (
+    HARMONICS,
+    NO_FRET,
+    NO_STRING,
+    BarMark,
+    Key,
+    Marker,
+    Metre,
+    NoteArray,
+    Score,
+    Technique,
+    Tempo,
+    Track,
+)
 from cadenza.score.time import BarTable, bar_table, key_at
 
 TICKS_PER_QUARTER = 960
@@ -31,7 +46,7 @@ MAX_DENOMINATOR = 64
 GRID_TICKS = 60  # bar lines stand on 64th notes
 NAME_BYTES, TEXT_BYTES = 40, 255
 MIN_VELOCITY, VELOCITY_STEP = 15, 16
-HARMONICS = (
+ONE_HARMONIC = (
     Technique.HARMONIC_NATURAL,
     Technique.HARMONIC_ARTIFICIAL,
     Technique.HARMONIC_TAPPED,
@@ -142,9 +157,9 @@ def _dynamics(velocity: np.ndarray) -> np.ndarray:
 
 
 def _one_harmonic(bits: np.ndarray) -> np.ndarray:
-    every = np.uint64(int(sum(HARMONICS)))
+    every = np.uint64(int(HARMONICS))
     out = bits & ~every
-    for harmonic in reversed(HARMONICS):
+    for harmonic in reversed(ONE_HARMONIC):
         bit = np.uint64(int(harmonic))
         out = np.where(bits & bit != 0, (out & ~every) | bit, out)
     return out
@@ -164,11 +179,28 @@ def _instrument(track: Track) -> Track:
         notes["string"], notes["fret"] = NO_STRING, NO_FRET
         tuning, capo = tuning_for(track), 0
     string, fret = notes["string"].astype(np.int64), notes["fret"].astype(np.int64)
-    placed = (string != NO_STRING) & (fret != NO_FRET) & (fret <= MAX_FRET)
-    on_pitch = np.array(tuning, np.int64)[np.maximum(string, 1) - 1] + capo + fret == notes["pitch"]
-    loose = ~(placed & on_pitch)
+    fretted = np.array(tuning, np.int64)[np.maximum(string, 1) - 1] + capo + fret
+    placed = (string != NO_STRING) & (fret != NO_FRET) & (fret <= MAX_FRET) & (fretted <= 127)
+    harmonic = _harmonics(notes, placed, fretted)
+    loose = ~(placed & (harmonic | (fretted == notes["pitch"])))
     notes["string"][loose], notes["fret"][loose] = NO_STRING, NO_FRET
     return finger(replace(track, notes=notes, tuning=tuning, capo_fret=capo), unplayable="drop")
+
+
+def _harmonics(notes: NoteArray, placed: NDArray[np.bool_], fretted: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which notes are harmonics that the file can hold; changes their pitches, and the others' techniques."""
+    every = np.uint64(int(HARMONICS))
+    grace = notes["techniques"] & np.uint64(int(Technique.GRACE)) != 0
+    held = (notes["techniques"] & every != 0) & placed & ~grace
+    for row in np.flatnonzero(held):
+        kind, fret, low = Technique(int(notes["techniques"][row])), int(notes["fret"][row]), int(fretted[row])
+        above = nearest(kind, fret, low, int(notes["pitch"][row]))
+        if above is None:
+            held[row] = False
+        else:
+            notes["pitch"][row] = low + above
+    notes["techniques"][~held] &= ~every
+    return held
 
 
 def _tracks(score: Score) -> Score:
@@ -207,7 +239,9 @@ BEFORE_BEATS: tuple[Edit, ...] = (
     drop_controls(),
     Edit(
         "plays every track but drums on up to seven strings: notes without a place get a playable one, and what no "
-        "hand can play is left out; drum keys above 99 too",
+        "hand can play is left out; drum keys above 99 too. Harmonics sound the interval that the file can say for "
+        "their place and kind (the nearest); grace notes, notes without a place and those that sound no higher than "
+        "their fret (some natural ones aside) are none",
         _tracks,
     ),
 )
@@ -215,7 +249,8 @@ PROJECTION: tuple[Edit, ...] = (
     *BEFORE_BEATS,
     Edit(
         "writes notes as beats: keeps two voices a track and one note a string in each (the longer of two, the "
-        "earlier up to the later), moves times that no duration can meet to the nearest of 24, 16 or 20 a quarter, "
+        "earlier up to the later), moves times that no duration can meet to the nearest of 24, 16 or 20 a quarter and "
+        "those of 7-, 9-, 11- and 13-tuplets to durations without fractions, "
         "gives grace notes up to 1/32 before their note, bend points to sixtieths of their note and quarter-tones, "
         "a tap, slap or pop to all notes of its beat",
         lambda score: settled(score, arranged(score)),

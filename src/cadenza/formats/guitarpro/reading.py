@@ -2,7 +2,7 @@
 
 Ties become one long note. A grace note takes its time from the beat before (before the beat) or from its own
 beat (on the beat, or where there is no time before tick 0). A bend spreads over its note and the notes tied to
-it, up to a tied note with a bend of its own.
+it, up to a tied note with a bend of its own. A harmonic has the pitch that sounds.
 """
 
 from __future__ import annotations
@@ -19,9 +19,12 @@ from cadenza.base.errors import CadenzaError, FormatError
 from cadenza.base.limits import Limits, read_bytes
 from cadenza.formats.guitarpro import TICKS_PER_QUARTER
 from cadenza.formats.guitarpro import techniques as effects
+from cadenza.formats.guitarpro.harmonics import HIGHEST_PITCH
 from cadenza.formats.guitarpro.parse import BEND_POSITIONS, parse
+from cadenza.formats.guitarpro.rhythm import whole_ticks
 from cadenza.score.model import (
     BEND_DTYPE,
+    HARMONICS,
     NO_FRET,
     NO_SPELLING,
     NO_STRING,
@@ -44,21 +47,22 @@ MAX_CAPO = 36
 
 @dataclass(slots=True)
 class _Row:
-    onset: Any  # ticks, a Fraction inside odd tuplets
-    end: Any
+    onset: int
+    end: int
     string: int
     fret: int
     velocity: int
     techniques: Technique
     voice: int
-    bends: list[tuple[Any, list[gp.BendPoint]]] = field(default_factory=list)  # (start tick, points)
+    bends: list[tuple[int, list[gp.BendPoint]]] = field(default_factory=list)  # (start tick, points)
+    harmonic: gp.HarmonicEffect | None = None
 
 
 @dataclass(slots=True)
 class _Part:
     rows: list[_Row] = field(default_factory=list)
     held: dict[tuple[int, int], _Row] = field(default_factory=dict)  # (voice, string) → its last note
-    previous: dict[int, tuple[Any, list[_Row]]] = field(default_factory=dict)  # voice → its last beat
+    previous: dict[int, tuple[int, list[_Row]]] = field(default_factory=dict)  # voice → its last beat
 
 
 class _Collector:
@@ -73,17 +77,20 @@ class _Collector:
     def __call__(self, song: gp.Song, index: int, measure: gp.Measure) -> None:
         part = self.parts[index]
         for voice_index, voice in enumerate(measure.voices):
+            at = 0
             for beat in voice.beats:
-                self._beat(part, voice_index, beat)
+                exact = beat.start - TICKS_PER_QUARTER
+                start = whole_ticks(exact, at)
+                at = start + int(beat.duration.time)
+                end = whole_ticks(exact + beat.duration.time, at)
+                self._beat(part, voice_index, beat, start, end)
 
-    def _beat(self, part: _Part, voice: int, beat: gp.Beat) -> None:
-        start = beat.start - TICKS_PER_QUARTER
+    def _beat(self, part: _Part, voice: int, beat: gp.Beat, start: int, end: int) -> None:
         change = beat.effect.mixTableChange
         if change is not None and change.tempo is not None and change.tempo.value > 0:
-            self.tempos[round(start)] = change.tempo.value
+            self.tempos[start] = change.tempo.value
         if beat.status is gp.BeatStatus.empty:
             return
-        end = start + beat.duration.time
         sounding = (
             [n for n in beat.notes if n.type is not gp.NoteType.rest] if beat.status is gp.BeatStatus.normal else []
         )
@@ -95,10 +102,12 @@ class _Collector:
             row = part.held.get((voice, note.string)) if note.type is gp.NoteType.tie else None
             if row is not None:
                 row.end = max(row.end, end)
-                row.techniques |= effects.of_note(note) | shared & Technique.VIBRATO  # a slap is for what begins
+                # A slap or a harmonic is for what begins.
+                row.techniques |= effects.of_note(note) & ~HARMONICS | shared & Technique.VIBRATO
                 begin = start
             else:
                 row = self._new(part, onset, end, note.string, note.value, note.velocity, found, voice)
+                row.harmonic = note.effect.harmonic
                 part.held[voice, note.string] = row
                 begin = onset
             if note.effect.bend is not None:
@@ -106,7 +115,7 @@ class _Collector:
             rows.append(row)
         part.previous[voice] = (start, rows)
 
-    def _graces(self, part: _Part, voice: int, notes: list[gp.Note], start: Any, end: Any) -> Any:
+    def _graces(self, part: _Part, voice: int, notes: list[gp.Note], start: int, end: int) -> int:
         """Add the beat's grace notes; the tick at which its own notes begin."""
         graced = [n for n in notes if n.effect.grace is not None]
         if not graced:
@@ -216,11 +225,16 @@ def _track(track: gp.Track, part: _Part) -> Track:
     notes = np.zeros(len(part.rows), NOTE_DTYPE)
     bends: list[tuple[int, int, int]] = []
     for index, row in enumerate(part.rows):
-        onset = round(row.onset)
-        duration = max(round(row.end) - onset, 1)
+        onset, duration = row.onset, max(row.end - row.onset, 1)
         pitch = row.fret if drums else tuning[row.string - 1] + capo + row.fret
         if pitch > 127:
             raise FormatError("pitches of 0–127", str(pitch), where=f"track {track.number}, fret {row.fret}")
+        if row.harmonic is not None and not drums:
+            above = effects.interval(row.harmonic, row.fret, pitch - capo)
+            if pitch + above <= HIGHEST_PITCH:
+                pitch += above
+            else:  # MIDI has no number for it: the note as it is fretted
+                row.techniques &= ~HARMONICS
         velocity = min(max(row.velocity, 1), 127)
         string, fret = (NO_STRING, NO_FRET) if drums else (row.string, row.fret)
         notes[index] = (onset, duration, pitch, velocity, string, fret, int(row.techniques), row.voice, NO_SPELLING)
@@ -243,7 +257,7 @@ def _curve(row: _Row, onset: int, duration: int) -> list[tuple[int, int]]:
     points: dict[int, int] = {}
     ends = [start for start, _ in row.bends[1:]] + [row.end]
     for (start, curve), end in zip(row.bends, ends, strict=True):
-        first, span = round(start) - onset, round(end) - round(start)
+        first, span = start - onset, end - start
         for point in curve:
             offset = first + (2 * point.position * span + BEND_POSITIONS) // (2 * BEND_POSITIONS)
             cents = point.value * CENTS_PER_BEND_UNIT

@@ -1,9 +1,14 @@
-"""Techniques ↔ PyGuitarPro's note and beat effects, as tables."""
+"""Techniques ↔ PyGuitarPro's note and beat effects, as tables; and what a file says of harmonics.
+
+For an artificial harmonic Guitar Pro 5 keeps a note name and an octave, for a tapped one a fret. Guitar Pro 4 keeps
+one of three codes, which :mod:`cadenza.formats.guitarpro.parse` translates into what 5 would say; 3 keeps nothing.
+"""
 
 from __future__ import annotations
 
 from guitarpro import models as gp
 
+from cadenza.formats.guitarpro.harmonics import NODE_FOR, OCTAVE, natural, partial
 from cadenza.score.model import Technique
 
 NOTE_FLAGS: dict[str, Technique] = {
@@ -62,3 +67,35 @@ def of_beat(effect: gp.BeatEffect) -> Technique:
     """The techniques that a beat gives to all its notes."""
     found = BEAT_SLAPS.get(effect.slapEffect, Technique.NONE)
     return found | Technique.VIBRATO if effect.vibrato else found
+
+
+_OCTAVES = {gp.Octave.ottava: 12, gp.Octave.quindicesima: 24}
+_NAMES = {12: (0, gp.Octave.ottava), 19: (7, gp.Octave.ottava), 24: (0, gp.Octave.quindicesima)}
+
+
+def interval(effect: gp.HarmonicEffect, fret: int, fretted_pitch: int) -> int:
+    """Semitones from the fretted note to the harmonic; ``fretted_pitch`` leaves the capo out."""
+    if isinstance(effect, gp.NaturalHarmonic):
+        return natural(fret)
+    if isinstance(effect, gp.TappedHarmonic) and effect.fret is not None:
+        # Guitar Pro's own fret is counted from the nut, an octave above the finger; others count from the finger.
+        return OCTAVE if effect.fret == fret + OCTAVE else partial(effect.fret)
+    if isinstance(effect, gp.ArtificialHarmonic):
+        if effect.pitch is None or effect.octave is None:
+            return partial(fret)  # Guitar Pro 3 does not say; alphaTab reads it so
+        return partial((effect.pitch.value - fretted_pitch) % OCTAVE + _OCTAVES.get(effect.octave, 0))
+    return OCTAVE
+
+
+def artificial(semitones: int, fretted_pitch: int) -> gp.ArtificialHarmonic:
+    """An artificial harmonic ``semitones`` (one of ``INTERVALS``) above its fret; the pitch leaves the capo out.
+
+    The lower partials are named as they sound, the others by the place that the finger touches.
+    """
+    step, octave = _NAMES.get(semitones, (NODE_FOR[semitones], gp.Octave.none))
+    return gp.ArtificialHarmonic(gp.PitchClass((fretted_pitch + step) % OCTAVE), octave)
+
+
+def tapped(semitones: int, fret: int) -> gp.TappedHarmonic:
+    """A tapped harmonic ``semitones`` (one of ``INTERVALS``) above ``fret``."""
+    return gp.TappedHarmonic(fret + OCTAVE if semitones == OCTAVE else NODE_FOR[semitones])

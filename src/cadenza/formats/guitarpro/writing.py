@@ -22,6 +22,7 @@ from cadenza.formats.guitarpro.arrange import (
     bend_position,
     bend_units,
 )
+from cadenza.formats.guitarpro.harmonics import OCTAVE
 from cadenza.formats.guitarpro.projection import ENCODING, arranged, prepared, settled
 from cadenza.score.model import Score, Technique
 from cadenza.score.time import BarTable, bar_table
@@ -162,7 +163,7 @@ def _beat(voice: gp.Voice, beat: Beat, changes: dict[int, int]) -> gp.Beat:
     for slap, technique in effects.BEAT_SLAPS.items():
         if technique & shared:
             out.effect.slapEffect = slap
-    tempo = changes.get(round(beat.start))
+    tempo = changes.get(beat.start)
     if tempo is not None:
         out.effect.mixTableChange = gp.MixTableChange(tempo=gp.MixTableItem(tempo), hideTempo=False)
     return out
@@ -175,7 +176,7 @@ def _note(gp_beat: gp.Beat, beat: Beat, item: Item, tied: bool) -> gp.Note:
         note.type = gp.NoteType.dead
     effect = note.effect
     # A grace note before the next beat shortens the sound, not the beat.
-    ends = item.end <= round(beat.end)
+    ends = item.end <= beat.end
     written = item.techniques & THROUGHOUT
     if not tied:
         written |= item.techniques & ~AT_THE_END
@@ -186,7 +187,7 @@ def _note(gp_beat: gp.Beat, beat: Beat, item: Item, tied: bool) -> gp.Note:
     effect.slides = [slide for slide, technique in effects.SLIDES.items() if technique & written]
     for kind, technique in effects.HARMONICS.items():
         if technique & written:
-            effect.harmonic = kind(item.fret + 12) if kind is gp.TappedHarmonic else kind()
+            effect.harmonic = _harmonic(kind, gp_beat.voice.measure.track, item)
     if written & Technique.TRILL:
         effect.trill = gp.TrillEffect(item.fret + WHOLE_TONE_ABOVE, gp.Duration(gp.Duration.sixteenth))
     if written & Technique.TREMOLO_PICKING:
@@ -195,6 +196,14 @@ def _note(gp_beat: gp.Beat, beat: Beat, item: Item, tied: bool) -> gp.Note:
         effect.bend = _bend(item)
         effect.grace = _grace(item)
     return note
+
+
+def _harmonic(kind: type[gp.HarmonicEffect], track: gp.Track, item: Item) -> gp.HarmonicEffect:
+    fretted = track.strings[item.string - 1].value + item.fret
+    above = OCTAVE if track.isPercussionTrack else item.pitch - fretted - track.offset
+    if kind is gp.TappedHarmonic:
+        return effects.tapped(above, 0 if track.isPercussionTrack else item.fret)
+    return effects.artificial(above, fretted) if kind is gp.ArtificialHarmonic else kind()
 
 
 def _bend(item: Item) -> gp.BendEffect | None:

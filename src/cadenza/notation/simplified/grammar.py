@@ -185,7 +185,10 @@ class SimplifiedState:
             place = _HEADER_ORDER[self._word]
             kinds += [k for k, order in _HEADER_ORDER.items() if order > place or (order == place and k not in "ql")]
             kinds += [NEWLINE, END]  # a text may end before its body: nothing sounds
-        return [self._track_span() if kind == "i" else Span(kind, *_NUMERIC_BOUNDS.get(kind, (0, MAX_NUMBER))) for kind in kinds]
+        return [
+            self._track_span() if kind == "i" else Span(kind, *_NUMERIC_BOUNDS.get(kind, (0, MAX_NUMBER)))
+            for kind in kinds
+        ]
 
     def _track_span(self) -> Span:
         return Span("i", self.n_tracks, min(self.n_tracks, MAX_TRACKS - 1))  # empty when there are enough

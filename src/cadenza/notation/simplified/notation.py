@@ -11,10 +11,10 @@ word ``i`` that says which track the following notes belong to, a word ``t`` for
 (the first onset), and bends inside the note's own word as pairs ``:o`` (ticks after the onset) ``:b`` (code or cents),
 so that nothing is ambiguous.
 
-Options of the cadenza profile that models like: ``bars`` writes a word ``|`` at every bar line, and ``t`` then counts to
-the next note *or* bar line, so that equal bars are equal texts; ``compact`` leaves out what repeats; ``header="first"``
-keeps only resolution, first tempo and metre, and the tracks' programs; ``durations="table"`` rounds long durations to
-a short list.
+Options of the cadenza profile that models like: ``bars`` writes a word ``|`` at every bar line, and ``t`` then counts
+to the next note *or* bar line, so that equal bars are equal texts; ``compact`` leaves out what repeats;
+``header="first"`` keeps only resolution, first tempo and metre, and the tracks' programs; ``durations="table"`` rounds
+long durations to a short list.
 """
 
 from __future__ import annotations
@@ -213,7 +213,8 @@ class SimplifiedMidi:
             words += self._words(score, order, steps.tolist(), {}, {})
             return " ".join(words)
         table = bar_table(score)
-        words, velocity = [], {}
+        words = []
+        velocity: dict[int, int] = {}
         for start, end in zip(table.starts_ticks.tolist(), table.ends_ticks.tolist(), strict=True):
             if start >= score.length_ticks:
                 break
@@ -240,7 +241,10 @@ class SimplifiedMidi:
             if index not in columns:
                 notes = score.tracks[index].notes
                 low, high = order[order[:, 0] == index, 1].min(), order[order[:, 0] == index, 1].max() + 1
-                columns[index] = [[int(low)], *(notes[c][low:high].tolist() for c in ("pitch", "velocity", "duration_ticks"))]
+                columns[index] = [
+                    [int(low)],
+                    *(notes[c][low:high].tolist() for c in ("pitch", "velocity", "duration_ticks")),
+                ]
             (first,), pitches, velocities, durations = columns[index]
             loud, length = velocities[row - first], durations[row - first]
             word = f"p{pitches[row - first]}"

@@ -68,7 +68,10 @@ def of(notation: SimplifiedMidi) -> tuple[Edit, ...]:
     edits += _bend_edits(notation)
     edits += _velocity_edits(notation.velocity)
     if published:
-        edits += [_from_first_note(by_track=notation.layout == "by_track"), edit.relabel_resolution(notation.ticks_per_quarter)]
+        edits += [
+            _from_first_note(by_track=notation.layout == "by_track"),
+            edit.relabel_resolution(notation.ticks_per_quarter),
+        ]
         if notation.resolution != "file":
             edits.append(edit.drop_field("drops tempos", tempos=()))
     elif notation.bars:
@@ -206,7 +209,8 @@ def flatten_tempo(ticks_per_quarter: int) -> Edit:
         return replace(flat, tempos=(Tempo(0, 120.0),))
 
     return Edit(
-        f"counts time in ticks of {500 / ticks_per_quarter:.3g} ms at one tempo; drops tempo changes, metres and keys", apply
+        f"counts time in ticks of {500 / ticks_per_quarter:.3g} ms at one tempo; drops tempo changes, metres and keys",
+        apply,
     )
 
 
