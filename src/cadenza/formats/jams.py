@@ -21,7 +21,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from cadenza.base.errors import FormatError
+from cadenza.base.errors import FormatError, LimitError
 from cadenza.base.limits import DEFAULT_LIMITS, Limits, read_bytes
 from cadenza.score.edit import simplify_bends
 from cadenza.score.model import (
@@ -44,6 +44,10 @@ AUDIBLE_SECONDS = 0.06
 TOLERANCE_CENTS = 10.0
 MAX_CENTS = 1_200.0  # a contour further off is a tracking error, not a bend
 HIGHEST_FRET = 24
+MAX_OVERLAP = 4
+# A parsed JSON takes up to thirty times its text: what these bound fits the memory that a reader may use.
+MAX_JSON_BYTES = 12 << 20
+MAX_JSON_CONTAINERS = 500_000
 STEEL_GUITAR = 25
 FIFTHS = {"F": -1, "C": 0, "G": 1, "D": 2, "A": 3, "E": 4, "B": 5}
 
@@ -63,6 +67,11 @@ def read(path: Path | str, limits: Limits = DEFAULT_LIMITS) -> Score:
 
 
 def _parse(data: bytes, stem: str, limits: Limits) -> Score:
+    n_containers = data.count(b"{") + data.count(b"[")
+    if len(data) > MAX_JSON_BYTES:
+        raise LimitError(f"at most {MAX_JSON_BYTES:,} bytes", f"{len(data):,}")
+    if n_containers > MAX_JSON_CONTAINERS:
+        raise LimitError(f"at most {MAX_JSON_CONTAINERS:,} lists and objects", f"{n_containers:,}")
     try:
         tree = json.loads(data)
     except (ValueError, RecursionError) as error:
@@ -101,6 +110,11 @@ def _score(annotations: list[Any], tree: dict[str, Any], stem: str, limits: Limi
     for number in sorted(strings):
         string = 6 - number
         times, frequencies = _contour(contours.get(number))
+        starts = np.array([float(note["time"]) for note in strings[number]])
+        stops = starts + np.array([float(note["duration"]) for note in strings[number]])
+        # A string sounds one note at a time; each point of its contour is looked at for few notes.
+        if (np.searchsorted(times, stops) - np.searchsorted(times, starts)).sum() > MAX_OVERLAP * len(times):
+            raise FormatError("notes one after another on a string", "many at once", where=f"string {string}")
         for note in strings[number]:
             start, length, pitch = float(note["time"]), float(note["duration"]), round(float(note["value"]))
             if not (start >= 0 and length >= 0 and math.isfinite(start + length) and 0 <= pitch <= 127):

@@ -40,6 +40,7 @@ MAX_RESOLUTION = 65_535
 ROUNDED_RESOLUTION = 40_320  # 2⁷ · 3² · 5 · 7: the last resort where no exact resolution fits 16 bits
 MAX_COMMON_RESOLUTION = 1 << 40
 GRACE_PER_QUARTER = 8
+_DECIMAL = re.compile(r"[-+]?\d{1,18}(\.\d{0,18})?")  # no exponent: 1e9999999 is a short text and a long number
 MAX_OPEN_TIES = 16  # of one pitch; more are not music
 DEFAULT_VELOCITY = 80
 
@@ -164,13 +165,11 @@ class Parts:
 
     def _units(self, text: str | None, what: str) -> int:
         """A count of divisions as units; may make the resolution finer."""
-        try:
-            count = Fraction(int(text or ""))
-        except ValueError:
-            try:
-                count = Fraction(text or "").limit_denominator(10_000)
-            except (ValueError, ZeroDivisionError):
-                raise FormatError(f"a number as {what}", repr(text), where=f"measure {self.index + 1}") from None
+        if not _DECIMAL.fullmatch(text or ""):
+            raise FormatError(f"a number as {what}", repr((text or "")[:40]), where=f"measure {self.index + 1}")
+        count = Fraction(text or "")
+        if count.denominator != 1:
+            count = count.limit_denominator(10_000)
         if abs(count) > self.limits.quarters * self.divisions:
             raise LimitError(f"at most {self.limits.quarters:,} quarters", f"{what} {text}")
         units = count * self.resolution / self.divisions

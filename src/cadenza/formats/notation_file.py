@@ -23,6 +23,7 @@ NOTATION = SimplifiedMidi()
 PROJECTION: tuple[Edit, ...] = NOTATION.projection
 # Per word, what the automaton and its objects may take; bounds memory before parsing begins.
 MAX_TEXT_BYTES = 16 << 20
+BAR_WORDS_PER_BAR = 3  # a text that goes track by track tells its bars again and again
 # A note word without its step, its duration (or its velocity): only the compact form has such.
 _LEAVES_OUT = re.compile(r"(?<!\S)p\d++(?!\S*?:t)|(?<!\S)p\d++(?!\S*?:d)")
 _LEAVES_OUT_VELOCITY = re.compile(_LEAVES_OUT.pattern + r"|(?<!\S)p\d++(?!:v)")
@@ -51,6 +52,8 @@ def read(path: Path | str, limits: Limits = DEFAULT_LIMITS) -> Score:
 def decode(text: str, limits: Limits = DEFAULT_LIMITS, where: str = "") -> Score:
     """The score that the text of a file says; see the module."""
     limits.check("notes", text.count("p"), where)
+    if text.count("|") > BAR_WORDS_PER_BAR * limits.bars:
+        limits.check("bars", text.count("|"), where)
     score = notation_of(text).decode(text)
     limits.check("notes", score.n_notes, where)
     limits.check("tracks", len(score.tracks), where)

@@ -70,6 +70,7 @@ class Grammar:
         return self.start()  # type: ignore[operator]
 
 
+MAX_KNOWN_PARTS = 1 << 15
 _WORD = re.compile(r"([a-z|])([^:\s]*)")
 
 
@@ -79,6 +80,8 @@ def fields_of(text: str) -> Iterator[Field]:
     Raises:
         NotationError: a word is not of the form letter + value, joined by colons.
     """
+    heads: dict[str, Field] = {}  # parts met before, first and later ones: music repeats itself
+    tails: dict[str, Field] = {}
     lines = text.split("\n")
     while len(lines) > 1 and not lines[-1].strip():
         lines.pop()
@@ -86,14 +89,19 @@ def fields_of(text: str) -> Iterator[Field]:
         if number:
             yield Field(NEWLINE, "")
         for index, word in enumerate(line.split()):
-            colon = ""
+            known, colon = heads, ""
             for part in word.split(":"):
-                match = _WORD.fullmatch(part)
-                if match is None:
-                    raise NotationError(
-                        "fields such as p57 or d480, joined by colons",
-                        repr(word[:40]),
-                        where=f"line {number + 1}, word {index + 1}",
-                    )
-                yield Field(colon + match[1], match[2])
-                colon = ":"
+                field = known.get(part)
+                if field is None:
+                    match = _WORD.fullmatch(part)
+                    if match is None:
+                        raise NotationError(
+                            "fields such as p57 or d480, joined by colons",
+                            repr(word[:40]),
+                            where=f"line {number + 1}, word {index + 1}",
+                        )
+                    field = Field(colon + match[1], match[2])
+                    if len(known) < MAX_KNOWN_PARTS:
+                        known[part] = field
+                yield field
+                known, colon = tails, ":"

@@ -25,6 +25,7 @@ from __future__ import annotations
 import copy
 import re
 from bisect import bisect_right
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from cadenza.base.errors import NotationError
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 MAX_NUMBER = 10**9
 MAX_TICKS = 10**12
 MAX_TRACKS = 512
+MAX_STRINGS = 127
 _INTEGER = re.compile(r"-?\d{1,10}")
 _TEMPO = re.compile(r"\d{1,9}(\.\d{1,20})?|0?\.\d{1,20}")
 _METRE = re.compile(r"(\d{1,3})/(\d{1,5})")
@@ -60,6 +62,35 @@ _NUMERIC_BOUNDS = {
     "t": (1, MAX_NUMBER),
     ":o": (0, MAX_NUMBER),
 }
+
+_NOTHING = re.compile("")
+_PATTERNS = {"w": _TEMPO, "m": _METRE, "k": _KEY, ":n": _NAME, NEWLINE: _NOTHING, END: _NOTHING}
+# Spans that never change, made once: a text asks for them a million times.
+_VELOCITY, _DURATION, _PITCH, _PUBLISHED_BEND = (
+    Span(":v", 1, 127),
+    Span(":d", 0, MAX_NUMBER),
+    Span("p", 0, 127),
+    Span(":b", 0, 45),
+)
+_CENTS, _BAR, _LINE, _END = Span(":b", -32_768, 32_767), Span("|"), Span(NEWLINE), Span(END)
+
+
+@lru_cache(maxsize=1 << 15)
+def _number(kind: str, value: str, in_header: bool) -> int | None:
+    """The whole number that a field says; None for a field that says something else.
+
+    Raises:
+        NotationError: what it says is not of its kind.
+    """
+    pattern = _NOTHING if kind == "|" and not in_header else _PATTERNS.get(kind)
+    match = (pattern or _INTEGER).fullmatch(value)
+    if match is None:
+        raise NotationError("a number that fits its field", repr((kind + value)[:40]))
+    if kind == "m" and (int(match[1]) < 1 or int(match[2]) & (int(match[2]) - 1) or int(match[2]) < 1):
+        raise NotationError("a metre such as m4/4, over a power of two", repr(kind + value))
+    if kind == "w" and not float(value) > 0:
+        raise NotationError("a positive tempo", repr(kind + value))
+    return None if pattern else int(value)
 
 
 class Bars:
@@ -143,6 +174,14 @@ class SimplifiedState:
             out += self._allowed_words()
         return out
 
+    def _allowed_like(self, kind: str) -> list[Span]:
+        """Of :meth:`allowed` at least all of ``kind``, without working out the rest."""
+        if self.in_header:
+            return self._allowed_in_header()
+        if kind[0] == ":":
+            return self._allowed_in_note() if self.note is not None else []
+        return self._allowed_words() if self.note is None or self._word_complete() else []
+
     def _allowed_in_header(self) -> list[Span]:
         if self.last is None:
             return [Span("q", 1, 65_535)]
@@ -157,7 +196,7 @@ class SimplifiedState:
         ]
 
     def _track_span(self) -> Span:
-        return Span("i", self.n_tracks, self.n_tracks)
+        return Span("i", self.n_tracks, min(self.n_tracks, MAX_TRACKS - 1))  # empty when there are enough
 
     def _allowed_in_note(self) -> list[Span]:
         note, options = self.note, self.notation
@@ -165,11 +204,11 @@ class SimplifiedState:
         kind = self.last.kind if self.last else ""
         out: list[Span] = []
         if kind == "p" and options.has_velocity:
-            out.append(Span(":v", 1, 127))
+            out.append(_VELOCITY)
             if not (options.compact and self.track in self._velocity):
                 return out
         if kind in ("p", ":v"):
-            out.append(Span(":d", 0, MAX_NUMBER))
+            out.append(_DURATION)
             if not (options.compact and self.track in self._duration):
                 return out
         if kind in ("p", ":v", ":d"):
@@ -181,10 +220,10 @@ class SimplifiedState:
                 return out
         if options.profile == "published":
             if kind == ":t" and options.bend != "none":
-                out.append(Span(":b", 0, 45))
+                out.append(_PUBLISHED_BEND)
         elif options.bend != "none":
             if kind == ":o":
-                return [Span(":b", 0, 45)] if options.bend == "published" else [Span(":b", -32_768, 32_767)]
+                return [_PUBLISHED_BEND] if options.bend == "published" else [_CENTS]
             low = self.bend_points[-1][0] + 1 if self.bend_points else 0
             if low <= note["d"]:
                 out.append(Span(":o", low, note["d"]))
@@ -213,21 +252,21 @@ class SimplifiedState:
                 if not self._fresh_track:
                     out.append(Span("i", 0, self.n_tracks - 1))
                 if self.track >= 0:
-                    out.append(Span("p", 0, 127))
+                    out.append(_PITCH)
             elif options.profile == "published" or self.n_tracks:
-                out.append(Span("p", 0, 127))
+                out.append(_PITCH)
             if not self._rest_done and self.note is None and not self._fresh_track:
                 room = self.bar_end_ticks - self.now_ticks - 1 if options.bars else MAX_NUMBER
                 if room >= 1:
                     out.append(Span("t", 1, room))
         if options.bars and (at_bar_end or empty_bar) and not self._fresh_track and self._may_have_body():
-            out.append(Span("|"))
+            out.append(_BAR)
         ended = not options.bars or at_bar_end or empty_bar
         # In the explicit form a last note may say any t; what follows a rest or a track word must be a note.
         if ended and not self._fresh_track and not (self.last is not None and self.last.kind == "t"):
             if self._more_lines():
-                out.append(Span(NEWLINE))
-            out.append(Span(END))  # lines left out are tracks without notes
+                out.append(_LINE)
+            out.append(_END)  # lines left out are tracks without notes
         return out
 
     def _may_have_body(self) -> bool:
@@ -236,7 +275,7 @@ class SimplifiedState:
     def _more_lines(self) -> bool:
         if self.notation.layout != "by_track":
             return False
-        return self.notation.profile == "published" or self._line + 1 < self.n_tracks
+        return self._line + 1 < (MAX_TRACKS if self.notation.profile == "published" else self.n_tracks)
 
     def _pending_step(self) -> int:
         return self.note.get("t", 0) if self.note is not None else 0
@@ -250,28 +289,17 @@ class SimplifiedState:
             NotationError: it may not stand here.
         """
         kind = field.kind
-        number = self._number(field)
-        if not any(s.kind == kind and (number is None or s.low <= number <= s.high) for s in self.allowed()):
+        number = _number(kind, field.value, self.in_header)
+        for allowed, low, high in self._allowed_like(kind):
+            if allowed == kind and (number is None or low <= number <= high):
+                break
+        else:
             raise NotationError(self._expected(), repr(str(field)) if kind != NEWLINE else "a line break")
         if self.in_header:
             self._feed_header(field, number)
         else:
             self._feed_body(kind, number)
         self.last = field
-
-    def _number(self, field: Field) -> int | None:
-        kind, value = field
-        pattern = {"w": _TEMPO, "m": _METRE, "k": _KEY, ":n": _NAME}.get(kind)
-        if kind in (NEWLINE, END) or (kind == "|" and not self.in_header):
-            pattern = re.compile("")
-        match = (pattern or _INTEGER).fullmatch(value)
-        if match is None:
-            raise NotationError("a number that fits its field", repr(str(field)[:40]))
-        if kind == "m" and (int(match[1]) < 1 or int(match[2]) & (int(match[2]) - 1) or int(match[2]) < 1):
-            raise NotationError("a metre such as m4/4, over a power of two", repr(str(field)))
-        if kind == "w" and not float(value) > 0:
-            raise NotationError("a positive tempo", repr(str(field)))
-        return None if pattern else int(value)
 
     def _expected(self) -> str:
         spans = self.allowed()
@@ -306,6 +334,8 @@ class SimplifiedState:
             self._tail = (":s", ":c", ":n")
         elif kind == ":s":
             self.tunings[-1].append(int(value))
+            if len(self.tunings[-1]) == MAX_STRINGS:
+                self._tail = (":c", ":n")
         elif kind == ":c":
             self._tail = (":n",)
         elif kind == ":n":

@@ -284,40 +284,37 @@ class SimplifiedMidi:
         length = line_end = 0
         word = 0
 
-        def collect() -> None:
-            fields = state.note
-            if fields is None:
-                return
-            rows = notes.setdefault(state.track, [])
-            velocity = fields.get("v", DEFAULT_VELOCITY)
-            if state.bend_points:
-                points = bends.setdefault(state.track, [])
-                for offset, code in state.bend_points:
+        def collect(track: int, onset: int, said: dict[str, int], curve: list[tuple[int, int]]) -> None:
+            rows = notes.setdefault(track, [])
+            velocity = said.get("v", DEFAULT_VELOCITY)
+            if curve:
+                points = bends.setdefault(track, [])
+                for offset, code in curve:
                     cents = code if self.bend == "semitone" else bend_codes.code_to_cents(code)
                     if not (self.profile == "published" and code == bend_codes.NO_BEND_CODE):
                         points.append((len(rows), offset, cents))
-            rows.append((state.now_ticks, fields["d"], fields["p"], velocity))
+            rows.append((onset, said["d"], said["p"], velocity))
 
         for field in fields_of(text):
             kind = field.kind
             opens = not kind.startswith(":")
             word += opens
             was_header = state.in_header
-            if opens and not was_header and state.note is not None and not state._word_complete():
-                raise NotationError(state._expected(), repr(str(field)), where=f"word {word}")
-            if opens and not was_header:
-                collect()
+            track, onset, note, curve = state.track, state.now_ticks, state.note, state.bend_points
             try:
                 state.feed(field)
             except NotationError as error:
                 raise error.at(f"word {word}") from None
+            if opens and note is not None:
+                collect(track, onset, note, curve)
             if was_header:
                 length = _read_header(header, field, length, state)
             elif kind == NEWLINE:
                 line_end = max(line_end, length)
         if not any(span.kind == END for span in state.allowed()):
             raise NotationError(state._expected(), "the end", where=f"word {word}")
-        collect()
+        if state.note is not None:
+            collect(state.track, state.now_ticks, state.note, state.bend_points)
         if self.bars:
             length = max(length, state.bar_end_ticks, line_end)
         n_tracks = state.n_tracks if notes or self.profile == "cadenza" else 0

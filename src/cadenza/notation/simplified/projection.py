@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -13,7 +12,7 @@ from cadenza.notation.simplified import bends as bend_codes
 from cadenza.score import edit
 from cadenza.score.edit import Edit
 from cadenza.score.model import BEND_DTYPE, BarMark, Metre, Score, Tempo, Track
-from cadenza.score.time import bar_table, bar_ticks, metre_at, tempo_at
+from cadenza.score.time import DEFAULT_METRE, bar_table, bar_ticks, metre_at, tempo_at
 
 if TYPE_CHECKING:
     from cadenza.notation.simplified.notation import SimplifiedMidi
@@ -97,16 +96,19 @@ def _no_frame() -> Edit:
 
 def _bar_lines_only() -> Edit:
     def apply(score: Score) -> Score:
-        anchors = sorted({0, *(metre.onset_ticks for metre in score.metres)})
+        # Walked once: a bar line is implied where whole bars lead to it from the last metre or mark.
+        metres = {metre.onset_ticks: metre for metre in score.metres}
+        anchors = sorted({*metres, *(mark.onset_ticks for mark in score.bars)})
         marks: list[BarMark] = []
-        latest = 0  # the last bar line that was forced
-        for mark in score.bars:
-            at = mark.onset_ticks
-            latest = max(latest, anchors[bisect_right(anchors, at) - 1])
-            implied = (at - latest) % bar_ticks(metre_at(score, at), score.ticks_per_quarter) == 0
-            if at < score.length_ticks and not implied:
-                marks.append(BarMark(at))
-                latest = at
+        start, metre = 0, metres.get(0, Metre(0, *DEFAULT_METRE))
+        for onset in anchors:
+            if onset >= score.length_ticks:
+                break
+            if onset in metres:
+                start, metre = onset, metres[onset]
+            elif (onset - start) % bar_ticks(metre, score.ticks_per_quarter):
+                marks.append(BarMark(onset))
+                start = onset
         return replace(score, bars=tuple(marks), markers=(), title="", composer="")
 
     return Edit("drops repeat marks, section markers, title and composer", apply)
