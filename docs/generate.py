@@ -13,7 +13,7 @@ from pathlib import Path
 from typer.testing import CliRunner
 
 from cadenza.app.cli.main import app
-from cadenza.formats import FORMATS
+from cadenza.formats import FORMATS, suffixes
 from cadenza.notation import NOTATIONS
 
 PAGE = Path(__file__).parent / "reference.md"
@@ -26,7 +26,7 @@ def formats_section() -> list[str]:
     for name in FORMATS.names():
         module = FORMATS.load(name)
         edits = [edit.says for edit in getattr(module, "PROJECTION", ())] if hasattr(module, "write") else []
-        writes = hasattr(module, "write") and name not in ("gp3", "gp4")
+        writes = name in suffixes("write")
         said = "; ".join(edits) if writes else ""
         if writes and not hasattr(module, "read"):
             said = "renders"

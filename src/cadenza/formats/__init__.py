@@ -23,27 +23,25 @@ def module_for(path: Path, verb: str) -> Any:
         FormatError: none can; the error lists the suffixes that can be.
     """
     suffix = path.suffix.lower().lstrip(".")
+    done = "read" if verb == "read" else "written"
+    hint = f"cadenza {verb}s: {', '.join('.' + s for s in suffixes(verb))}."
     if suffix not in FORMATS.parts():
-        raise FormatError(
-            f"a file that can be {'read' if verb == 'read' else 'written'}",
-            f"the suffix {path.suffix!r}" if path.suffix else "no suffix",
-            where=str(path),
-            hint=f"cadenza {verb}s: {', '.join('.' + s for s in suffixes(verb))}.",
-        )
+        found = f"the suffix {path.suffix!r}" if path.suffix else "no suffix"
+        raise FormatError(f"a file that can be {done}", found, where=str(path), hint=hint)
+    if not _can(suffix, verb):
+        raise FormatError(f"a format that can be {done}", f".{suffix}, which cannot", where=str(path), hint=hint)
+    return FORMATS.load(suffix)
+
+
+def _can(suffix: str, verb: str) -> bool:
+    """Whether the suffix can be read or written. A module of several suffixes may write only those in its WRITES."""
     module = FORMATS.load(suffix)
-    if not hasattr(module, verb):
-        raise FormatError(
-            f"a format that can be {'read' if verb == 'read' else 'written'}",
-            f".{suffix}, which cannot",
-            where=str(path),
-            hint=f"cadenza {verb}s: {', '.join('.' + s for s in suffixes(verb))}.",
-        )
-    return module
+    return hasattr(module, verb) and (verb == "read" or suffix in getattr(module, "WRITES", (suffix,)))
 
 
 def suffixes(verb: str) -> list[str]:
     """The suffixes that can be ``verb``: "read" or "write"."""
-    return [name for name in FORMATS.names() if hasattr(FORMATS.load(name), verb)]
+    return [name for name in FORMATS.names() if _can(name, verb)]
 
 
 def read(path: Path | str, limits: Limits = DEFAULT_LIMITS) -> Score:

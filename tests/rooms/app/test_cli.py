@@ -219,3 +219,12 @@ def test_a_new_process_imports_nothing_heavy(tab: Path, tmp_path: Path) -> None:
     )
     subprocess.run([sys.executable, "-c", code, tab, tmp_path / "out.mid"], check=True, capture_output=True)
     assert (tmp_path / "out.mid").is_file()
+
+
+def test_older_guitar_pro_is_refused_before_the_work(cli, tab, tmp_path):
+    status, out, err = cli("compose", tab, "-o", tmp_path / "more.gp3")
+    assert status == 2
+    assert ".gp5" in err
+    assert out == ""
+    assert "gp3" not in formats.suffixes("write")
+    assert {"gp3", "gp4", "gp5"} <= set(formats.suffixes("read"))

@@ -22,7 +22,9 @@ from cadenza.base.limits import DEFAULT_LIMITS, Limits
 from cadenza.formats.guitarpro.projection import PROJECTION
 from cadenza.score.model import Score
 
-__all__ = ["PROJECTION", "TICKS_PER_QUARTER", "read", "write"]
+WRITES = ("gp5",)
+
+__all__ = ["PROJECTION", "TICKS_PER_QUARTER", "WRITES", "read", "write"]
 
 TICKS_PER_QUARTER = 960
 
