@@ -1,0 +1,72 @@
+"""What the README shows works: its commands, its Python, its text, its figures."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cadenza.formats.notation_file import decode
+
+ROOT = Path(__file__).parents[3]
+README = (ROOT / "README.md").read_text("utf-8")
+BLOCKS = re.findall(r"```(\w*)\n(.*?)```", README, re.DOTALL)
+COMMANDS = [
+    line.partition("#")[0].strip()
+    for language, text in BLOCKS
+    if language == "sh"
+    for line in text.splitlines()
+    if line.startswith("cadenza ")
+]
+
+
+@pytest.fixture
+def place(tmp_path):
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    (tmp_path / "out").mkdir()
+    return tmp_path
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_commands(command, place):
+    run = subprocess.run(
+        [sys.executable, "-m", "cadenza.app.cli.main", *shlex.split(command)[1:]],
+        cwd=place, capture_output=True, text=True,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr
+    for target in re.findall(r"out/[\w.-]+", command):
+        stem, _, suffix = target.rpartition(".")
+        assert list(place.glob(f"{stem}*.{suffix}")), target
+
+
+def test_python(place):
+    (code,) = [text for language, text in BLOCKS if language == "python"]
+    run = subprocess.run([sys.executable, "-c", code], cwd=place, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    assert (place / "out" / "continued.gp5").stat().st_size > 0
+
+
+def test_text():
+    (text,) = [text for _, text in BLOCKS if text.startswith("q960")]
+    score = decode(text)
+    assert [track.name for track in score.tracks] == ["Lead guitar", "Drums"]
+    assert score.n_notes == 3
+
+
+def test_figures_are_the_measured_ones():
+    held_out = json.loads((ROOT / "benchmarks" / "results" / "held_out.json").read_text("utf-8"))
+    bits = {name: figures["all"] for name, figures in held_out["test_bits_per_note"].items()}
+    gain = held_out["gain_over_best_n_gram"]["model"]
+    assert f"**{bits['model']:.2f} bits per note**" in README
+    assert f"{gain['gain']:.0%}".replace("%", " %") in README
+    assert f"95 % interval {100 * gain['low']:.0f}–{100 * gain['high']:.0f} %" in README
+    assert f"({bits['copying + best n-gram']:.2f})" in README
+    seen = json.loads((ROOT / "benchmarks" / "results" / "continuations.json").read_text("utf-8"))["summary"]
+    assert seen["outputs"] == 1000
+    assert seen["with_faults"] == 0
+    assert f"{100 * seen['human_copied_bars']:.1f} %" in README
