@@ -19,6 +19,8 @@ class Limits:
     bend_points: int = 250_000
     tracks: int = 512
     bars: int = 20_000
+    words: int = 100_000  # of a text
+    header_words: int = 10_000
     quarters: int = 200_000  # length; at 120 quarter notes a minute about 28 hours
 
     def check(self, what: str, found: int, where: str = "") -> None:

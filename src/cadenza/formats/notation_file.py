@@ -51,6 +51,11 @@ def read(path: Path | str, limits: Limits = DEFAULT_LIMITS) -> Score:
 
 def decode(text: str, limits: Limits = DEFAULT_LIMITS, where: str = "") -> Score:
     """The score that the text of a file says; see the module."""
+    # The automaton takes some microseconds a word, more in a header; so many keep its promise of a second a megabyte.
+    header, _, body = text.partition("\n")
+    in_header = _n_words(header)
+    limits.check("header_words", in_header if header.lstrip().startswith("q") else 0, where)
+    limits.check("words", in_header + _n_words(body), where)
     limits.check("notes", text.count("p"), where)
     if text.count("|") > BAR_WORDS_PER_BAR * limits.bars:
         limits.check("bars", text.count("|"), where)
@@ -59,6 +64,11 @@ def decode(text: str, limits: Limits = DEFAULT_LIMITS, where: str = "") -> Score
     limits.check("tracks", len(score.tracks), where)
     limits.check("quarters", score.length_ticks // score.ticks_per_quarter, where)
     return score
+
+
+def _n_words(text: str) -> int:
+    """At least as many as there are, without keeping them."""
+    return 1 + sum(1 for _ in re.finditer(r"\s+", text))
 
 
 def notation_of(text: str) -> SimplifiedMidi:

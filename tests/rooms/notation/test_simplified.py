@@ -173,3 +173,13 @@ def test_any_text_gives_a_score_or_one_typed_error(text):
     except CadenzaError as error:
         if not (error.expected and error.actual):
             pytest.fail(f"an error that does not say what was expected and found: {error!r}")
+
+
+@pytest.mark.parametrize("space", [" ", "\t", "\u2003", " \r "])
+def test_too_many_words_are_a_limit(space):
+    from cadenza.base.errors import LimitError
+
+    with pytest.raises(LimitError, match="words"):
+        decode_file("q480 i0:g0\ni0 p60:v9:d1:t1" + (space + "p60:v9:d1:t1") * 100_001)
+    with pytest.raises(LimitError, match="header_words"):
+        decode_file("q480" + space + (space + "w100") * 10_001)
