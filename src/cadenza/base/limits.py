@@ -19,7 +19,7 @@ class Limits:
     bend_points: int = 250_000
     tracks: int = 512
     bars: int = 20_000
-    words: int = 100_000  # of a text
+    words: int = 60_000  # of a text
     header_words: int = 10_000
     quarters: int = 200_000  # length; at 120 quarter notes a minute about 28 hours
 

@@ -1,7 +1,7 @@
 """Any bytes give a score or one typed error within budget: seeded mutations and bombs of every readable format.
 
-The short form; ``python -m tests.fuzz all --n N`` and ``make fuzz`` are the long ones. What is read goes on to text, and now
-and then to a picture. (MIDI has its own file beside this one.)
+The short form; ``python -m tests.fuzz all --n N`` and ``make fuzz`` are the long ones. What is read goes on to text,
+and now and then to a picture. (MIDI has its own file beside this one.)
 """
 
 from __future__ import annotations
