@@ -193,13 +193,13 @@ def rescale(ticks_per_quarter: int, exact: bool = True) -> Edit:
                 )
             return rescaled(int(tick), old, new)
 
-        return _retimed(score, new, at)
+        return retimed(score, new, at)
 
     return Edit(f"re-times to {ticks_per_quarter} ticks a quarter" + ("" if exact else ", rounding"), apply)
 
 
-def _retimed(score: Score, ticks_per_quarter: int, at: Callable[[int], int]) -> Score:
-    old, new = score.ticks_per_quarter, ticks_per_quarter
+def retimed(score: Score, ticks_per_quarter: int, at: Callable[[int], int]) -> Score:
+    """``score`` with every time (bend points too) moved by the rising function ``at``, at another resolution."""
 
     def columns(values: np.ndarray) -> np.ndarray:
         unique, inverse = np.unique(values, return_inverse=True)
@@ -213,9 +213,9 @@ def _retimed(score: Score, ticks_per_quarter: int, at: Callable[[int], int]) -> 
         notes["duration_ticks"] = np.maximum(ends - notes["onset_ticks"], track.notes["duration_ticks"] > 0)
         controls["onset_ticks"] = columns(track.controls["onset_ticks"])
         if len(bends):
-            ratio = new / old
-            offset = np.rint(bends["offset_ticks"] * ratio).astype(np.int64)
-            bends["offset_ticks"] = np.minimum(offset, notes["duration_ticks"][bends["note"]])
+            note = bends["note"]
+            offset = columns(track.notes["onset_ticks"][note] + bends["offset_ticks"]) - notes["onset_ticks"][note]
+            bends["offset_ticks"] = np.minimum(offset, notes["duration_ticks"][note])
             last = np.append((np.diff(bends["note"]) != 0) | (np.diff(bends["offset_ticks"]) != 0), True)
             bends = bends[last]
         return replace(track, notes=notes, bends=bends, controls=controls)
@@ -226,7 +226,7 @@ def _retimed(score: Score, ticks_per_quarter: int, at: Callable[[int], int]) -> 
     return replace(
         score,
         tracks=tuple(move(track) for track in score.tracks),
-        ticks_per_quarter=new,
+        ticks_per_quarter=ticks_per_quarter,
         tempos=entries(score.tempos),
         metres=entries(score.metres),
         keys=entries(score.keys),
@@ -253,7 +253,7 @@ def grid(ticks_per_quarter: int) -> Edit:
         new = old if old % ticks_per_quarter == 0 else lcm(old, ticks_per_quarter)
         new = new if new <= 65_535 else ticks_per_quarter
         step = new // ticks_per_quarter
-        return _retimed(score, new, lambda tick: step * rescaled(tick, old, ticks_per_quarter))
+        return retimed(score, new, lambda tick: step * rescaled(tick, old, ticks_per_quarter))
 
     return Edit(f"moves times to a grid of {ticks_per_quarter} a quarter", apply)
 

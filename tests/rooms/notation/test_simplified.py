@@ -135,6 +135,16 @@ def test_options_that_do_not_go_together(options):
         SimplifiedMidi(**options)
 
 
+def test_real_time_stretches_bends_with_their_notes():
+    from cadenza.score.edit import project
+    from cadenza.score.model import Tempo
+
+    bent = Note(480, 480, 60, bends=(Bend(0, 0), Bend(240, 200)))
+    score = Score((Track.of([bent]),), 480, tempos=(Tempo(0, 60.0),))
+    flat = project(score, SimplifiedMidi(resolution="flat:500").projection)
+    assert flat.tracks[0][0] == Note(1000, 1000, 60, bends=(Bend(0, 0), Bend(500, 200)))
+
+
 def test_auto_velocity_is_settled_by_the_corpus():
     flat = Score((Track.of([Note(0, 1, 60), Note(1, 1, 61)]),))
     loud = Score((Track.of([Note(0, 1, 60, 10), Note(1, 1, 61, 90)]),))

@@ -33,7 +33,7 @@ from cadenza.notation.simplified import bends as bend_codes
 from cadenza.notation.simplified import projection as losses
 from cadenza.notation.simplified.grammar import SimplifiedState
 from cadenza.score.edit import Edit, project
-from cadenza.score.model import NOTE_DTYPE, BarMark, Bend, Key, Metre, Note, Score, Tempo, Track
+from cadenza.score.model import NOTE_DTYPE, BarMark, Key, Note, Score, Tempo, Track
 from cadenza.score.time import bar_table
 
 DRUMS = 128  # "program" of a drum track in the header
@@ -378,6 +378,3 @@ def _read_header(header: dict[str, list[Any]], field: Field, length: int, state:
 def _decimal(number: float) -> str:
     """Shortest decimal text that reads back as the same float, without an exponent."""
     return np.format_float_positional(number, trim="-")
-
-
-__all__ = ["Bend", "Metre", "SimplifiedMidi"]

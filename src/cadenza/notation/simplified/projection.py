@@ -12,7 +12,7 @@ from cadenza.notation.simplified import bends as bend_codes
 from cadenza.score import edit
 from cadenza.score.edit import Edit
 from cadenza.score.model import BEND_DTYPE, BarMark, Metre, Score, Tempo, Track
-from cadenza.score.time import DEFAULT_METRE, bar_table, bar_ticks, metre_at, tempo_at
+from cadenza.score.time import DEFAULT_METRE, bar_table, bar_ticks, metre_at, tempo_at, ticks_to_seconds
 
 if TYPE_CHECKING:
     from cadenza.notation.simplified.notation import SimplifiedMidi
@@ -200,12 +200,10 @@ def flatten_tempo(ticks_per_quarter: int) -> Edit:
     """Real time: one tempo of 120 throughout, so that a tick lasts 500/``ticks_per_quarter`` milliseconds."""
 
     def apply(score: Score) -> Score:
-        from cadenza.score.time import ticks_to_seconds
-
         def at(tick: int) -> int:
             return round(float(ticks_to_seconds(score, tick)) * 2 * ticks_per_quarter)
 
-        flat = edit._retimed(replace(score, tempos=(), metres=(), keys=(), bars=()), ticks_per_quarter, at)
+        flat = edit.retimed(replace(score, tempos=(), metres=(), keys=(), bars=()), ticks_per_quarter, at)
         return replace(flat, tempos=(Tempo(0, 120.0),))
 
     return Edit(
