@@ -16,3 +16,9 @@ def shared_data() -> Path:
     path = Path(root) / "data"
     assert path.is_dir(), f"CADENZA_SHARED is set, but {path} is not a folder"
     return path
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _shared_cores() -> None:
+    """Budgets of CPU time are exact in ``python -m tests.fuzz``; here tests run beside each other."""
+    os.environ.setdefault("CADENZA_FUZZ_SLACK", "3")

@@ -35,6 +35,8 @@ from typing import Any
 from tests import fuzz_seeds
 
 CPU_SECONDS, CPU_SECONDS_PER_MEGABYTE = 0.5, 1.0
+# The promise holds for a free core. Where tests run beside each other CPU seconds are longer: pytest allows this factor.
+CPU_SLACK = float(os.environ.get("CADENZA_FUZZ_SLACK", "1"))
 MEMORY_BYTES = 256 << 20
 THROUGH_SECONDS, THROUGH_SECONDS_PER_ITEM = 2.0, 1e-4
 STUCK_SECONDS = 120  # of waiting for one case; the CPU limit is what should end it
@@ -240,7 +242,7 @@ def _work(job: dict) -> None:  # type: ignore[type-arg]
     for index in range(job["first"], job["stop"]):
         data = seeds[index % len(seeds)] if job["raw"] else case(job["seed"], index, seeds)
         target.write_bytes(data)
-        budget = CPU_SECONDS + CPU_SECONDS_PER_MEGABYTE * _unpacked_bytes(data) / (1 << 20)
+        budget = CPU_SLACK * (CPU_SECONDS + CPU_SECONDS_PER_MEGABYTE * _unpacked_bytes(data) / (1 << 20))
         used = resource.getrusage(resource.RUSAGE_SELF)
         limit = int(used.ru_utime + used.ru_stime + 4 * budget + 10)
         resource.setrlimit(resource.RLIMIT_CPU, (limit, resource.RLIM_INFINITY))
@@ -297,7 +299,7 @@ def _through(score: Any, draws: bool) -> str:
         except BaseException as error:  # everything else is what the fuzzer looks for
             return f"{name}: {type(error).__name__}: {error}"[:300]
         seconds = time.process_time() - start
-        if seconds > THROUGH_SECONDS + THROUGH_SECONDS_PER_ITEM * n_items:
+        if seconds > CPU_SLACK * (THROUGH_SECONDS + THROUGH_SECONDS_PER_ITEM * n_items):
             return f"{name}: {seconds:.2f} s of CPU for {n_items:,} items"
     return ""
 

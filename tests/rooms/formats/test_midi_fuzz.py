@@ -118,6 +118,7 @@ def test_the_fuzzer_finds_what_it_is_for(suffix: str, expected: str, tmp_path: P
     for seed, data in zip(seeds, (b"ok", b"ok", b"ok", b"bad"), strict=True):
         seed.write_bytes(data)
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+    monkeypatch.setenv("CADENZA_FUZZ_SLACK", "1")
     found = fuzz.run(suffix, seeds, 5, raw=True)
     assert len(found.broken) == 1
     assert expected in found.broken[0]
