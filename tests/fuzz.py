@@ -35,7 +35,7 @@ from typing import Any
 from tests import fuzz_seeds
 
 CPU_SECONDS, CPU_SECONDS_PER_MEGABYTE = 0.5, 1.0
-# The promise holds for a free core. Where tests run beside each other CPU seconds are longer: pytest allows this factor.
+# The promise holds for a free core. Where tests run beside each other, CPU seconds are longer; pytest allows this.
 CPU_SLACK = float(os.environ.get("CADENZA_FUZZ_SLACK", "1"))
 MEMORY_BYTES = 256 << 20
 THROUGH_SECONDS, THROUGH_SECONDS_PER_ITEM = 2.0, 1e-4
