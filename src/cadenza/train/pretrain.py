@@ -82,7 +82,7 @@ class PretrainConfig:
 
 def keep_memory_mapped() -> None:
     """Ask glibc to keep freed memory. By default each large tensor is mapped and unmapped anew; the page faults took
-    more than half of a step's time. Elsewhere than on glibc this does nothing."""
+    a good part of a step's time in a trial. Elsewhere than on glibc this does nothing."""
     try:
         libc = ctypes.CDLL("libc.so.6")
         libc.mallopt(-3, 1 << 30)  # M_MMAP_THRESHOLD
