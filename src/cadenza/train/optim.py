@@ -2,7 +2,7 @@
 
 Muon (K. Jordan and others, 2024) replaces the momentum of each weight matrix by the nearest semi-orthogonal matrix,
 found by five Newton–Schulz steps. PyTorch's own Muon runs these steps in bfloat16, which processors without bf16 units
-emulate at a ninth of the speed of float32; hence these forty lines in float32.
+emulate at a tenth of the speed of float32; hence these forty lines in float32.
 """
 
 from __future__ import annotations
