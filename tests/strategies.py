@@ -7,6 +7,7 @@ format that refuses some of it narrows it by options (``scores(drums=False, max_
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -29,8 +30,16 @@ from cadenza.score.model import (
     Tempo,
     Track,
 )
+from cadenza.score.written import BEAT_DTYPE, DIRECTIONS, MARK_KINDS, Mark
 
 ALL_TECHNIQUES = Technique(sum(Technique))
+
+
+def examples(few: int) -> int:
+    """How many examples a law draws: ``few``, or as many as the environment variable CADENZA_EXAMPLES asks for."""
+    return int(os.environ.get("CADENZA_EXAMPLES", few))
+
+
 # No unpaired surrogates: they are no text.
 TEXTS = st.one_of(
     st.text(st.characters(codec="utf-8"), max_size=12), st.sampled_from(["", "Guitar", "Сюита", "é", "旋律", "a:b c"])
@@ -109,12 +118,42 @@ def _on_one_wheel(draw: st.DrawFn, listed: list[Note], max_cents: int) -> list[N
 
 
 @st.composite
+def written_beats(draw: st.DrawFn, max_ticks: int = 4_000, grid_ticks: int = 120, max_voice: int = 3) -> np.ndarray:
+    """Beats of some voices, mostly one after another, as any source might claim them."""
+    rows = []
+    for voice in draw(st.lists(st.integers(0, max_voice), max_size=2, unique=True)):
+        at = draw(st.sampled_from([0, 0, grid_ticks, 7]))
+        for _ in range(draw(st.integers(0, 8))):
+            value, dots = draw(st.sampled_from([1, 2, 4, 8, 16])), draw(st.sampled_from([0, 0, 1]))
+            enters, times = draw(st.sampled_from([(1, 1), (1, 1), (3, 2), (5, 4)]))
+            length = max(1, 16 * grid_ticks * times * (2 + dots) // (value * enters * 2))
+            rows.append((at, draw(st.sampled_from([length, length, 5])), voice, value, dots, enters, times))
+            at += length + draw(st.sampled_from([0, 0, 0, grid_ticks]))
+    return np.array([row for row in rows if row[0] < max_ticks], BEAT_DTYPE)
+
+
+@st.composite
+def written_marks(draw: st.DrawFn, max_ticks: int = 4_000, texts: st.SearchStrategy[str] = TEXTS) -> Mark:
+    """A mark of any kind, anywhere, with any values: what a source may say."""
+    return Mark(
+        draw(st.one_of(st.integers(0, 8).map(lambda i: i * 480), st.integers(0, max_ticks))),
+        draw(st.sampled_from(sorted(MARK_KINDS))),
+        draw(st.integers(0, 3)),
+        draw(st.integers(0, 7)),
+        draw(st.one_of(st.just(-1), st.integers(0, 127))),
+        tuple(draw(st.lists(st.integers(-300, 300), max_size=5))),
+        draw(texts),
+    )
+
+
+@st.composite
 def tracks(
     draw: st.DrawFn,
     max_notes: int = 20,
     drums: bool = True,
     tunings: bool = True,
     controls: bool = True,
+    written: bool = True,
     max_ticks: int = 4_000,
     grid_ticks: int = 120,
     texts: st.SearchStrategy[str] = TEXTS,
@@ -142,6 +181,8 @@ def tracks(
         tuning=tuning,
         capo_fret=draw(st.integers(0, 5)) if tuning else 0,
         controls=np.array(draw(st.lists(st.one_of(common, events), max_size=6)) if controls else [], CONTROL_DTYPE),
+        beats=draw(written_beats(max_ticks, grid_ticks)) if written else np.zeros(0, BEAT_DTYPE),
+        marks=tuple(draw(st.lists(written_marks(max_ticks, texts), max_size=4))) if written else (),
     )
 
 
@@ -162,7 +203,12 @@ def scores(
     tempo = st.one_of(st.integers(40, 240), st.floats(4.0, 1_000.0, allow_nan=False))
     metre = st.tuples(st.integers(1, 17), st.sampled_from([1, 2, 4, 8, 16]))
     bar_mark = st.builds(
-        BarMark, ticks, st.booleans(), st.integers(0, 3), st.sampled_from([(), (), (1,), (2,), (1, 3)])
+        BarMark,
+        ticks,
+        st.booleans(),
+        st.integers(0, 3),
+        st.sampled_from([(), (), (1,), (2,), (1, 3)]),
+        st.lists(st.sampled_from(DIRECTIONS), max_size=2).map(tuple),
     )
     key = st.builds(Key, ticks, st.integers(-7, 7), st.sampled_from(["major", "minor"]))
     one = tracks(max_ticks=max_ticks, texts=texts, **track_options)  # type: ignore[arg-type]

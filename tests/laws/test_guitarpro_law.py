@@ -27,8 +27,9 @@ from cadenza.score.model import (
     Tempo,
     Track,
 )
+from tests.strategies import examples
 
-QUICK = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+QUICK = settings(max_examples=examples(40), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 TEXT = st.text(st.characters(blacklist_categories=["Cs"]), max_size=60)
 BITS = st.lists(st.sampled_from([t for t in Technique if t]), max_size=3).map(lambda ts: sum(ts, Technique.NONE))
 

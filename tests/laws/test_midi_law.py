@@ -13,38 +13,38 @@ from cadenza.formats import midi
 from cadenza.formats._wheel import EXACT_CENTS, WIDEST_CENTS
 from cadenza.score.edit import project
 from cadenza.score.model import CONTROL_DTYPE, Bend, Note, Score, Track
-from tests.strategies import bend_points, scores, tracks
+from tests.strategies import bend_points, examples, scores, tracks
 
 SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=SLOW)
+@settings(max_examples=examples(60), deadline=None, suppress_health_check=SLOW)
 @given(scores())
 def test_what_is_read_back_is_the_projection(score: Score) -> None:
     assert midi.decode(midi.encode(score)) == project(score, midi.PROJECTION)
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=SLOW)
+@settings(max_examples=examples(250), deadline=None, suppress_health_check=SLOW)
 @given(tracks(max_notes=6, max_ticks=12, grid_ticks=2, drums=False, tunings=False, max_bend_cents=100))
 def test_the_law_holds_for_few_notes_that_meet(track: Track) -> None:
     score = Score((track,))
     assert midi.decode(midi.encode(score)) == project(score, midi.PROJECTION)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=SLOW)
+@settings(max_examples=examples(25), deadline=None, suppress_health_check=SLOW)
 @given(scores(max_tracks=2, max_bend_cents=WIDEST_CENTS, max_ticks=300))
 def test_the_law_holds_for_any_bend_that_a_wheel_can_reach(score: Score) -> None:
     assert midi.decode(midi.encode(score)) == project(score, midi.PROJECTION)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=SLOW)
+@settings(max_examples=examples(25), deadline=None, suppress_health_check=SLOW)
 @given(scores(max_tracks=3))
 def test_a_second_projection_changes_nothing(score: Score) -> None:
     once = project(score, midi.PROJECTION)
     assert project(once, midi.PROJECTION) == once
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(st.integers(0, 700).flatmap(lambda d: st.tuples(st.just(d), bend_points(d, max_cents=2_400))))
 def test_a_bend_is_never_more_than_half_a_cent_off_at_any_tick(drawn: tuple[int, tuple[Bend, ...]]) -> None:
     duration, curve = drawn

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from cadenza.notation import NOTATIONS
-from cadenza.notation.grammar import END, fields_of
+from cadenza.notation.grammar import END
 from cadenza.score.edit import project
-from tests.strategies import scores
+from tests.strategies import examples, scores
 
 CASES = [
     pytest.param(name, options, id=f"{name}-{index}")
@@ -22,7 +22,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("name", "options"), CASES)
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(40), deadline=None, suppress_health_check=list(HealthCheck))
 @given(score=scores())
 def test_law(name, options, score):
     notation = NOTATIONS.load(name)(**options)
@@ -35,12 +35,12 @@ def test_law(name, options, score):
 
 
 @pytest.mark.parametrize(("name", "options"), CASES)
-@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(8), deadline=None, suppress_health_check=list(HealthCheck))
 @given(score=scores())
 def test_automaton_accepts_what_is_written(name, options, score):
     notation = NOTATIONS.load(name)(**options)
     state = notation.grammar().begin()
-    for field in fields_of(notation.encode(score)):
+    for field in notation.fields(notation.encode(score)):
         state.feed(field)
     assert any(span.kind == END for span in state.allowed())
 

@@ -20,6 +20,7 @@ from cadenza.score.edit import (
     drop_techniques,
     drop_track_field,
     drop_voices,
+    drop_written,
     project,
 )
 from cadenza.score.model import BEND_DTYPE, Key, Marker, Metre, Score, Tempo, Track
@@ -95,7 +96,8 @@ PROJECTION: tuple[Edit, ...] = (
     drop_techniques(),
     drop_voices(),
     drop_spelling(),
-    drop_field("drops bar marks (repeats, endings, short bars; unfold the repeats first)", bars=()),
+    drop_written(),
+    drop_field("drops bar marks (repeats, endings, directions, short bars; unfold the repeats first)", bars=()),
     drop_field("drops the composer", composer=""),
     Edit("rounds tempos to whole microseconds a quarter (at most 16.8 seconds)", _round_tempos),
     Edit(

@@ -9,10 +9,10 @@ A notation is a frozen value: its options are its fields, so it can be saved wit
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar, Protocol
 
-from cadenza.notation.grammar import Grammar
+from cadenza.notation.grammar import Field, Grammar
 from cadenza.score.edit import Edit
 from cadenza.score.model import Score
 
@@ -43,6 +43,14 @@ class Notation(Protocol):
 
     def grammar(self) -> Grammar:
         """What may follow what: one automaton for constrained decoding, syntax metrics and rewards."""
+        ...
+
+    def fields(self, text: str) -> Iterator[Field]:
+        """The fields of a text, as its grammar reads them.
+
+        Raises:
+            NotationError: the text cannot be taken apart.
+        """
         ...
 
     def vocabulary(self) -> Iterable[str]:

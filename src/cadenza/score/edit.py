@@ -29,6 +29,7 @@ from cadenza.score.model import (
     Track,
 )
 from cadenza.score.time import bar_table, key_at, metre_at, rescaled, tempo_at
+from cadenza.score.written import NO_BEATS
 
 
 @dataclass(frozen=True)
@@ -218,7 +219,12 @@ def retimed(score: Score, ticks_per_quarter: int, at: Callable[[int], int]) -> S
             bends["offset_ticks"] = np.minimum(offset, notes["duration_ticks"][note])
             last = np.append((np.diff(bends["note"]) != 0) | (np.diff(bends["offset_ticks"]) != 0), True)
             bends = bends[last]
-        return replace(track, notes=notes, bends=bends, controls=controls)
+        beats = track.beats.copy()
+        beats["onset_ticks"] = columns(track.beats["onset_ticks"])
+        beats["duration_ticks"] = columns(track.beats["onset_ticks"] + track.beats["duration_ticks"])
+        beats["duration_ticks"] -= beats["onset_ticks"]
+        beats = beats[beats["duration_ticks"] > 0]
+        return replace(track, notes=notes, bends=bends, controls=controls, beats=beats, marks=entries(track.marks))
 
     def entries(items):  # type: ignore[no-untyped-def]
         return tuple(replace(item, onset_ticks=at(item.onset_ticks)) for item in items)
@@ -322,6 +328,26 @@ def drop_controls() -> Edit:
     )
 
 
+def drop_written() -> Edit:
+    """The written layer goes: note values, and marks at beats and notes (:mod:`cadenza.score.written`)."""
+    return _each_track(
+        "drops how it is written: note values, strokes, whammy bar, texts and lyrics",
+        lambda t: replace(t, beats=NO_BEATS, marks=()) if len(t.beats) or t.marks else t,
+    )
+
+
+def drop_directions() -> Edit:
+    """Segno, coda, fine and the jumps to them go; a bar that has nothing else special keeps its line."""
+    return Edit(
+        "drops directions (segno, coda, da capo)",
+        lambda score: (
+            replace(score, bars=tuple(replace(mark, directions=()) for mark in score.bars))
+            if any(mark.directions for mark in score.bars)
+            else score
+        ),
+    )
+
+
 def drop_field(says: str, **fields: object) -> Edit:
     """Set fields of the Score to fixed values."""
     return Edit(says, lambda score: replace(score, **fields))  # type: ignore[arg-type]
@@ -401,7 +427,11 @@ def select_ticks(start_ticks: int, stop_ticks: int) -> Edit:
         at = track.controls["onset_ticks"]
         controls = track.controls[(at >= start_ticks) & (at < stop_ticks)].copy()
         controls["onset_ticks"] -= start_ticks
-        return replace(track, notes=notes, bends=bends, controls=controls)
+        at, end = track.beats["onset_ticks"], track.beats["onset_ticks"] + track.beats["duration_ticks"]
+        beats = track.beats[(at >= start_ticks) & (end <= stop_ticks)].copy()
+        beats["onset_ticks"] -= start_ticks
+        marks = entries(track.marks)
+        return replace(track, notes=notes, bends=bends, controls=controls, beats=beats, marks=marks)
 
     def entries(items, held=None):  # type: ignore[no-untyped-def]
         inside = [
@@ -549,10 +579,11 @@ def joined(scores: Sequence[Score]) -> Score:
         if score.ticks_per_quarter != first.ticks_per_quarter or len(score.tracks) != len(first.tracks):
             raise RangeError("scores of one resolution with the same tracks", repr(score))
         for place, track in zip(tracks, score.tracks, strict=True):
-            notes, controls = track.notes.copy(), track.controls.copy()
-            notes["onset_ticks"] += at
-            controls["onset_ticks"] += at
-            place.append(replace(track, notes=notes, controls=controls))
+            notes, controls, beats = track.notes.copy(), track.controls.copy(), track.beats.copy()
+            for rows in (notes, controls, beats):
+                rows["onset_ticks"] += at
+            marks = tuple(replace(mark, onset_ticks=mark.onset_ticks + at) for mark in track.marks)
+            place.append(replace(track, notes=notes, controls=controls, beats=beats, marks=marks))
         for name, items in fields.items():
             for item in getattr(score, name):
                 moved = replace(item, onset_ticks=item.onset_ticks + at)
@@ -579,6 +610,8 @@ def joined(scores: Sequence[Score]) -> Score:
                 notes=np.concatenate([p.notes for p in parts]),
                 bends=np.concatenate(bends),
                 controls=np.concatenate([p.controls for p in parts]),
+                beats=np.concatenate([p.beats for p in parts]),
+                marks=tuple(mark for p in parts for mark in p.marks),
             )
         )
     maps: dict[str, Any] = {name: tuple(items) for name, items in fields.items()}

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cadenza.base.errors import RangeError
+from cadenza.score.written import DIRECTIONS, NO_BEATS, Mark, sealed_beats
 
 
 class Technique(IntFlag):
@@ -153,6 +154,8 @@ class Track:
         tuning: open-string pitches, highest string first; empty for an instrument without strings.
         capo_fret: fret of the capo; frets are counted from it.
         controls: shape (k,), :data:`CONTROL_DTYPE`, sorted by onset (pedal, volume, pan, …).
+        beats: shape (b,), :data:`~cadenza.score.written.BEAT_DTYPE`: the written note values, where they are known.
+        marks: what is written at beats and notes, sorted; see :mod:`cadenza.score.written`.
 
     Raises:
         RangeError: a value lies outside its unit's range.
@@ -166,6 +169,8 @@ class Track:
     notes: NoteArray = field(default_factory=lambda: np.zeros(0, NOTE_DTYPE))
     bends: NDArray[np.void] = field(default_factory=lambda: np.zeros(0, BEND_DTYPE))
     controls: NDArray[np.void] = field(default_factory=lambda: np.zeros(0, CONTROL_DTYPE))
+    beats: NDArray[np.void] = field(default_factory=lambda: NO_BEATS)
+    marks: tuple[Mark, ...] = ()
 
     def __post_init__(self) -> None:
         notes, bends = np.asarray(self.notes, NOTE_DTYPE), np.asarray(self.bends, BEND_DTYPE)
@@ -200,6 +205,8 @@ class Track:
         object.__setattr__(self, "notes", _sealed(notes, NOTE_DTYPE))
         object.__setattr__(self, "bends", _sealed(bends, BEND_DTYPE))
         object.__setattr__(self, "controls", _sealed(controls[order], CONTROL_DTYPE))
+        object.__setattr__(self, "beats", sealed_beats(self.beats))
+        object.__setattr__(self, "marks", tuple(sorted(set(self.marks))))
 
     @classmethod
     def of(cls, notes: Iterable[Note], **fields: Any) -> Track:
@@ -272,8 +279,8 @@ class Track:
         return int((self.notes["onset_ticks"] + self.notes["duration_ticks"]).max(initial=0))
 
     def _key(self) -> tuple[Any, ...]:
-        arrays = (self.notes.tobytes(), self.bends.tobytes(), self.controls.tobytes())
-        return (self.name, self.program, self.is_drums, self.tuning, self.capo_fret, *arrays)
+        arrays = (self.notes.tobytes(), self.bends.tobytes(), self.controls.tobytes(), self.beats.tobytes())
+        return (self.name, self.program, self.is_drums, self.tuning, self.capo_fret, self.marks, *arrays)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Track) and self._key() == other._key()
@@ -371,14 +378,20 @@ class BarMark:
         repeat_open: a repeat starts with this bar.
         repeat_close: how often the passage that ends with this bar is played in all; 0 = no repeat ends here.
         endings: numbers (1, 2, …) of the repeat passes in which this bar is played; empty = in all.
+        directions: places (segno, coda, fine: at the bar's start) and jumps (da capo …: at its end), sorted, out of
+            :data:`~cadenza.score.written.DIRECTIONS`.
     """
 
     onset_ticks: int
     repeat_open: bool = False
     repeat_close: int = 0
     endings: tuple[int, ...] = ()
+    directions: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        if not set(self.directions) <= set(DIRECTIONS):
+            raise RangeError("directions out of score.written.DIRECTIONS", repr(self.directions))
+        object.__setattr__(self, "directions", tuple(sorted(set(self.directions))))
         if self.onset_ticks < 0 or self.repeat_close < 0 or any(e < 1 for e in self.endings):
             raise RangeError("a bar mark at a tick ≥ 0 with counts ≥ 0", repr(self))
 

@@ -16,7 +16,6 @@ from cadenza import formats
 from cadenza.base.errors import FormatError, LimitError
 from cadenza.base.limits import Limits
 from cadenza.formats.guitarpro import PROJECTION, read, write
-from cadenza.formats.guitarpro.rhythm import spell
 from cadenza.score.edit import project
 from cadenza.score.model import (
     HARMONICS,
@@ -32,6 +31,7 @@ from cadenza.score.model import (
     Tempo,
     Track,
 )
+from cadenza.score.rhythm import spell
 
 GUITAR = STANDARD_TUNINGS["guitar"]
 ALL = [t for t in Technique if t and t is not Technique.GRACE]

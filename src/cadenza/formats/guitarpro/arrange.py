@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from cadenza.formats.guitarpro.rhythm import (
+from cadenza.score.model import BEND_DTYPE, NO_FRET, NO_SPELLING, NO_STRING, NOTE_DTYPE, Technique, Track
+from cadenza.score.rhythm import (
     QUARTER,
     SIXTY_FOURTH,
     WHOLE,
@@ -26,7 +27,6 @@ from cadenza.formats.guitarpro.rhythm import (
     spell,
     truncated,
 )
-from cadenza.score.model import BEND_DTYPE, NO_FRET, NO_SPELLING, NO_STRING, NOTE_DTYPE, Technique, Track
 from cadenza.score.time import BarTable
 
 N_VOICES = 2

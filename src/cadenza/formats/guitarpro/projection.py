@@ -15,7 +15,16 @@ from numpy.typing import NDArray
 from cadenza.base.errors import FormatError
 from cadenza.formats.guitarpro.arrange import Arranged, arrange
 from cadenza.formats.guitarpro.harmonics import nearest
-from cadenza.score.edit import Edit, drop_controls, drop_spelling, map_column, project, rescale
+from cadenza.score.edit import (
+    Edit,
+    drop_controls,
+    drop_directions,
+    drop_spelling,
+    drop_written,
+    map_column,
+    project,
+    rescale,
+)
 from cadenza.score.fingering import finger, tuning_for
 from cadenza.score.model import (
     HARMONICS,
@@ -237,6 +246,8 @@ BEFORE_BEATS: tuple[Edit, ...] = (
     map_column("keeps one kind of harmonic a note", "techniques", _one_harmonic),
     drop_spelling(),
     drop_controls(),
+    drop_written(),
+    drop_directions(),
     Edit(
         "plays every track but drums on up to seven strings: notes without a place get a playable one, and what no "
         "hand can play is left out; drum keys above 99 too. Harmonics sound the interval that the file can say for "

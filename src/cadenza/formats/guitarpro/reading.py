@@ -21,7 +21,6 @@ from cadenza.formats.guitarpro import TICKS_PER_QUARTER
 from cadenza.formats.guitarpro import techniques as effects
 from cadenza.formats.guitarpro.harmonics import HIGHEST_PITCH
 from cadenza.formats.guitarpro.parse import BEND_POSITIONS, parse
-from cadenza.formats.guitarpro.rhythm import whole_ticks
 from cadenza.score.model import (
     BEND_DTYPE,
     HARMONICS,
@@ -38,6 +37,7 @@ from cadenza.score.model import (
     Tempo,
     Track,
 )
+from cadenza.score.rhythm import whole_ticks
 
 CENTS_PER_BEND_UNIT = 50
 # The file gives each grace note a duration, but players take 1/32 whatever it says (so does alphaTab).

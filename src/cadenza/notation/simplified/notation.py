@@ -19,7 +19,7 @@ long durations to a short list.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar, Literal
 from urllib.parse import quote, unquote
@@ -155,6 +155,10 @@ class SimplifiedMidi:
     def grammar(self) -> Grammar:
         """The automaton over this notation's fields."""
         return Grammar(self.name, lambda: SimplifiedState(self))
+
+    def fields(self, text: str) -> Iterator[Field]:
+        """The fields of ``text``, line breaks included."""
+        return fields_of(text)
 
     def vocabulary(self) -> list[str]:
         """Fields that get whole tokens in a model trained from scratch, by kind."""

@@ -80,9 +80,16 @@ def of(notation: SimplifiedMidi) -> tuple[Edit, ...]:
 
 
 def _plain_notes() -> Edit:
-    steps = (edit.drop_techniques(), edit.drop_frets(), edit.drop_voices(), edit.drop_spelling(), edit.drop_controls())
+    steps = (
+        edit.drop_techniques(),
+        edit.drop_frets(),
+        edit.drop_voices(),
+        edit.drop_spelling(),
+        edit.drop_controls(),
+        edit.drop_written(),
+    )
     return Edit(
-        "drops playing techniques, strings and frets of notes, voices, spelling and controllers",
+        "drops playing techniques, strings and frets of notes, voices, spelling, controllers and written note values",
         lambda score: edit.project(score, steps),
     )
 
