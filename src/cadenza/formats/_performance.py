@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cadenza.base.errors import LimitError
-from cadenza.score.edit import unfold
 from cadenza.score.model import Score, Technique, Track
+from cadenza.score.repeats import unfold
 from cadenza.score.time import ticks_to_seconds
 
 MAX_SECONDS = 2 * 3600.0

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from cadenza.base.errors import RangeError
-from cadenza.score import edit
+from cadenza.score import edit, repeats
 from cadenza.score.model import BarMark, Note, Score, Track
 from cadenza.score.written import BEAT_DTYPE, DIRECTIONS, Mark, beats_between, sealed_beats
 from tests.strategies import scores
@@ -87,6 +87,6 @@ def test_repeats_written_out_repeat_the_written_layer():
         beats=np.array([row(0, 1920, value=1), row(1920, 1920, value=1)], BEAT_DTYPE),
         marks=(Mark(0, "text", text="one"), Mark(1920, "text", text="two")),
     )
-    out = edit.unfold()(Score((track,), bars=(BarMark(0, True), BarMark(1920, repeat_close=2)))).tracks[0]
+    out = repeats.unfold()(Score((track,), bars=(BarMark(0, True), BarMark(1920, repeat_close=2)))).tracks[0]
     assert out.beats["onset_ticks"].tolist() == [0, 1920, 3840, 5760]
     assert [(m.onset_ticks, m.text) for m in out.marks] == [(0, "one"), (1920, "two"), (3840, "one"), (5760, "two")]
