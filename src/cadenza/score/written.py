@@ -73,6 +73,7 @@ MARK_KINDS: Mapping[str, str] = {
     "tremolo_picking": "note value of its speed (8, 16, 32)",
     "harmonic": "touched place in hundredths of a fret, 0 where unsaid",
     "tied": "Technique bits that a tied note has in this beat and not from its start",
+    "dangling": "Technique bits (hammer, slide to the next note) that the source writes though no note follows",
     "fingering": "left hand (−2 unsaid, −1 open, 0 thumb … 4), right hand",
     "ornament": "text: the name (mordent, turn …) as MusicXML says it",
     "tie": "none: the source ties the note though it begins here",

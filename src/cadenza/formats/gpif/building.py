@@ -33,6 +33,7 @@ class Row:
     spelling: int
     place: int
     bends: list[tuple[int, Curve]] = field(default_factory=list)  # (start tick, curve)
+    leads: Technique = Technique.NONE  # its hammer-on and slides that do lead to a note
 
 
 def built(

@@ -38,6 +38,19 @@ FEWEST_STEPS, STEPS_PER_BYTE = 20_000, 1 / 10  # beats and notes that a document
 OCTAVE = 12
 HIGHEST_PITCH = 127
 OF_WHAT_BEGINS = HARMONICS | Technique.TAP | Technique.SLAP | Technique.POP
+#: Techniques that lead to the next note on the string; where none follows within so many bars they are no techniques.
+LEADING = Technique.HAMMER | Technique.SLIDE_SHIFT | Technique.SLIDE_LEGATO
+BARS_TO_LEAD_OVER = 3
+
+
+@dataclass(slots=True)
+class Lead:
+    """Techniques of a note that lead to the next on its string."""
+
+    row: Row
+    bits: Technique
+    start: int
+    bar: int
 
 
 @dataclass(slots=True)
@@ -49,6 +62,7 @@ class Voice:
     graces: list[BeatRecord] = field(default_factory=list)  # waiting for the beat that they lead to
     previous: tuple[int, list[Row]] = (0, [])  # start and notes of the beat before
     held: dict[int, Row] = field(default_factory=dict)  # string, or 1000 + pitch → the last note there
+    leading: dict[int, Lead] = field(default_factory=dict)  # the same → what leads on from there
 
 
 @dataclass(slots=True)
@@ -150,6 +164,10 @@ class _Reader:
                 written = (start, end - start, number, rhythm.value, rhythm.dots, rhythm.enters, rhythm.times)
                 part.beats.append(written)
             self._beat(part, voice, beat, start, end)
+        if voice.graces:  # nothing in this bar follows them: the last beat's time, or the bar's own
+            start, rows = voice.previous
+            before = start if at <= start < counted else counted
+            self._graces(part, voice, counted, counted, (before, rows))
         return counted
 
     def _step(self, n: int) -> None:
@@ -162,7 +180,7 @@ class _Reader:
     def _beat(self, part: Part, voice: Voice, beat: BeatRecord, start: int, end: int) -> None:
         onset, lead = start, {}
         if voice.graces:
-            onset, lead = self._graces(part, voice, start, end)
+            onset, lead = self._graces(part, voice, start, end, voice.previous)
         rows = self._notes(part, voice, beat, start, onset, end)
         self._beat_marks(part, voice, beat, start)
         for string, values in lead.items():
@@ -170,14 +188,18 @@ class _Reader:
                 part.marks.append(Mark(start, "grace", voice.number, *_place(string), values))
         voice.previous = (start, rows)
 
-    def _graces(self, part: Part, voice: Voice, start: int, end: int) -> tuple[int, dict[int, tuple[int, ...]]]:
+    def _graces(
+        self, part: Part, voice: Voice, start: int, end: int, lender: tuple[int, list[Row]]
+    ) -> tuple[int, dict[int, tuple[int, ...]]]:
         """Read the grace beats that lead to a beat; where its own notes begin, and what leads to which string."""
         graces, voice.graces = voice.graces, []
         n = len(graces)
-        before, previous = voice.previous
+        before, previous = lender
+        length = GRACE_TICKS[min(n, 3) - 1]
         on_beat = any(beat.grace == 1 for beat in graces) or start - before < 2 * n
-        room = (end - start) // 2 if on_beat else (start - before) // 2
-        length = min(GRACE_TICKS[min(n, 3) - 1], max(room // n, 1))
+        if end > start or not on_beat:
+            room = (end - start) // 2 if on_beat else (start - before) // 2
+            length = min(length, max(room // n, 1))
         first = start if on_beat else start - n * length
         if not on_beat:
             for row in previous:
@@ -225,8 +247,28 @@ class _Reader:
                 self.limits.check("bend_points", self.n_bends)
             if not grace:
                 self._note_marks(part, voice, beat, note, start, place, natural)
+            self._lead(part, voice, note, row, place, start)
             rows.append(row)
         return rows
+
+    def _lead(self, part: Part, voice: Voice, note: NoteRecord, row: Row, place: int, start: int) -> None:
+        """A note arrives: what led to it does lead somewhere; and what leads on from it waits."""
+        bar = len(self.starts) - 1
+        lead = voice.leading.pop(place, None)
+        if lead is not None:
+            self._arrive(part, voice, lead, lead.bits if bar <= lead.bar + BARS_TO_LEAD_OVER else Technique.NONE)
+        if any(kind == "left_hand_tap" for kind, _, _ in note.marks):  # a hammer-on from anywhere
+            for other in [p for p, lead in voice.leading.items() if lead.bits & Technique.HAMMER]:
+                self._arrive(part, voice, voice.leading.pop(other), Technique.HAMMER)
+        bits = note.techniques & LEADING
+        if bits:
+            voice.leading[place] = Lead(row, bits, start, bar)
+
+    def _arrive(self, part: Part, voice: Voice, lead: Lead, bits: Technique) -> None:
+        lead.row.leads |= bits
+        lost = lead.bits & ~bits
+        if lost:
+            part.marks.append(Mark(lead.start, "dangling", voice.number, *_place(lead.row.place), (int(lost),)))
 
     # ── marks ────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -281,6 +323,11 @@ class _Reader:
             if master.section is not None:
                 markers.append(Marker(at, master.section))
         for part in self.parts:
+            for voice in part.voices.values():
+                for lead in voice.leading.values():
+                    self._arrive(part, voice, lead, Technique.NONE)
+            for row in part.rows:
+                row.techniques &= ~LEADING | row.leads
             part.marks += dispatched(part.record.lyrics, part.rows, part.marks, [at for at, _ in self.starts])
         return Score(
             tracks=tuple(built(part.record, part.rows, part.beats, part.marks, self._pedal(part)) for part in self.parts),
