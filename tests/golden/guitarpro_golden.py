@@ -181,12 +181,13 @@ def bends_agree(golden: Heard, ours: Heard) -> bool:
     ((_, _, points),) = ours.bends
     stops = [start for start, _, _ in golden.bends[1:]] + [golden.end]
     for number, ((start, _, want), stop) in enumerate(zip(golden.bends, stops, strict=True)):
-        low = start if number else onset
-        inside = [(onset + at, value) for at, value in points if low <= onset + at <= stop]
-        inside = inside or [(low, max((p for p in points if onset + p[0] <= low), default=(0, 0.0))[1])]
-        mine = corners([(float(at), int(value)) for at, value in inside])
-        their = [(low + at * (stop - low) / 60, value) for at, value in _apart(want)]
-        mine, their = _apart(mine), _apart(their)
+        low = max(start, onset)
+        their = _apart([(low + at * (stop - low) / 60, value) for at, value in want])
+        # The point at which the next bend begins is this one's too where this one reaches it.
+        reaches = their[-1][0] >= stop and stop - 1 - onset not in {at for at, _ in points}
+        last = stop + 1 if number == len(stops) - 1 or reaches else stop
+        inside = [(float(onset + at), int(value)) for at, value in points if low <= onset + at < last]
+        mine = _apart(corners(inside))
         if len(mine) != len(their):
             return False
         if any(abs(a - b) > 1 or v != w for (a, v), (b, w) in zip(mine, their, strict=True)):

@@ -82,6 +82,10 @@ def _curve(row: Row, duration: int) -> list[tuple[int, int]]:
     ends = [start for start, _ in row.bends[1:]] + [row.end]
     for (start, curve), end in zip(row.bends, ends, strict=True):
         first, span = start - row.onset, end - start
+        if points and first > 0:
+            held = points[max(points)]
+            if held != round(curve[0][1] * CENTS_PER_VALUE):  # the curve before holds its height until this one begins
+                points.setdefault(first - 1, held)
         for offset, value in curve:
             cents = round(value * CENTS_PER_VALUE)
             if not -MAX_CENTS <= cents <= MAX_CENTS:

@@ -226,9 +226,7 @@ class _Reader:
             if beat.tremolo:
                 said |= Technique.TREMOLO_PICKING
             row = voice.held.get(place) if note.tied else None
-            begin = onset
             if row is not None:
-                begin = start
                 new = said & ~OF_WHAT_BEGINS & ~row.techniques
                 row.end = max(row.end, end)
                 if new:
@@ -242,7 +240,7 @@ class _Reader:
                 self.n_notes += 1
                 self.limits.check("notes", self.n_notes)
             if note.bend:
-                row.bends.append((begin, note.bend))
+                row.bends.append((onset, note.bend))
                 self.n_bends += len(note.bend)
                 self.limits.check("bend_points", self.n_bends)
             if not grace:
