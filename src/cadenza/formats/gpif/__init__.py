@@ -1,4 +1,4 @@
-"""Guitar Pro 6, 7 and 8: reads .gpx and .gp.
+"""Guitar Pro 6, 7 and 8: reads .gpx and .gp, writes .gp (as Guitar Pro 7 has it).
 
 Both hold one XML document (GPIF) in a container (:mod:`cadenza.formats.gpif.container`). Parsed by
 :mod:`cadenza.formats.gpif.document`, timed by :mod:`cadenza.formats.gpif.reading`.
@@ -21,13 +21,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from cadenza.base.errors import FormatError
 from cadenza.base.limits import DEFAULT_LIMITS, Limits
 from cadenza.score.model import Score
 
 TICKS_PER_QUARTER = 960
-WRITES: tuple[str, ...] = ()
+WRITES = ("gp",)
 
-__all__ = ["TICKS_PER_QUARTER", "WRITES", "read"]
+__all__ = ["PROJECTION", "TICKS_PER_QUARTER", "WRITES", "read", "write"]
 
 
 def read(path: Path | str, limits: Limits = DEFAULT_LIMITS) -> Score:
@@ -41,3 +42,30 @@ def read(path: Path | str, limits: Limits = DEFAULT_LIMITS) -> Score:
     from cadenza.formats.gpif.reading import read_score
 
     return read_score(Path(path), limits)
+
+
+def write(score: Score, path: Path | str) -> None:
+    """Write ``score`` as .gp, after the edits in :data:`PROJECTION`.
+
+    Raises:
+        FormatError: the suffix is .gpx, the score cannot be held, or the disk refuses.
+    """
+    path = Path(path)
+    if path.suffix.lower() == ".gpx":
+        raise FormatError(
+            "the suffix .gp",
+            ".gpx, an older format",
+            where=str(path),
+            hint=f"Write {path.with_suffix('.gp').name}: Guitar Pro 7 and all later programs open it.",
+        )
+    from cadenza.formats.gpif.writing import write_score
+
+    write_score(score, path)
+
+
+def __getattr__(name: str) -> object:
+    if name == "PROJECTION":
+        from cadenza.formats.gpif.projection import PROJECTION
+
+        return PROJECTION
+    raise AttributeError(name)

@@ -59,6 +59,14 @@ BEAT_MARKS: dict[str, dict[str, tuple[str, tuple[int, ...]]]] = {
     "Wah": {"Open": ("wah", (1,)), "Closed": ("wah", (0,))},
     "Golpe": {"Finger": ("golpe", (1,)), "Thumb": ("golpe", (2,))},
 }
+BEAT_MARK_VALUES = {  # the same by kind: values → (element, text)
+    kind: {values: (tag, text) for tag, said in BEAT_MARKS.items() for text, (k, values) in said.items() if k == kind}
+    for kind in ("fade", "arpeggio", "crescendo", "ottava", "wah", "golpe")
+}
+ORNAMENT_NAMES = {name: text for text, name in ORNAMENTS.items()}
+FINGER_NAMES = {finger: name for name, finger in FINGERS.items()}
+STROKE_SPEEDS, TRILL_SPEEDS = (4, 8, 16, 32, 64, 128), (4, 8, 16, 32, 64, 128)
+VERSES = 5
 DIRECTION_NAMES = {re.sub(r"(?:^|-)(.)", lambda m: m[1].upper(), name): name for name in DIRECTIONS}
 TARGET_NAMES = frozenset(name for name, ours in DIRECTION_NAMES.items() if ours in TARGETS)
 TEMPO_UNITS = {1: 0.5, 2: 1.0, 3: 1.5, 4: 2.0, 5: 3.0}  # quarters in the unit that is counted
@@ -93,3 +101,8 @@ def partial(touched: float) -> int:
     """Semitones from the open string to what sounds when it is touched at a fret; 0 where there is no node."""
     node = min(NODES, key=lambda place: abs(place - touched))
     return NODES[node] if abs(node - touched) <= NODE_REACH else 0
+
+
+def node(above: int, fret: int) -> float:
+    """The fret to touch for the partial ``above`` semitones over the open string; the nearest to ``fret``."""
+    return min((place for place, partial in NODES.items() if partial == above), key=lambda place: abs(place - fret))
