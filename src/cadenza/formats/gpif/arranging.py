@@ -90,14 +90,6 @@ def arranged(track: Track, table: BarTable) -> Plan:
         own = [item for item in items if item.voice == voice]
         if own or len(written[voice]) or voice == 0:
             _lay_out(own, voice, table, written[voice], plan)
-    two_staves = any(voice >= VOICES_OF_A_STAFF for _, voice in plan)
-    if two_staves:  # the first voice of a staff is never silent: it rests
-        for bar, (start, stop) in enumerate(zip(table.starts_ticks.tolist(), table.ends_ticks.tolist(), strict=True)):
-            if (bar, VOICES_OF_A_STAFF) not in plan:
-                full = WHOLE * table.metres[bar].numerator // table.metres[bar].denominator
-                upbeat = stop - start < full
-                rests = _of_pieces(spell([], start, stop) or []) if upbeat else [_bar_rest(start, stop)]
-                plan[bar, VOICES_OF_A_STAFF] = rests
     return plan
 
 
@@ -127,12 +119,16 @@ def _without_graces(
     for onset in sorted(graces, reverse=True):
         end = min(note.offset_ticks for note in graces[onset])
         later = [at for at in (*written, *mains) if onset < at <= min(onset + LONGEST_GRACE_TICKS, end)]
-        if end in mains:
+        if end in mains and end - onset <= LONGEST_GRACE_TICKS:
             leads[onset] = end
         elif end in leads:
             leads[onset] = leads[end]
         elif later and onset not in written:
             leads[onset] = min(later)
+        elif onset in written and "grace" in said[voice, onset]:
+            leads[onset] = onset  # on the beat, and tied into it
+        elif end in mains:
+            leads[onset] = end
     groups: dict[int, list[int]] = defaultdict(list)
     for onset, target in leads.items():
         groups[target].insert(0, onset)
@@ -161,7 +157,7 @@ def _attached(
             one = item(note)
             one.start, one.from_grace = target, True
             tied.append(one)
-    if first in written and target not in written:
+    if first == target or (first in written and target not in written):
         on_beat = True
     elif target in written or "grace" in said[voice, target]:
         on_beat = False
@@ -222,10 +218,6 @@ def _rhythm(value: int, dots: int, enters: int, times: int) -> RhythmRecord:
     return RhythmRecord(exact, value, dots, enters, times)
 
 
-def _bar_rest(start: int, stop: int) -> PlannedBeat:
-    return PlannedBeat(start, stop, _rhythm(1, 0, 1, 1))
-
-
 def _lay_out(items: list[Item], voice: int, table: BarTable, written: NDArray[np.void], plan: Plan) -> None:
     """Fill ``plan`` bar by bar, moving what no duration can meet."""
     by_bar: dict[int, list[Item]] = defaultdict(list)
@@ -240,8 +232,8 @@ def _lay_out(items: list[Item], voice: int, table: BarTable, written: NDArray[np
         low, high = np.searchsorted(written["onset_ticks"], [start, stop])
         if not own and not sounding:
             beats = _as_written(written[low:high], set(), start, stop, upbeat)
-            if beats is None and voice == 0:
-                beats = _of_pieces(spell([], start, stop) or []) if upbeat else [_bar_rest(start, stop)]
+            if beats is None and voice == 0 and upbeat:
+                beats = _of_pieces(spell([], start, stop) or [])
             if beats is not None:
                 plan[bar, voice] = beats
             continue

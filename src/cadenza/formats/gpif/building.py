@@ -50,7 +50,7 @@ def built(
         duration = max(row.end - row.onset, 1)
         spelling = row.spelling
         # A spelling is for the pitch that sounds (the file's may be a harmonic's, or the fretted note's).
-        if spelling not in SPELLINGS or 7 * spelling % 12 != row.pitch % 12:
+        if record.drums or spelling not in SPELLINGS or 7 * spelling % 12 != row.pitch % 12:
             spelling = NO_SPELLING
         notes[index] = (
             row.onset, duration, row.pitch, row.velocity, row.string, row.fret, int(row.techniques), row.voice,

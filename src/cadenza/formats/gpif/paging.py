@@ -19,7 +19,7 @@ from cadenza.formats.gpif.arranging import (
     arranged,
     marks_by_beat,
 )
-from cadenza.formats.gpif.curves import bend_of, four_points
+from cadenza.formats.gpif.curves import bend_of, dive_of
 from cadenza.formats.gpif.document import Document
 from cadenza.formats.gpif.records import (
     Automation,
@@ -46,6 +46,9 @@ AT_THE_END = (
 )
 THROUGHOUT = Technique.LET_RING | Technique.VIBRATO | Technique.PALM_MUTE
 OF_A_BEAT = Technique.SLAP | Technique.POP
+LEADING = Technique.HAMMER | Technique.SLIDE_SHIFT | Technique.SLIDE_LEGATO
+OF_THE_FIRST = HARMONICS | Technique.DEAD | Technique.TAP
+ALL_TECHNIQUES = int(sum(Technique, Technique.NONE))
 NOT_WRITTEN = Technique.GRACE | Technique.TREMOLO_PICKING | OF_A_BEAT  # said by beats
 SUSTAIN = 64
 Said = dict[str, tuple[tuple[int, ...], str]]
@@ -134,6 +137,7 @@ class _Pager:
         self.marks = marks_by_beat(track.marks)
         self.chords = {name: number for number, name in record.staves[0].chords.items()}
         self.links: dict[int, list[PlannedBeat]] = {}  # of each item, by id()
+        self.bits: dict[tuple[int, int], Technique] = {}  # by id() of the item and start of the link
         self.bends: dict[tuple[int, int], Curve] = {}  # by id() of the item and start of the link
 
     def bars(self, plan: Plan, table: BarTable) -> None:
@@ -146,6 +150,9 @@ class _Pager:
             for beat in beats:
                 for item in beat.begun:
                     self._bend(item)
+                for item in (*beat.begun, *beat.tied):
+                    if self.links[id(item)][0] is beat:
+                        self._spread(item)
         n_staves = len(self.record.staves)
         for bar in range(len(table)):
             master = self.document.master_bars[bar]
@@ -175,8 +182,7 @@ class _Pager:
         said: Said = {}
         of_notes: dict[int, Said] = {}
         for mark in self.marks.get((voice, beat.start), ()):
-            place = mark.string or (NO_STRING_PLACE + mark.pitch if mark.pitch >= 0 else 0)
-            of_notes.setdefault(place, {}).setdefault(mark.kind, (mark.values, mark.text))
+            of_notes.setdefault(_place_of(mark), {}).setdefault(mark.kind, (mark.values, mark.text))
         said = of_notes.pop(0, {})
         out = BeatRecord(rhythm=self._rhythm(beat.rhythm))
         out.marks = tuple(_beat_marks(said, self.marks.get((voice, beat.start), ())))
@@ -257,19 +263,13 @@ class _Pager:
         out = self._plain(note)
         out.tied = not begins
         links = self.links[id(item)]
-        bits = note.techniques & THROUGHOUT
-        if begins:
-            bits |= note.techniques & ~AT_THE_END
-        else:
+        bits = self.bits[id(item), beat.start]
+        if not begins and not (note.techniques & HARMONICS and "harmonic" in said):
             out.touched = -1.0
-        if links[-1] is beat:
-            bits |= note.techniques & AT_THE_END
-        for kind in ("tied", "dangling"):
-            if kind in said and said[kind][0]:
-                allowed = int(AT_THE_END | THROUGHOUT | Technique.GHOST | Technique.STACCATO | Technique.ACCENT)
-                allowed |= int(Technique.HEAVY_ACCENT | Technique.SLIDE_IN_ABOVE | Technique.SLIDE_IN_BELOW)
-                mine = int(note.techniques) if kind == "tied" else -1
-                bits |= Technique(said[kind][0][0] & allowed & mine & ((1 << 26) - 1))
+        elif not begins:  # it says again that it is one
+            bits |= note.techniques & HARMONICS
+        if "dangling" in said and said["dangling"][0]:
+            bits |= Technique(said["dangling"][0][0] & int(LEADING))
         out.techniques = bits & ~NOT_WRITTEN
         if bits & Technique.TRILL:
             steps, speed = (*said.get("trill", ((2, 16), ""))[0], 16, 16)[:2]
@@ -279,6 +279,27 @@ class _Pager:
         out.bend = self.bends.get((id(item), beat.start), ())
         out.marks = tuple(_note_marks(said, out.techniques))
         return out
+
+    def _spread(self, item: Item) -> None:
+        """Decide which link of a tied note says which of its techniques: where a mark says so, else where usual."""
+        links = self.links[id(item)]
+        said = []
+        for beat in links:
+            marks = self.marks.get((item.voice, beat.start), ()) if beat is not links[0] or item.from_grace else ()
+            tied = [m.values[0] for m in marks if m.kind == "tied" and _place_of(m) == item.place and m.values]
+            said.append(Technique(tied[0] & ALL_TECHNIQUES) if tied else Technique.NONE)
+        placed = sum(said, Technique.NONE) & ~OF_THE_FIRST
+        own = item.note.techniques & ~NOT_WRITTEN
+        on = Technique.NONE  # what lasts once it has begun
+        for number, (beat, bits) in enumerate(zip(links, said, strict=True)):
+            now = bits & own & ~OF_THE_FIRST
+            on |= now & THROUGHOUT
+            now |= on | own & THROUGHOUT & ~placed
+            if number == 0:
+                now |= own & ~AT_THE_END & ~placed & ~THROUGHOUT
+            if number == len(links) - 1:
+                now |= own & AT_THE_END & ~placed
+            self.bits[id(item), beat.start] = now
 
     def _bend(self, item: Item) -> None:
         """Spread a note's curve over its links: a curve of its own for each at which a mark says that one begins."""
@@ -291,16 +312,27 @@ class _Pager:
             beat
             for beat in links[1:]
             if any(
-                mark.kind == "bend" and mark.string == item.note.string
+                mark.kind == "bend" and _place_of(mark) == item.place
                 for mark in self.marks.get((item.voice, beat.start), ())
             )
         ]
         edges = [onset, *(beat.start for beat in begun if onset < beat.start < end), end]
         places = [links[0].start, *edges[1:-1]]
         for place, low, high in zip(places, edges, edges[1:], strict=False):
-            curve = bend_of(points, low - onset, high - onset, high == end)
+            curve = bend_of(points, low - onset, high - onset, high == end, self._is_held(item, place))
             if curve:
                 self.bends[id(item), place] = curve
+
+
+    def _is_held(self, item: Item, start: int) -> bool:
+        """Whether a mark says that the bend at this link ends where the link's part does."""
+        marks = self.marks.get((item.voice, start), ())
+        return any(m.kind == "bend" and _place_of(m) == item.place and m.values[-3:-2] == (60,) for m in marks)
+
+
+def _place_of(mark: Mark) -> int:
+    """The lane that a mark speaks of; 0 = the beat."""
+    return mark.string or (NO_STRING_PLACE + mark.pitch if mark.pitch >= 0 else 0)
 
 
 def _beat_marks(said: Said, marks: Iterable[Mark]) -> list[tuple[str, tuple[int, ...], str]]:
@@ -349,4 +381,4 @@ def _note_marks(said: Said, techniques: Technique) -> list[tuple[str, tuple[int,
 def _whammy(values: tuple[int, ...]) -> Curve:
     points = [(position / 0.6, height * 25.0) for position, height in zip(values[2::3], values[3::3], strict=False)]
     points = sorted(point for point in points if 0 <= point[0] <= 100 and abs(point[1]) <= 6_000)
-    return four_points(points) if points else ()
+    return dive_of(points)

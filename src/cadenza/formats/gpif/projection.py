@@ -22,6 +22,7 @@ from cadenza.score.fingering import finger, tuning_for
 from cadenza.score.model import (
     HARMONICS,
     NO_FRET,
+    NO_SPELLING,
     NO_STRING,
     BarMark,
     Key,
@@ -203,7 +204,7 @@ def _one_harmonic(bits: NDArray[np.uint64]) -> NDArray[np.uint64]:
 def _pedal(score: Score) -> Score:
     def change(track: Track) -> Track:
         controls = track.controls
-        kept = (controls["controller"] == SUSTAIN) & (controls["onset_ticks"] < score.length_ticks)
+        kept = (controls["controller"] == SUSTAIN) & (controls["onset_ticks"] <= score.length_ticks)
         controls = controls[kept].copy()
         controls["value"] = np.where(controls["value"] >= 64, 127, 0)
         return replace(track, controls=controls)
@@ -216,6 +217,7 @@ def _instrument(track: Track) -> Track:
     notes = track.notes.copy()
     if track.is_drums:
         notes["string"], notes["fret"] = NO_STRING, NO_FRET
+        notes["spelling"] = NO_SPELLING
         notes["techniques"] &= ~np.uint64(int(HARMONICS))
         return replace(track, notes=notes, tuning=(), capo_fret=0, program=0)
     capo = track.capo_fret if 0 <= track.capo_fret <= MAX_CAPO else 0

@@ -273,7 +273,12 @@ def _curve(held: dict[str, Element], what: str) -> Curve:
         offsets = [offset for offset in (one, two) if offset is not None] or [50.0]
         out += [(offset, middle) for offset in offsets]
     out.append((100.0 if last is None else last, destination or 0.0))
-    return tuple(out)
+    return distinct(out)
+
+
+def distinct(points: list[tuple[float, float]]) -> Curve:
+    """The points of a curve without those that say the one before again."""
+    return tuple(point for index, point in enumerate(points) if index == 0 or point != points[index - 1])
 
 
 # ── beats ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -304,9 +309,12 @@ def beat(element: Element) -> BeatRecord:
             marks += [("lyric", (verse,), line) for verse, line in enumerate(lines, 1) if line]
         elif tag == "Whammy":
             get = child.get
-            out.whammy = tuple(
-                (decimal(get(f"{place}Offset{n}"), "offset"), decimal(get(f"{place}Value"), "height"))
-                for place, n in (("origin", ""), ("middle", "1"), ("middle", "2"), ("destination", ""))
+            places = (("origin", ""), ("middle", "1"), ("middle", "2"), ("destination", ""))
+            out.whammy = distinct(
+                [
+                    (decimal(get(f"{place}Offset{n}"), "offset"), decimal(get(f"{place}Value"), "height"))
+                    for place, n in places
+                ]
             )
         elif tag == "Legato":
             if child.get("origin") == "true":

@@ -11,6 +11,7 @@ from xml.sax.saxutils import escape, quoteattr
 from cadenza.base.files import write_atomically
 from cadenza.formats.gpif import tables
 from cadenza.formats.gpif.container import ZIPPED_DOCUMENT
+from cadenza.formats.gpif.curves import four_points
 from cadenza.formats.gpif.document import Document
 from cadenza.formats.gpif.instruments import instrument_set, short_name, sound_path
 from cadenza.formats.gpif.paging import document_of
@@ -237,9 +238,9 @@ def _beat(name: str, beat: BeatRecord) -> Iterator[str]:
     if beat.chord:
         yield f"<Chord>{beat.chord}</Chord>"
     if beat.whammy:
-        attributes = zip(("origin", "middle", "middle", "destination"), ("", "1", "2", ""), beat.whammy, strict=True)
+        places = zip(("origin", "middle", "middle", "destination"), ("", "1", "2", ""), strict=True)
         words = {}
-        for place, n, (offset, value) in attributes:
+        for (place, n), (offset, value) in zip(places, four_points(beat.whammy), strict=True):
             words |= {f"{place}Value": _number(value), f"{place}Offset{n}": _number(offset)}
         yield f"<Whammy {' '.join(f'{key}={quoteattr(value)}' for key, value in words.items())}/>"
     lyrics: dict[int, str] = {}
@@ -349,8 +350,8 @@ def _bend(curve: Curve) -> list[str]:
     out = [_empty("Bended", "Enable")]
     (first, origin), (last, destination) = curve[0], curve[-1]
     places = {"OriginValue": origin, "OriginOffset": first}
-    if len(curve) == 4:
-        places |= {"MiddleValue": curve[1][1], "MiddleOffset1": curve[1][0], "MiddleOffset2": curve[2][0]}
+    if len(curve) > 2:
+        places |= {"MiddleValue": curve[1][1], "MiddleOffset1": curve[1][0], "MiddleOffset2": curve[-2][0]}
     places |= {"DestinationValue": destination, "DestinationOffset": last}
     return out + [_property(f"Bend{name}", "Float", _number(value)) for name, value in places.items()]
 
