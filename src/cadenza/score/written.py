@@ -49,7 +49,7 @@ MARK_KINDS: Mapping[str, str] = {
     "tremolo_bar": "type (0 unsaid), height, then position, height, vibrato for each point",
     "wide_vibrato": "none: vibrato with the tremolo bar",
     "fade": "1 in, 2 out, 3 swell",
-    "rasgueado": "none",
+    "rasgueado": "text: its pattern where the source names one",
     "ottava": "octaves written away from the sounding pitch (1 = 8va, −1 = 8vb, 2, −2)",
     "slap_effect": "1 tap, 2 slap, 3 pop, where no note of the beat can carry it",
     "tempo": "quarter notes a minute, where the source repeats the tempo that holds",
@@ -60,6 +60,11 @@ MARK_KINDS: Mapping[str, str] = {
     "dynamic": "text (ppp … fff), where the source writes it",
     "fermata": "none",
     "pedal": "1 down, 0 up",
+    "legato": "none: a slur leads to the next beat",
+    "wah": "1 open, 0 closed",
+    "golpe": "1 finger, 2 thumb",
+    "barre": "fret, half (1) or full (0)",
+    "dead_slap": "none: the strings are slapped, no note sounds",
     # of a note (string, or pitch where the instrument has no strings)
     "bend": "type (0 unsaid), height, then position, height, vibrato for each point",
     "grace": "note value of its length, on the beat (1) or before it (0), transition (0 none, 1 slide, 2 bend, "
@@ -68,9 +73,14 @@ MARK_KINDS: Mapping[str, str] = {
     "tremolo_picking": "note value of its speed (8, 16, 32)",
     "harmonic": "touched place in hundredths of a fret, 0 where unsaid",
     "tied": "Technique bits that a tied note has in this beat and not from its start",
+    "dangling": "Technique bits (hammer, slide to the next note) that the source writes though no note follows",
     "fingering": "left hand (−2 unsaid, −1 open, 0 thumb … 4), right hand",
     "ornament": "text: the name (mordent, turn …) as MusicXML says it",
     "tie": "none: the source ties the note though it begins here",
+    "strong_vibrato": "none: the vibrato of the finger is wide",
+    "left_hand_tap": "none",
+    "pick_slide": "direction (1 up, 2 down)",
+    "articulation": "text: the name (tenuto …) as MusicXML says it",
 }
 
 #: Places to which a performance jumps, and the jumps; as Guitar Pro names them.
