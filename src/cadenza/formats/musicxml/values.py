@@ -14,6 +14,11 @@ UNIT_QUARTERS = {
 }  # fmt: skip
 
 
+VALUES = {
+    "whole": 1, "half": 2, "quarter": 4, "eighth": 8, "16th": 16, "32nd": 32, "64th": 64, "128th": 128, "256th": 256,
+}  # fmt: skip
+
+
 def integer(text: str | None, default: int) -> int:
     """``text`` as a whole number, ``default`` where it is none."""
     return int(text) if text and re.fullmatch(r"\s*[-+]?\d{1,9}\s*", text) else default
@@ -21,7 +26,7 @@ def integer(text: str | None, default: int) -> int:
 
 def number(text: str | None, default: float) -> float:
     """``text`` as a decimal number, ``default`` where it is none."""
-    return float(text) if text and re.fullmatch(r"\s*[-+]?\d{0,9}\.?\d{1,9}\s*", text) else default
+    return float(text) if text and re.fullmatch(r"\s*[-+]?\d{0,9}\.?\d{1,20}\s*", text) else default
 
 
 def velocity_of(percent: str) -> int:
