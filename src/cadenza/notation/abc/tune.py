@@ -502,20 +502,11 @@ def _in_voice(mark: Mark, voice: int) -> Mark:
 
 
 def _to_ticks(rows: np.ndarray, voice: Voice, ticks: int, at: Any) -> np.ndarray:
-    """The voice's rows as notes; its grace notes are a 32nd long each and end where their note begins."""
-    graces: list[tuple[int, int, int, int, int]] = []
-    for group, time, overlay in voice.graces:
-        place = at(time)
-        graces += [
-            (onset, length, pitch, overlay, spelling)
-            for (onset, length), (pitch, spelling) in zip(grace_places(place, len(group), ticks), group, strict=True)
-        ]
-    notes = np.zeros(len(rows) + len(graces), NOTE_DTYPE)
-    notes["string"], notes["fret"] = NO_STRING, NO_FRET
+    """The voice's rows as notes, its grace notes before the notes that they lead to."""
+    own = np.zeros(len(rows), NOTE_DTYPE)
     if len(rows):
-        own = notes[: len(rows)]
-        exact = UNITS // gcd(UNITS, ticks)
         if UNITS % ticks == 0:
+            exact = UNITS // ticks
             onsets, ends = rows[:, 0] // exact, (rows[:, 0] + rows[:, 1]) // exact
         else:
             onsets = np.array([at(int(t)) for t in rows[:, 0]], np.int64)
@@ -523,18 +514,34 @@ def _to_ticks(rows: np.ndarray, voice: Voice, ticks: int, at: Any) -> np.ndarray
         own["onset_ticks"], own["duration_ticks"] = onsets, np.maximum(ends - onsets, 1)
         own["pitch"], own["velocity"], own["techniques"] = rows[:, 2], rows[:, 3], rows[:, 4]
         own["voice"], own["spelling"] = rows[:, 5], rows[:, 6]
-    for row, (onset, length, pitch, overlay, spelling) in zip(notes[len(rows) :], graces, strict=True):
-        row["onset_ticks"], row["duration_ticks"], row["pitch"], row["voice"] = onset, length, pitch, overlay
-        row["velocity"], row["techniques"], row["spelling"] = voice.velocity, int(Technique.GRACE), spelling
-    return notes
+    graces: list[tuple[int, ...]] = []
+    if voice.graces:
+        overlays = {overlay for _, _, overlay, _ in voice.graces}
+        onsets_of = {o: np.unique(own["onset_ticks"][own["voice"] == o]) for o in overlays}
+    for group, time, overlay, velocity in voice.graces:
+        place = at(time)
+        onsets = onsets_of[overlay]
+        row = int(np.searchsorted(onsets, place))
+        before = int(onsets[row - 1]) if row else 0
+        for (onset, length), (pitch, spelling) in zip(
+            grace_places(before, place, len(group), ticks), group, strict=True
+        ):
+            graces.append(
+                (onset, length, pitch, velocity, NO_STRING, NO_FRET, int(Technique.GRACE), overlay, spelling)
+            )
+    own["string"], own["fret"] = NO_STRING, NO_FRET
+    return np.concatenate([own, np.array(graces, NOTE_DTYPE)])
 
 
-def grace_places(place: int, count: int, ticks_per_quarter: int) -> list[tuple[int, int]]:
-    """(onset, duration) in ticks of ``count`` grace notes before ``place``; with it where there is no room."""
-    length = ticks_per_quarter // GRACES_PER_QUARTER
-    if place < count:
-        return [(place, length)] * count
-    length = min(length, place // count)
+def grace_places(before: int, place: int, count: int, ticks_per_quarter: int) -> list[tuple[int, int]]:
+    """(onset, duration) of ``count`` grace notes: a 32nd each, up to ``place``, where a note begins.
+
+    They are shorter where they would reach back to ``before``, the last onset before it in their voice; where there is
+    no room at all they begin together with the note.
+    """
+    length = min(ticks_per_quarter // GRACES_PER_QUARTER, (place - before) // (count + 1))
+    if length < 1:
+        return [(place, ticks_per_quarter // GRACES_PER_QUARTER)] * count
     return [(place - (count - i) * length, length) for i in range(count)]
 
 

@@ -81,7 +81,7 @@ class Voice:
     used: bool = False
     drum_map: dict[int, int] = field(default_factory=dict)
     notes: list[Row] = field(default_factory=list)
-    graces: list[tuple[list[tuple[int, int]], int, int]] = field(default_factory=list)
+    graces: list[tuple[list[tuple[int, int]], int, int, int]] = field(default_factory=list)  # notes, time, overlay, velocity
     bar_lines: list[BarLine] = field(default_factory=list)
     wrong_bars: list[WrongBar] = field(default_factory=list)
     marks: list[tuple[int, str, tuple[int, ...], str, int]] = field(default_factory=list)
@@ -224,7 +224,7 @@ class Voice:
         """Go on by ``length``; what waited for this element finds its place."""
         if self.pending_graces:
             if rows:
-                self.graces.append((self.pending_graces, self.time, self.overlay))
+                self.graces.append((self.pending_graces, self.time, self.overlay, self.velocity))
             self.pending_graces = []
         if self.pending_marks:
             self.marks += [(self.time, kind, values, text, self.overlay) for kind, values, text in self.pending_marks]
