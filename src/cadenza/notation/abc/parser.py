@@ -106,6 +106,16 @@ class Music:
     def _too_many(self, what: str, bound: int) -> NoReturn:
         raise LimitError(f"at most {bound:,} {what}", "more", where=f"line {self.line_number}")
 
+    def count(self, words: int) -> None:
+        """So much work more; a field counts as several words.
+
+        Raises:
+            LimitError: the tune has more words than the limit.
+        """
+        self.n_words += words
+        if self.n_words > self.limits.words:
+            self._too_many("words", self.limits.words)
+
     # ── a line ───────────────────────────────────────────────────────────────────────────────────────────
 
     def read_line(self, line: str, number: int, column: int = 0) -> None:
@@ -123,11 +133,9 @@ class Music:
                 continue
             kind = match.lastgroup
             if kind != "space":
-                self.n_words += 1
+                self.count(1)
                 methods[kind](match)  # type: ignore[index]
             at = match.end()
-        if self.n_words > self.limits.words:
-            self._too_many("words", self.limits.words)
         self.column = max(0, end - 1)
         if self.chord is not None:
             self.wrong("']' after the notes of a chord", "the end of the line", "closed there")

@@ -252,7 +252,9 @@ def arranged(score: Score) -> Arranged:
         for index, track in enumerate(score.tracks)
     ]
     moved = parts[0].moved
-    tempos = tuple(replace(t, onset_ticks=moved[t.onset_ticks]) for t in score.tempos)
+    tempos = tuple(
+        replace(t, onset_ticks=moved[t.onset_ticks]) for t in score.tempos if moved[t.onset_ticks] < score.length_ticks
+    )
     out = replace(score, tempos=tempos)
     bare = out.with_tracks(replace(p, items=[replace_graces(i) for i in p.items]).to_track(ticks) for p in parts)
     coarser = lcm(TICKS_PER_QUARTER, _needed(bare, graces=True))

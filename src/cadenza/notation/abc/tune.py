@@ -15,14 +15,14 @@ from typing import Any
 
 import numpy as np
 
-from cadenza.base.errors import NotationError
+from cadenza.base.errors import LimitError
 from cadenza.base.limits import DEFAULT_LIMITS, Limits
 from cadenza.notation.abc.parser import Halt, Music, bar_problems
 from cadenza.notation.abc.pitches import KeySignature, parse_key
 from cadenza.notation.abc.problems import Problem
 from cadenza.notation.abc.text import TuneText, split_tunes, unescape, without_comment
 from cadenza.notation.abc.values import default_unit, parse_metre, parse_tempo, parse_unit
-from cadenza.notation.abc.voices import SYMBOLS, UNITS, BarLine, Voice, pitch_of
+from cadenza.notation.abc.voices import DURATION, ONSET, UNITS, BarLine, Voice, pitch_of
 from cadenza.score.model import (
     NO_FRET,
     NO_SPELLING,
@@ -41,6 +41,8 @@ from cadenza.score.time import DEFAULT_METRE, bar_ticks
 from cadenza.score.written import Mark
 
 TICKS_PER_QUARTER = 960
+WORDS_A_FIELD = 4  # a field is as much work as so many notes
+LONGEST = 1 << 61  # units that a tune may last: sums of them still are 64-bit numbers
 GRACES_PER_QUARTER = 8
 COARSEST_OF_ALL = 60_480  # ticks a quarter where none is exact
 DRUM_CHANNEL = 10
@@ -169,6 +171,7 @@ class _Reader:
         self._field(letter, text, inline=True)
 
     def _field(self, letter: str, text: str, inline: bool = False) -> None:
+        self.music.count(WORDS_A_FIELD)
         method = getattr(self, "_field_" + letter, None) if letter != "+" else None
         if method is not None:
             method(text)
@@ -292,7 +295,7 @@ class _Reader:
             return
         voice = self.current
         voice.verse += 1
-        _align(voice, text)
+        self.music.count(_align(voice, text))
 
     def _now(self) -> Voice:
         self._into_music()
@@ -354,6 +357,7 @@ class _Reader:
     # ── directives ───────────────────────────────────────────────────────────────────────────────────────
 
     def _directive(self, text: str) -> None:
+        self.music.count(WORDS_A_FIELD)
         words = text.split(maxsplit=8)
         if not words:
             return
@@ -418,7 +422,11 @@ class _Reader:
             self.keys[0] = self.keys.get(0, self.key)
         ends = [voice.time for voice in voices]
         self.limits.check("notes", sum(len(v.notes) + sum(len(g[0]) for g in v.graces) for v in voices))
-        self.limits.check("quarters", max(ends) // UNITS)
+        latest = max((row[ONSET] + row[DURATION] for voice in voices for row in voice.notes), default=0)
+        latest = max(latest, *ends)
+        self.limits.check("quarters", latest // UNITS)
+        if latest > LONGEST:
+            raise LimitError(f"at most {LONGEST // UNITS:,} quarters", f"{latest // UNITS:,}")
         bars = _bar_starts(first, max(ends))
         columns = [np.array(voice.notes, np.int64).reshape(-1, 7) for voice in voices]
         times = [*ends, *self.tempos, *self.metres, *self.keys, *(at for at, *_ in bars)]
@@ -588,12 +596,13 @@ def _bar_marks(
     return tuple(out)
 
 
-def _align(voice: Voice, text: str) -> None:
-    """Syllables of w: to the notes of the line of music before it."""
+def _align(voice: Voice, text: str) -> int:
+    """Syllables of w: to the notes of the line of music before it; how many words it had."""
     places = voice.sung
-    at = 0
+    at = n_words = 0
     for match in re.finditer(r"(\\-|[^\s|*_-])+|[|*_]|-", text):
         token = match[0]
+        n_words += 1
         if token == "|":
             while at < len(places) and places[at] >= 0:
                 at += 1
@@ -602,7 +611,7 @@ def _align(voice: Voice, text: str) -> None:
         while at < len(places) and places[at] < 0:
             at += 1
         if at >= len(places):
-            return
+            break
         if token == "-":
             before = text[match.start() - 1 : match.start()]
             if before and before not in " -":
@@ -614,11 +623,4 @@ def _align(voice: Voice, text: str) -> None:
             hyphen = "-" if text[match.end() : match.end() + 1] == "-" else ""
             voice.marks.append((places[at], "lyric", (voice.verse,), syllable + hyphen, 0))
         at += 1
-
-
-__all__ = ["SYMBOLS", "Tune", "check", "grace_places", "read_tune", "read_tunes"]
-
-
-def strict_error(problems: Iterable[Problem]) -> NotationError | None:
-    """The first error among ``problems``, as a strict reader raises it."""
-    return next((problem.error() for problem in problems if problem.severity == "error"), None)
+    return n_words
