@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import pairwise
 from math import gcd, lcm
 from typing import TYPE_CHECKING, Any
 
@@ -12,21 +13,20 @@ import numpy as np
 
 from cadenza.base.errors import RangeError
 from cadenza.notation.abc.arrange import UNITS_PER_QUARTER, Part, part_of, settle
-from cadenza.notation.abc.pitches import HIGHEST_SPELLING, LOWEST_SPELLING, pitch_class, spelled
+from cadenza.notation.abc.pitches import HIGHEST_SPELLING, LOWEST_SPELLING, spelled
 from cadenza.notation.abc.text import plain
 from cadenza.notation.abc.tune import TICKS_PER_QUARTER
 from cadenza.score import edit
-from cadenza.score.edit import Edit, retimed
+from cadenza.score.edit import Edit, play_order, retimed
 from cadenza.score.model import NO_SPELLING, BarMark, Key, Metre, Score, Technique, Tempo, Track
 from cadenza.score.time import BarTable, bar_table, bar_ticks, rescaled
 
 if TYPE_CHECKING:
     from cadenza.notation.abc.notation import Abc
 
-KEPT = Technique.STACCATO | Technique.ACCENT | Technique.HEAVY_ACCENT | Technique.TRILL | Technique.GRACE
+KEPT = Technique.STACCATO | Technique.ACCENT | Technique.TRILL | Technique.GRACE
 LARGEST_ODD_PART = 63
 MAX_DENOMINATOR = 64
-MAX_REPEATS = 16
 MAX_ENDING = 99
 BAR_LINES_PER_QUARTER = 16
 DEFAULT_VELOCITY = 95
@@ -46,12 +46,13 @@ def of(notation: Abc) -> tuple[Edit, ...]:
             "names as one line",
             _plain,
         ),
-        Edit("keeps staccato, accents, trills and grace notes of the playing techniques", _techniques),
+        Edit("keeps staccato, accents (of one strength), trills and grace notes of the playing techniques", _techniques),
         loudness,
         Edit("re-times to 960 ticks a quarter, or an exact multiple for odd tuplets, rounding", _retime),
+        Edit("writes repeats out where a passage without endings is played more than twice, drops those that never go back", _twice),
         Edit(
             "moves bar lines to 64ths, gives short bars but the first a metre of their own, fills the last bar, says 4/4 "
-            "where no metre is said, moves keys to starts of bars",
+            "where no metre is said, moves keys to starts of bars, says where every repeat begins",
             _bars,
         ),
         Edit("rounds tempos to thousandths of a quarter note a minute", _tempos),
@@ -86,9 +87,14 @@ def _plain(score: Score) -> Score:
 
 
 def _techniques(score: Score) -> Score:
-    return score.map_tracks(
-        lambda track: track.with_notes(_with(track.notes, "techniques", track.notes["techniques"] & np.uint64(int(KEPT))))
-    )
+    heavy, accent = np.uint64(int(Technique.HEAVY_ACCENT)), np.uint64(int(Technique.ACCENT))
+
+    def track(old: Track) -> Track:
+        bits = old.notes["techniques"]
+        bits = np.where(bits & heavy != 0, bits | accent, bits) & np.uint64(int(KEPT))
+        return old.with_notes(_with(old.notes, "techniques", bits))
+
+    return score.map_tracks(track)
 
 
 def _with(notes: Any, column: str, values: Any) -> Any:
@@ -142,6 +148,66 @@ def _retime(score: Score) -> Score:
     return score.map_tracks(track)
 
 
+def _twice(score: Score) -> Score:
+    """No passage is played more than twice but by endings, and every closing sign goes back: readers agree on that."""
+    if not any(mark.repeat_close > 1 for mark in score.bars):
+        return score
+    fewer = replace(
+        score,
+        bars=tuple(replace(m, repeat_close=min(m.repeat_close, 2) if m.endings else m.repeat_close) for m in score.bars),
+    )
+    order = play_order(score)
+    if any(mark.repeat_close > 2 for mark in fewer.bars) or play_order(fewer) != order:
+        return edit.unfold().apply(score)
+    back = {bar for bar, following in pairwise(order) if following <= bar}
+    marks = bar_table(fewer).marks
+    idle = {mark.onset_ticks for bar, mark in enumerate(marks) if mark and mark.repeat_close and bar not in back}
+    return replace(
+        fewer, bars=tuple(replace(m, repeat_close=0) if m.onset_ticks in idle else m for m in fewer.bars)
+    )
+
+
+Sign = tuple[bool, int, tuple[int, ...]]  # repeat opens, repeat closes, endings
+NO_SIGN: Sign = (False, 0, ())
+
+
+def _sign(mark: BarMark | None) -> Sign:
+    if mark is None:
+        return NO_SIGN
+    endings = tuple(sorted({ending for ending in mark.endings if ending <= MAX_ENDING}))
+    return mark.repeat_open, 2 if mark.repeat_close > 1 else 0, endings
+
+
+def _explicit(signs: list[Sign]) -> list[Sign]:
+    """The signs with an opening one where a repeat goes back to the end of another, as ``play_order`` has it."""
+    out = list(signs)
+    start, is_over = 0, False
+    for bar, (opens, closes, endings) in enumerate(signs):
+        if opens or (is_over and not endings):
+            start, is_over = bar, False
+        if closes:
+            is_over = True
+            if start:
+                out[start] = (True, *out[start][1:])
+    return out
+
+
+def _metre_changes_before_first_repeat(
+    signs: list[Sign], starts: list[int], ends: list[int], table: BarTable, ticks: int
+) -> bool:
+    """Whether a repeat goes back to a short first bar from another metre; that bar then says its own."""
+    for bar, (opens, closes, _) in enumerate(signs):
+        if bar and opens:
+            return False
+        if bar and (
+            table.metres[bar] != table.metres[0] or ends[bar] - starts[bar] != bar_ticks(table.metres[bar], ticks)
+        ):
+            return any(sign[1] for sign in signs[bar:]) and not any(s[0] for s in signs[1 : bar + 1])
+        if closes:
+            return False
+    return False
+
+
 def _bars(score: Score) -> Score:
     """Bars that are as long as their metre, an upbeat aside."""
     ticks = score.ticks_per_quarter
@@ -163,15 +229,16 @@ def _bars(score: Score) -> Score:
             bars=tuple(replace(m, onset_ticks=place(m.onset_ticks)) for m in score.bars),
         )
     )
+    starts, ends = table.starts_ticks.tolist(), table.ends_ticks.tolist()
+    signs = _explicit([_sign(mark) for mark in table.marks])
+    has_upbeat = len(starts) > 1 and not _metre_changes_before_first_repeat(signs, starts, ends, table, ticks)
     metres: list[Metre] = []
     bars: list[BarMark] = []
     anchor = 0
-    starts, ends = table.starts_ticks.tolist(), table.ends_ticks.tolist()
-    for index, (start, stop) in enumerate(zip(starts, ends, strict=True)):
-        metre, mark = table.metres[index], table.marks[index]
+    for index, (start, stop, sign) in enumerate(zip(starts, ends, signs, strict=True)):
+        metre = table.metres[index]
         numerator, denominator = metre.numerator, metre.denominator
-        is_upbeat = index == 0 and len(starts) > 1
-        if stop - start != bar_ticks(metre, ticks) and not is_upbeat:
+        if stop - start != bar_ticks(metre, ticks) and (index or not has_upbeat):
             own = Fraction(stop - start, 4 * ticks)
             denominator = max(own.denominator, 4)
             numerator = int(own * denominator)
@@ -179,13 +246,11 @@ def _bars(score: Score) -> Score:
         if held is None or (held.numerator, held.denominator) != (numerator, denominator):
             metres.append(Metre(start, numerator, denominator))
             anchor = start
-        endings = tuple(sorted({e for e in mark.endings if e <= MAX_ENDING})) if mark else ()
-        close = min(mark.repeat_close, MAX_REPEATS) if mark and mark.repeat_close > 1 else 0
         implied = (start - anchor) % bar_ticks(metres[-1], ticks) == 0
         if not implied:
             anchor = start
-        if not implied or (mark and (mark.repeat_open or close or endings)):
-            bars.append(BarMark(start, bool(mark and mark.repeat_open), close, endings))
+        if not implied or sign != NO_SIGN:
+            bars.append(BarMark(start, *sign))
     end = ends[-1]
     out = replace(score, metres=tuple(metres), bars=tuple(bars), length_ticks=end)
     keys: dict[int, Key] = {}
@@ -272,6 +337,3 @@ def arranged(score: Score) -> Arranged:
 def replace_graces(item: Any) -> Any:
     """The item without its grace notes."""
     return replace(item, graces=[]) if item.graces else item
-
-
-__all__ = ["Arranged", "arranged", "of", "pitch_class"]

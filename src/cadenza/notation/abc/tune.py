@@ -458,7 +458,7 @@ class _Reader:
             built.append(
                 Track(voice.title, 0 if drums else voice.program or 0, drums, notes=notes, marks=tuple(marks))
             )
-        metres = tuple(Metre(at(t), *m) for t, m in sorted(self.metres.items()))
+        metres = _changes([Metre(at(t), *m) for t, m in sorted(self.metres.items())])
         return Score(
             tracks=tuple(built),
             ticks_per_quarter=ticks,
@@ -501,6 +501,15 @@ class _Reader:
                 return lcm(base, needed)
         self.music.warn("times that 65,535 ticks a quarter hold", f"parts of 1/{needed} of a quarter, which are rounded")
         return COARSEST_OF_ALL
+
+
+def _changes(metres: list[Metre]) -> tuple[Metre, ...]:
+    """Without those that repeat what holds; where such a one is no bar line by itself, the bar's mark says so."""
+    out: list[Metre] = []
+    for metre in metres:
+        if not out or (out[-1].numerator, out[-1].denominator) != (metre.numerator, metre.denominator):
+            out.append(metre)
+    return tuple(out)
 
 
 def _in_voice(mark: Mark, voice: int) -> Mark:

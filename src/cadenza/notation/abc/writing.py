@@ -30,7 +30,6 @@ DYNAMIC_NAMES = {15: "ppp", 31: "pp", 47: "p", 63: "mp", 79: "mf", 95: "f", 111:
 DECORATIONS = (
     (Technique.STACCATO, "."),
     (Technique.ACCENT, "!accent!"),
-    (Technique.HEAVY_ACCENT, "!marcato!"),
     (Technique.TRILL, "!trill!"),
 )
 BARS_PER_LINE = 4
@@ -46,10 +45,10 @@ def metre_text(numerator: int, denominator: int) -> str:
     return f"{numerator}/{denominator}"
 
 
-def bar_sign(closing: int, opens: bool, ends_volta: bool, volta: tuple[int, ...], is_last: bool) -> str:
+def bar_sign(closes: bool, opens: bool, ends_volta: bool, volta: tuple[int, ...], is_last: bool) -> str:
     """The bar line between two bars."""
-    if closing:
-        text = ":" * (closing - 1) + "|" + (":" if opens else "")
+    if closes:
+        text = "::" if opens else ":|"
     elif opens:
         text = "|:"
     elif is_last:
@@ -79,6 +78,11 @@ class Writer:
         self.tempos = {t.onset_ticks: t for t in self.score.tempos}
         self.signs = self._bar_signs()
         self.lengths: dict[tuple[int, int, int], str] = {}
+        closed = [bool(mark and mark.repeat_close) for mark in self.table.marks]
+        self.lands = [
+            bool(mark and (mark.repeat_open or mark.endings)) or (closed[bar - 1] if bar else any(closed))
+            for bar, mark in enumerate(self.table.marks)
+        ]
 
     def text(self) -> str:
         """The whole tune, without a line break at its end."""
@@ -90,8 +94,6 @@ class Writer:
         if self.layout == "interleaved":
             lines += [line for part in heads for head in part for line in head]
             for bar in range(n_bars):
-                if not bar and self.signs[0]:
-                    pass
                 lines += [f"[V:{index + 1}]{voice[bar]}" for index, voice in enumerate(voices)]
             return "\n".join(lines)
         for part in heads:
@@ -146,7 +148,7 @@ class Writer:
             if not place:
                 out.append(("|:" if after.repeat_open else "") + (_volta(begins) if begins else ""))
             else:
-                out.append(bar_sign(before.repeat_close, after.repeat_open, ends, begins, place == len(marks)))
+                out.append(bar_sign(bool(before.repeat_close), after.repeat_open, ends, begins, place == len(marks)))
             volta = after.endings
         return out
 
@@ -189,8 +191,10 @@ class Writer:
         """What stands before the music of a bar, for every voice."""
         start = self.starts[bar]
         text = self.signs[0] if bar == 0 else ""
-        if start and start in self.metres:
-            metre = self.metres[start]
+        metre = self.metres.get(start) if start else None
+        if len(self.metres) > 1 and self.lands[bar]:
+            metre = self.table.metres[bar]  # who jumps here brings another metre along
+        if metre is not None:
             text += f"[M:{metre_text(metre.numerator, metre.denominator)}]"
         if start and start in self.keys:
             key = self.keys[start]
