@@ -1,10 +1,12 @@
 """Score ↔ files. A format is a module with ``read(path, limits)``, ``write(score, path)`` or both.
 
-Its entry-point name is the file suffix. A write-only format (wav, png) has no ``read``.
+Its entry-point name is the file suffix. A write-only format (wav, png) has no ``read``. A format whose files hold
+several pieces also has ``read_all(path, limits)`` and takes ``number`` in ``read``: ``book.abc#22`` is number 22.
 """
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -44,23 +46,53 @@ def suffixes(verb: str) -> list[str]:
     return [name for name in FORMATS.names() if _can(name, verb)]
 
 
+def numbered(path: Path | str) -> tuple[Path, int | None]:
+    """``book.abc#22`` → (``book.abc``, 22), where .abc files hold several pieces; else the path itself and None."""
+    match = re.fullmatch(r"(.+)#(\d{1,9})", str(path), re.DOTALL)
+    if match and not Path(path).exists():
+        suffix = Path(match[1]).suffix.lower().lstrip(".")
+        if suffix in FORMATS.parts() and hasattr(FORMATS.load(suffix), "read_all"):
+            return Path(match[1]), int(match[2])
+    return Path(path), None
+
+
 def read(path: Path | str, limits: Limits = DEFAULT_LIMITS) -> Score:
-    """The score in the file; the format is chosen by the suffix.
+    """The score in the file; the format is chosen by the suffix. ``book.abc#22`` is the piece with that number.
 
     Raises:
         FormatError: the suffix is unknown or write-only, or the content is not what the suffix says.
         LimitError: the content passes ``limits``.
     """
-    path = Path(path)
+    path, number = numbered(path)
     module = module_for(path, "read")
     try:
-        return module.read(path, limits)
-    except FormatError as error:
-        raise error if str(path) in error.where else error.at(str(path)) from error
+        return module.read(path, limits) if number is None else module.read(path, limits, number=number)
     except CadenzaError as error:
-        raise FormatError(
-            error.expected, error.actual, where=f"{path}, {error.where}".rstrip(", "), hint=error.hint
-        ) from error
+        raise _named(error, path) from error
+
+
+def read_all(path: Path | str, limits: Limits = DEFAULT_LIMITS) -> list[tuple[int, Score]]:
+    """(number, score) of every piece in the file; a format whose files hold one gives it the number 1.
+
+    Raises:
+        FormatError, LimitError: as :func:`read`.
+    """
+    path = Path(path)
+    module = module_for(path, "read")
+    if not hasattr(module, "read_all"):
+        return [(1, read(path, limits))]
+    try:
+        return module.read_all(path, limits)
+    except CadenzaError as error:
+        raise _named(error, path) from error
+
+
+def _named(error: CadenzaError, path: Path) -> CadenzaError:
+    """The error as a FormatError that names the file."""
+    if isinstance(error, FormatError):
+        return error if str(path) in error.where else error.at(str(path))
+    where = f"{path}, {error.where}".rstrip(", ")
+    return FormatError(error.expected, error.actual, where=where, hint=error.hint)
 
 
 def write(score: Score, path: Path | str, **options: Any) -> None:
