@@ -423,7 +423,7 @@ def _matrix(track: Track, scale: int, curves: dict[Any, int]) -> NDArray[np.int6
     return out
 
 
-def apart_cents(a: tuple[tuple[int, int], ...], b: tuple[tuple[int, int], ...]) -> float:
+def apart_cents(a: Sequence[tuple[float, int]], b: Sequence[tuple[float, int]]) -> float:
     """How far two bend curves, (offset, cents) in one unit, are apart at the most; no points are a straight line."""
     places = np.array(sorted({offset for offset, _ in (*a, *b)}), np.float64)
     heights = []
