@@ -58,8 +58,7 @@ def test_a_change_has_its_place_and_values(cli, two) -> None:
     assert lines[3] == "track 1 'Lead': changed: velocity 1, bends 1"
     assert "  title 'A' → 'B'" in lines
     assert (
-        "  bar 2 beat 2  track 1 'Lead' D3: velocity 95 → 47, bends none → 0:0 1:200 (at most 200 cents apart)"
-        in lines
+        "  bar 2 beat 2  track 1 'Lead' D3: velocity 95 → 47, bends none → 0:0 1:200 (at most 200 cents apart)" in lines
     )
 
 
