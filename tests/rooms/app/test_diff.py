@@ -7,11 +7,12 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from cadenza import formats
 from cadenza.app.cli.main import main
-from cadenza.score.model import STANDARD_TUNINGS, Bend, Note, Score, Technique, Tempo, Track
+from cadenza.score.model import STANDARD_TUNINGS, BarMark, Bend, Note, Score, Technique, Tempo, Track
 
 TUNING = STANDARD_TUNINGS["guitar"]
 
@@ -106,6 +107,17 @@ def test_json(cli, two) -> None:
     assert (one["aspect"], one["a"], one["b"], one["track"]) == ("velocity", 95, 47, [0, 0])
     assert one["at"] == [{"bar": 2, "beat": 2.0, "quarters": 5.0}] * 2
     assert json.loads(cli("diff", *two(tab(), tab()), "--json")[1])["equal"]
+
+
+def test_unfold_compares_as_it_sounds(cli, two) -> None:
+    short = tab().tracks[0]
+    short = short.keep(short.notes["onset_ticks"] < 4 * 960)
+    again = np.concatenate([short.notes, short.notes])
+    again["onset_ticks"][4:] += 4 * 960
+    folded = replace(tab(), tracks=(short,), bars=(BarMark(0, True, 2),), length_ticks=4 * 960)
+    paths = two(folded, replace(tab(), tracks=(short.with_notes(again),)))
+    assert cli("diff", *paths)[0] == 1
+    assert cli("diff", *paths, "--unfold") == (0, "no musical difference: 8 notes in both\n", "")
 
 
 @pytest.mark.parametrize(

@@ -33,13 +33,13 @@ def diff(
 ) -> None:
     """Show what is musically different between two files; exit status 0: nothing, 1: something, 2: an error."""
     from cadenza import formats
-    from cadenza.score import edit
+    from cadenza.score import repeats
     from cadenza.score.compare import compare
 
     near = _quarters(tolerance)
     scores = [formats.read(path) for path in (a, b)]
     if unfold:
-        scores = [edit.unfold().apply(score) for score in scores]
+        scores = [repeats.unfold().apply(score) for score in scores]
     aspects = {"only": _listed(only), "ignore": _listed(ignore)}
     found = compare(scores[0], scores[1], **aspects, tolerance_quarters=near, tolerance_cents=cents)
     if as_json:
