@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from cadenza.app.cli import compose, convert, doctor, info, render
+from cadenza.app.cli import compose, convert, diff, doctor, info, render
 
 app = typer.Typer(
     name="cadenza",
@@ -16,6 +16,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("convert")(convert.convert)
+app.command("diff")(diff.diff)
 app.command("info")(info.info)
 app.command("compose")(compose.compose)
 app.command("render")(render.render)
