@@ -210,7 +210,9 @@ def written_tracks(draw: st.DrawFn, bars: list[int]) -> Track:
                         values = draw(VALUES.get(kind, st.just(())))
                         marks.append(Mark(low, kind, voice, *where, values))
                         if kind == "bend":
-                            points = {(end - onset) * p // 60: 50 * h for p, h in zip(values[2::3], values[3::3])}
+                            points = {
+                                (end - onset) * p // 60: 50 * h for p, h in zip(values[2::3], values[3::3], strict=True)
+                            }
                             bends = tuple(Bend(at, cents) for at, cents in sorted(points.items()))
                     pitch = fret if drums else tuning[string - 1] + fret + draw(st.sampled_from([0, 0, 12, 19, 24]))
                     place = (0, -1) if drums else (string, fret)
@@ -225,14 +227,13 @@ def written_scores(draw: st.DrawFn) -> Score:
     """Scores as a source might write them: beats that fit, mostly, and marks that do, often."""
     numerator = draw(st.sampled_from([3, 4]))
     bars = [960 * numerator * n for n in range(draw(st.integers(2, 4)))]
+    signs = st.lists(st.sampled_from(DIRECTIONS), max_size=3).map(tuple)
     return Score(
         tuple(draw(st.lists(written_tracks(bars), min_size=1, max_size=3))),
         960,
         metres=(Metre(0, numerator, 4),),
         tempos=tuple(Tempo(at, draw(st.sampled_from([90, 100, 120]))) for at in draw(st.lists(st.sampled_from(bars)))),
-        bars=tuple(
-            BarMark(at, directions=tuple(draw(st.lists(st.sampled_from(DIRECTIONS), max_size=3)))) for at in bars
-        ),
+        bars=tuple(draw(st.lists(st.builds(BarMark, st.sampled_from(bars), directions=signs)))),
         length_ticks=bars[-1],
     )
 

@@ -185,7 +185,8 @@ def _mark(beat: gp.Beat, kind: str, values: tuple[int, ...], text: str) -> None:
     elif kind == "text":
         beat.text = text
     elif kind == "chord":
-        effect.chord = gp.Chord(len(beat.voice.measure.track.strings), name=text)
+        n_strings = len(beat.voice.measure.track.strings)
+        effect.chord = gp.Chord(n_strings, name=text, sharp=False, add=False, firstFret=0, show=False, newFormat=True)
 
 
 def _note(gp_beat: gp.Beat, link: Link) -> gp.Note:
@@ -209,7 +210,9 @@ def _note(gp_beat: gp.Beat, link: Link) -> gp.Note:
     if "tremolo_picking" in said:
         effect.tremoloPicking = gp.TremoloPickingEffect(gp.Duration(said["tremolo_picking"][0]))
     if "fingering" in said:
-        effect.leftHandFinger, effect.rightHandFinger = map(gp.Fingering, said["fingering"])
+        effect.leftHandFinger, effect.rightHandFinger = (
+            gp.Fingering(max(finger, gp.Fingering.open.value)) for finger in said["fingering"]
+        )
     if "bend" in said:
         effect.bend = _bend(said["bend"])
     if "grace" in said and item.grace is not None:

@@ -104,10 +104,10 @@ def tremolo(values: Values | None) -> Values:
 
 
 def fingering(values: Values | None) -> Values | None:
-    """(left, right), one of them a finger at least."""
-    if values is None or len(values) != 2 or not all(-2 <= finger <= 4 for finger in values):
+    """(left, right), one of them a finger at least; the other may be unsaid (−2)."""
+    if values is None or len(values) != 2 or max(values) > 4 or max(values) < 0:
         return None
-    return values if max(values) >= 0 else None
+    return tuple(finger if finger >= 0 else -2 for finger in values)
 
 
 # ── curves ───────────────────────────────────────────────────────────────────────────────────────────────

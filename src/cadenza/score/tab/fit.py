@@ -72,12 +72,14 @@ def bars_on_64ths(score: Score) -> Score:
                 where=f"tick {metre.onset_ticks}",
                 hint="Guitar Pro 5 cannot hold it.",
             )
+    last = max((int(track.notes["onset_ticks"][-1]) for track in score.tracks if len(track)), default=0)
     table = bar_table(
         replace(
             score,
             metres=tuple(replace(m, onset_ticks=place(m.onset_ticks)) for m in score.metres),
             bars=tuple(replace(m, onset_ticks=place(m.onset_ticks)) for m in score.bars),
-        )
+        ),
+        max(score.length_ticks, last + 1),  # a note without length at the very end still wants a bar
     )
     metres: list[Metre] = []
     bars: list[BarMark] = []
