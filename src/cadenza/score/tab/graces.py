@@ -37,6 +37,8 @@ def attach(items: list[Item], marks: Marks) -> list[Item]:
             continue
         key = (item.voice, item.end) if drums else (item.voice, item.end, item.string)
         free = [main for main in at.get(key, ()) if main.grace is None]
+        if len(free) > 1:  # of drum notes at one time those that are marked to have one
+            free = [main for main in free if _is_marked(main, item, marks)] or free
         if free:
             free[0].grace = item
         else:
@@ -59,6 +61,10 @@ def attach(items: list[Item], marks: Marks) -> list[Item]:
             for item in by_end[main.voice, grace.onset]:
                 item.end = max(item.end, main.onset)
     return mains + plain
+
+
+def _is_marked(main: Item, grace: Item, marks: Marks) -> bool:
+    return any("grace" in marks.of_note(main, onset) for onset in (grace.onset, main.onset))
 
 
 def _is_on_beat(main: Item, grace: Item, marks: Marks) -> bool:
