@@ -335,6 +335,17 @@ def drop_written() -> Edit:
     )
 
 
+def drop_marks(kinds: Iterable[str]) -> Edit:
+    """Marks of these kinds go (:data:`cadenza.score.written.MARK_KINDS`)."""
+    gone = frozenset(kinds)
+
+    def change(track: Track) -> Track:
+        kept = tuple(mark for mark in track.marks if mark.kind not in gone)
+        return track if len(kept) == len(track.marks) else replace(track, marks=kept)
+
+    return _each_track(f"drops {', '.join(kind.replace('_', ' ') for kind in sorted(gone))} marks", change)
+
+
 def drop_directions() -> Edit:
     """Segno, coda, fine and the jumps to them go; a bar that has nothing else special keeps its line."""
     return Edit(

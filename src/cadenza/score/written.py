@@ -53,7 +53,8 @@ MARK_KINDS: Mapping[str, str] = {
     "rasgueado": "text: its pattern where the source names one",
     "ottava": "octaves written away from the sounding pitch (1 = 8va, −1 = 8vb, 2, −2)",
     "slap_effect": "1 tap, 2 slap, 3 pop, where no note of the beat can carry it",
-    "tempo": "quarter notes a minute, where the source repeats the tempo that holds",
+    "tempo": "quarter notes a minute, where the source repeats the tempo that holds, or says it in another place than "
+    "the first voice of the first track",
     "crescendo": "1 louder, −1 softer, 0 where it ends",
     "text": "text at the beat",
     "lyric": "a syllable; values: number of the verse",
@@ -72,8 +73,13 @@ MARK_KINDS: Mapping[str, str] = {
     "3 hammer), dead (1) or not; stands at the note that follows",
     "trill": "semitones to the other note, note value of its speed",
     "tremolo_picking": "note value of its speed (8, 16, 32)",
-    "harmonic": "touched place in hundredths of a fret, 0 where unsaid",
-    "tied": "Technique bits that a tied note has in this beat and not from its start",
+    "harmonic": "touched place in hundredths of a fret above the stopped one (from the nut for the octave of a tapped "
+    "one), 0 where unsaid; then, where the source names the touched note instead, semitones (0–11) and octaves above "
+    "the stopped one",
+    "tied": "Technique bits that are written at this link of a chain of tied notes, its first note too, where they are "
+    "not the usual (slides out and hammers at the end, let ring, vibrato and palm mute throughout, others at the "
+    "start)",
+    "vibrato": "none: the note's own vibrato, where its beat has the wide one",
     "dangling": "Technique bits (hammer, slide to the next note) that the source writes though no note follows",
     "fingering": "left hand (−2 unsaid, −1 open, 0 thumb … 4), right hand",
     "ornament": "text: the name (mordent, turn …) as MusicXML says it",

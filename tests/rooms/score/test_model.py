@@ -38,13 +38,15 @@ FEW = settings(max_examples=60, deadline=None, suppress_health_check=[HealthChec
 # ── tracks ──
 
 
+FIELDS = ("name", "program", "is_drums", "tuning", "capo_fret", "controls", "beats", "marks")
+
+
 @FEW
 @given(tracks(), st.randoms(use_true_random=False))
 def test_a_track_does_not_depend_on_the_order_of_its_notes(track, rng: random.Random):
     listed = list(track)
     rng.shuffle(listed)
-    names = ("name", "program", "is_drums", "tuning", "capo_fret", "controls", "beats", "marks")
-    fields = {name: getattr(track, name) for name in names}
+    fields = {name: getattr(track, name) for name in FIELDS}
     again = Track.of(listed, **fields)
     assert again == track
     assert hash(again) == hash(track)

@@ -30,7 +30,7 @@ BEND_POSITIONS = 60  # places for a bend point over a note, in the file
 BEND_UNITS_PER_QUARTER_TONE = 25  # bend heights in the file
 MAX_BEND_POINTS = 1_000
 MAX_MEASURES = 400_000  # bars × tracks
-MAX_BEATS_PER_NOTE_LIMIT = 4  # beats (rests too) may be this many times ``Limits.notes``
+MAX_BEATS_PER_NOTE_LIMIT = 2  # beats (rests too) may be this many times ``Limits.notes``
 
 
 class _Truncated(struct.error):
@@ -224,7 +224,8 @@ def _read_grace(reader: Any) -> gp.GraceEffect:
     grace.fret = reader.readI8()
     grace.velocity = reader.unpackVelocity(reader.readU8())
     grace.transition = gp.GraceEffectTransition(reader.readU8())
-    reader.readU8()  # its duration: players take 1/32 whatever it says
+    duration = reader.readU8()  # players take 1/32 whatever it says
+    grace.duration = 1 << (7 - duration) if duration <= 7 else gp.Duration.thirtySecond
     grace.isDead = grace.fret == -1
     return grace
 
@@ -243,6 +244,13 @@ def _read_endings(reader: Any, headers: list[gp.MeasureHeader]) -> int:
 
 
 class _Safe3(_Guarded, GP3File):
+    def readTremoloBar(self) -> gp.BendEffect:
+        """As PyGuitarPro's, but points at the positions of later files (0–60)."""
+        bar = super().readTremoloBar()
+        for point in bar.points:
+            point.position *= BEND_POSITIONS // gp.BendEffect.maxPosition
+        return bar
+
     readGrace = _read_grace
     readRepeatAlternative = _read_endings
 

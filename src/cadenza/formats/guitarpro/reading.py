@@ -3,10 +3,13 @@
 Ties become one long note. A grace note takes its time from the beat before (before the beat) or from its own
 beat (on the beat, or where there is no time before tick 0). A bend spreads over its note and the notes tied to
 it, up to a tied note with a bend of its own. A harmonic has the pitch that sounds.
+
+What is written beyond the notes (:mod:`cadenza.formats.guitarpro.marking`) goes along as beats and marks.
 """
 
 from __future__ import annotations
 
+from array import array
 from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,10 +20,9 @@ from guitarpro import models as gp
 
 from cadenza.base.errors import CadenzaError, FormatError
 from cadenza.base.limits import Limits, read_bytes
-from cadenza.formats.guitarpro import TICKS_PER_QUARTER
+from cadenza.formats.guitarpro import TICKS_PER_QUARTER, marking
 from cadenza.formats.guitarpro import techniques as effects
-from cadenza.formats.guitarpro.harmonics import HIGHEST_PITCH
-from cadenza.formats.guitarpro.parse import BEND_POSITIONS, parse
+from cadenza.formats.guitarpro.parse import parse
 from cadenza.score.model import (
     BEND_DTYPE,
     HARMONICS,
@@ -38,8 +40,11 @@ from cadenza.score.model import (
     Track,
 )
 from cadenza.score.rhythm import whole_ticks
+from cadenza.score.tab import harmonics
+from cadenza.score.tab.effects import BEND_POSITIONS, CENTS_PER_BEND_UNIT, MAX_BEND_UNITS, Values, bend_points
+from cadenza.score.tab.page import note_marks
+from cadenza.score.written import Mark
 
-CENTS_PER_BEND_UNIT = 50
 # The file gives each grace note a duration, but players take 1/32 whatever it says (so does alphaTab).
 GRACE_TICKS = TICKS_PER_QUARTER // 8
 MAX_CAPO = 36
@@ -54,8 +59,10 @@ class _Row:
     velocity: int
     techniques: Technique
     voice: int
-    bends: list[tuple[int, list[gp.BendPoint]]] = field(default_factory=list)  # (start tick, points)
+    bends: list[tuple[int, Values]] = field(default_factory=list)  # (start tick, values of a mark)
     harmonic: gp.HarmonicEffect | None = None
+    beat: int = 0  # start of its first beat
+    links: list[tuple[int, Technique]] | None = None  # (start of the beat, techniques), of a chain of tied notes
 
 
 @dataclass(slots=True)
@@ -63,6 +70,8 @@ class _Part:
     rows: list[_Row] = field(default_factory=list)
     held: dict[tuple[int, int], _Row] = field(default_factory=dict)  # (voice, string) → its last note
     previous: dict[int, tuple[int, list[_Row]]] = field(default_factory=dict)  # voice → its last beat
+    beats: array[int] = field(default_factory=lambda: array("q"))  # onset, duration and the rest, packed
+    marks: list[Mark] = field(default_factory=list)
 
 
 class _Collector:
@@ -72,10 +81,12 @@ class _Collector:
         self.limits = limits
         self.parts: dict[int, _Part] = defaultdict(_Part)
         self.tempos: dict[int, int] = {}
+        self.tempo_places: dict[int, dict[int, int]] = defaultdict(dict)  # tick → track → tempo, in first voices
         self.n_notes = 0
 
     def __call__(self, song: gp.Song, index: int, measure: gp.Measure) -> None:
         part = self.parts[index]
+        self._index, self._drums = index, bool(measure.track.isPercussionTrack)
         for voice_index, voice in enumerate(measure.voices):
             at = 0
             for beat in voice.beats:
@@ -89,31 +100,50 @@ class _Collector:
         change = beat.effect.mixTableChange
         if change is not None and change.tempo is not None and change.tempo.value > 0:
             self.tempos[start] = change.tempo.value
-        if beat.status is gp.BeatStatus.empty:
+            if voice == 0:
+                self.tempo_places[start][self._index] = change.tempo.value
+        said = marking.of_beat(beat)
+        if beat.status is gp.BeatStatus.empty and not said and change is None:
             return
+        marking.keep_beat(part.beats, beat.duration, voice, start, end)
         sounding = (
             [n for n in beat.notes if n.type is not gp.NoteType.rest] if beat.status is gp.BeatStatus.normal else []
         )
         onset = self._graces(part, voice, sounding, start, end)
         rows: list[_Row] = []
         shared = effects.of_beat(beat.effect)
+        begins = False
         for note in sounding:
             found = effects.of_note(note) | shared
             row = part.held.get((voice, note.string)) if note.type is gp.NoteType.tie else None
             if row is not None:
                 row.end = max(row.end, end)
                 # A slap or a harmonic is for what begins.
-                row.techniques |= effects.of_note(note) & ~HARMONICS | shared & Technique.VIBRATO
+                found = effects.of_note(note) & ~HARMONICS | shared & Technique.VIBRATO
+                if row.links is None:
+                    row.links = [(row.beat, row.techniques)]
+                row.links.append((start, found))
+                row.techniques |= found
                 begin = start
             else:
                 row = self._new(part, onset, end, note.string, note.value, note.velocity, found, voice)
-                row.harmonic = note.effect.harmonic
+                row.harmonic, row.beat = note.effect.harmonic, start
                 part.held[voice, note.string] = row
-                begin = onset
+                begin, begins = onset, True
             if note.effect.bend is not None:
-                row.bends.append((begin, note.effect.bend.points))
+                row.bends.append((begin, marking.curve(note.effect.bend)))
+            written = marking.of_note(note, beat.effect.vibrato)
+            if written:
+                part.marks += note_marks(start, voice, *self._place(note.string, note.value), written)
             rows.append(row)
+        for kind, values, text in said:
+            if kind != "slap_effect" or not begins:
+                part.marks.append(Mark(start, kind, voice, 0, -1, values, text))
         part.previous[voice] = (start, rows)
+
+    def _place(self, string: int, fret: int) -> tuple[int, int]:
+        """String and pitch of the marks of a note."""
+        return (NO_STRING, min(max(fret, 0), 127)) if self._drums else (string, -1)
 
     def _graces(self, part: _Part, voice: int, notes: list[gp.Note], start: int, end: int) -> int:
         """Add the beat's grace notes; the tick at which its own notes begin."""
@@ -140,7 +170,7 @@ class _Collector:
             row = self._new(part, first, first + length, note.string, fret, grace.velocity, found, voice)
             rise = 2 * (note.value - fret)
             if grace.transition == gp.GraceEffectTransition.bend and rise:
-                row.bends.append((first, [gp.BendPoint(0, 0), gp.BendPoint(BEND_POSITIONS, rise)]))
+                row.bends.append((first, (0, 0, 0, 0, 0, BEND_POSITIONS, rise, 0)))
         return first + length
 
     def _new(self, part: _Part, *fields: Any) -> _Row:
@@ -181,8 +211,9 @@ def _score(song: gp.Song, collector: _Collector) -> Score:
                 keys.append(_key(at, *value))
         endings = tuple(i + 1 for i in range(8) if header.repeatAlternative >> i & 1)
         times = header.repeatClose + 1 if header.repeatClose > 0 else 0
-        if header.isRepeatOpen or times or endings:
-            bars.append(BarMark(at, bool(header.isRepeatOpen), times, endings))
+        directions = marking.directions(header)
+        if header.isRepeatOpen or times or endings or directions:
+            bars.append(BarMark(at, bool(header.isRepeatOpen), times, endings, directions))
         if header.marker is not None:
             markers.append(Marker(at, header.marker.title))
         at += header.length
@@ -194,6 +225,7 @@ def _score(song: gp.Song, collector: _Collector) -> Score:
         if tempo != held:
             changes.append(Tempo(tick, float(tempo)))
         held = tempo
+    _tempo_marks(collector, {tempo.onset_ticks for tempo in changes[1:]})
     return Score(
         tracks=tuple(_track(track, collector.parts[index]) for index, track in enumerate(song.tracks)),
         ticks_per_quarter=TICKS_PER_QUARTER,
@@ -206,6 +238,15 @@ def _score(song: gp.Song, collector: _Collector) -> Score:
         composer=song.artist,
         length_ticks=at,
     )
+
+
+def _tempo_marks(collector: _Collector, changes: set[int]) -> None:
+    """Marks of tempos that are repeated, or stand elsewhere than a change of tempo is expected."""
+    for tick, places in collector.tempo_places.items():
+        agreeing = [index for index, value in places.items() if value == collector.tempos[tick]]
+        if agreeing != [0] or tick not in changes:
+            for index in agreeing:
+                collector.parts[index].marks.append(Mark(tick, "tempo", values=(collector.tempos[tick],)))
 
 
 def _key(at: int, fifths: int, mode: int) -> Key:
@@ -224,6 +265,7 @@ def _track(track: gp.Track, part: _Part) -> Track:
     capo = 0 if drums else track.offset
     notes = np.zeros(len(part.rows), NOTE_DTYPE)
     bends: list[tuple[int, int, int]] = []
+    places: list[tuple[_Row, Values | None]] = []
     for index, row in enumerate(part.rows):
         onset, duration = row.onset, max(row.end - row.onset, 1)
         pitch = row.fret if drums else tuning[row.string - 1] + capo + row.fret
@@ -231,7 +273,10 @@ def _track(track: gp.Track, part: _Part) -> Track:
             raise FormatError("pitches of 0–127", str(pitch), where=f"track {track.number}, fret {row.fret}")
         if row.harmonic is not None and not drums:
             above = effects.interval(row.harmonic, row.fret, pitch - capo)
-            if pitch + above <= HIGHEST_PITCH:
+            if pitch + above <= harmonics.HIGHEST_PITCH:
+                said = effects.said_place(row.harmonic, pitch - capo)
+                kind = row.techniques & HARMONICS
+                places.append((row, harmonics.named(kind, said, row.fret, above) if said else None))
                 pitch += above
             else:  # MIDI has no number for it: the note as it is fretted
                 row.techniques &= ~HARMONICS
@@ -249,19 +294,29 @@ def _track(track: gp.Track, part: _Part) -> Track:
         capo_fret=capo,
         notes=notes,
         bends=np.array(bends, BEND_DTYPE),
+        beats=marking.beats(part.beats),
+        marks=_written(part, drums, places),
     )
 
 
-def _curve(row: _Row, onset: int, duration: int) -> list[tuple[int, int]]:
+def _curve(row: _Row, onset: int, duration: int) -> tuple[tuple[int, int], ...]:
     """The note's bend points as (ticks after the onset, cents), the last of several at one tick."""
-    points: dict[int, int] = {}
-    ends = [start for start, _ in row.bends[1:]] + [row.end]
-    for (start, curve), end in zip(row.bends, ends, strict=True):
-        first, span = start - onset, end - start
-        for point in curve:
-            offset = first + (2 * point.position * span + BEND_POSITIONS) // (2 * BEND_POSITIONS)
-            cents = point.value * CENTS_PER_BEND_UNIT
-            if not -12_000 <= cents <= 12_000:
-                raise FormatError("bends of at most 120 semitones", f"{cents} cents")
-            points[min(max(offset, 0), duration)] = cents
-    return sorted(points.items())
+    for _, values in row.bends:
+        highest = max(abs(height) for height in values[3::3])
+        if highest > MAX_BEND_UNITS:
+            raise FormatError("bends of at most 120 semitones", f"{highest * CENTS_PER_BEND_UNIT} cents")
+    return bend_points(row.bends, onset, onset + duration)
+
+
+def _written(part: _Part, drums: bool, places: list[tuple[_Row, Values | None]]) -> tuple[Mark, ...]:
+    """All marks of a track; ``places``: rows with what the file says of their harmonics, if it is unusual."""
+    marks = part.marks
+    for row in part.rows:
+        if row.links is not None:
+            string, pitch = (NO_STRING, row.fret) if drums else (row.string, -1)
+            for start, bits in marking.unusual(row.techniques, row.links):
+                marks += note_marks(start, row.voice, string, pitch, {"tied": (int(bits),)})
+    for row, values in places:
+        if values is not None:
+            marks += note_marks(row.beat, row.voice, row.string, -1, {"harmonic": values})
+    return tuple(marks)

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from guitarpro import models as gp
 
-from cadenza.formats.guitarpro.harmonics import NODE_FOR, OCTAVE, natural, partial
 from cadenza.score.model import Technique
+from cadenza.score.tab import harmonics
+from cadenza.score.tab.harmonics import OCTAVE, natural, partial
 
 NOTE_FLAGS: dict[str, Technique] = {
     "palmMute": Technique.PALM_MUTE,
@@ -64,13 +65,13 @@ def of_note(note: gp.Note) -> Technique:
 
 
 def of_beat(effect: gp.BeatEffect) -> Technique:
-    """The techniques that a beat gives to all its notes."""
+    """The techniques that a beat gives to all its notes: slaps and, from its wide vibrato, a vibrato."""
     found = BEAT_SLAPS.get(effect.slapEffect, Technique.NONE)
     return found | Technique.VIBRATO if effect.vibrato else found
 
 
-_OCTAVES = {gp.Octave.ottava: 12, gp.Octave.quindicesima: 24}
-_NAMES = {12: (0, gp.Octave.ottava), 19: (7, gp.Octave.ottava), 24: (0, gp.Octave.quindicesima)}
+_PITCHES = 12  # of an octave
+OCTAVES = {octave.value: octave for octave in gp.Octave}
 
 
 def interval(effect: gp.HarmonicEffect, fret: int, fretted_pitch: int) -> int:
@@ -79,23 +80,33 @@ def interval(effect: gp.HarmonicEffect, fret: int, fretted_pitch: int) -> int:
         return natural(fret)
     if isinstance(effect, gp.TappedHarmonic) and effect.fret is not None:
         # Guitar Pro's own fret is counted from the nut, an octave above the finger; others count from the finger.
-        return OCTAVE if effect.fret == fret + OCTAVE else partial(effect.fret)
+        return harmonics.tapped_interval(effect.fret, fret)
     if isinstance(effect, gp.ArtificialHarmonic):
         if effect.pitch is None or effect.octave is None:
             return partial(fret)  # Guitar Pro 3 does not say; alphaTab reads it so
-        return partial((effect.pitch.value - fretted_pitch) % OCTAVE + _OCTAVES.get(effect.octave, 0))
+        return harmonics.artificial_interval((effect.pitch.value - fretted_pitch) % _PITCHES, effect.octave.value)
     return OCTAVE
 
 
-def artificial(semitones: int, fretted_pitch: int) -> gp.ArtificialHarmonic:
+def said_place(effect: gp.HarmonicEffect, fretted_pitch: int) -> tuple[int, ...] | None:
+    """The values of a ``harmonic`` mark for what the file says."""
+    if isinstance(effect, gp.TappedHarmonic) and effect.fret is not None:
+        return (100 * effect.fret,)
+    if isinstance(effect, gp.ArtificialHarmonic) and effect.pitch is not None and effect.octave is not None:
+        return (0, (effect.pitch.value - fretted_pitch) % _PITCHES, effect.octave.value)
+    return None
+
+
+def artificial(semitones: int, fretted_pitch: int, named: tuple[int, ...] | None = None) -> gp.ArtificialHarmonic:
     """An artificial harmonic ``semitones`` (one of ``INTERVALS``) above its fret; the pitch leaves the capo out.
 
-    The lower partials are named as they sound, the others by the place that the finger touches.
+    The lower partials are named as they sound, the others by the place that the finger touches; or as ``named``, the
+    values of a ``harmonic`` mark.
     """
-    step, octave = _NAMES.get(semitones, (NODE_FOR[semitones], gp.Octave.none))
-    return gp.ArtificialHarmonic(gp.PitchClass((fretted_pitch + step) % OCTAVE), octave)
+    step, octaves = named[1:] if named is not None else harmonics.artificial(semitones)
+    return gp.ArtificialHarmonic(gp.PitchClass((fretted_pitch + step) % _PITCHES), OCTAVES[octaves])
 
 
-def tapped(semitones: int, fret: int) -> gp.TappedHarmonic:
-    """A tapped harmonic ``semitones`` (one of ``INTERVALS``) above ``fret``."""
-    return gp.TappedHarmonic(fret + OCTAVE if semitones == OCTAVE else NODE_FOR[semitones])
+def tapped(semitones: int, fret: int, named: tuple[int, ...] | None = None) -> gp.TappedHarmonic:
+    """A tapped harmonic ``semitones`` (one of ``INTERVALS``) above ``fret``; or as ``named``."""
+    return gp.TappedHarmonic(named[0] // 100 if named is not None else harmonics.tapped(semitones, fret))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from fractions import Fraction
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 from guitarpro import models as gp
 from guitarpro.gp5 import GP5File
@@ -13,34 +12,19 @@ from guitarpro.gp5 import GP5File
 from cadenza.base.errors import FormatError
 from cadenza.base.files import write_atomically
 from cadenza.formats.guitarpro import techniques as effects
-from cadenza.formats.guitarpro.arrange import (
-    BEND_POSITIONS,
-    DRUM_STRINGS,
-    Arranged,
-    Beat,
-    Item,
-    bend_position,
-    bend_units,
-)
-from cadenza.formats.guitarpro.harmonics import OCTAVE
 from cadenza.formats.guitarpro.projection import ENCODING, arranged, prepared, settled
 from cadenza.score.model import Score, Technique
+from cadenza.score.tab.effects import BEND_POSITIONS
+from cadenza.score.tab.harmonics import OCTAVE
+from cadenza.score.tab.page import Arranged, Beat, Item, Link, Page
 from cadenza.score.time import BarTable, bar_table
+from cadenza.score.written import DIRECTIONS, TARGETS
 
 DRUM_CHANNEL = 9
 N_CHANNELS = 64
 VERSION, VERSION_TEXT = (5, 1, 0), "FICHIER GUITAR PRO v5.10"
-GRACE_VALUE = 32
-WHOLE_TONE_ABOVE = 2  # the fret a trill goes to: a Score does not say
-# Where a tied note's technique is written: at the end of the chain, on every link, or (others) at its start.
-AT_THE_END = (
-    Technique.HAMMER
-    | Technique.SLIDE_SHIFT
-    | Technique.SLIDE_LEGATO
-    | Technique.SLIDE_OUT_DOWN
-    | Technique.SLIDE_OUT_UP
-)
-THROUGHOUT = Technique.LET_RING | Technique.VIBRATO | Technique.PALM_MUTE
+DRUM_STRINGS = Page().drum_strings
+OCTAVES = {1: "ottava", 2: "quindicesima", -1: "ottavaBassa", -2: "quindicesimaBassa"}
 
 
 class _Writer(GP5File):
@@ -78,11 +62,15 @@ def _song(score: Score, parts: list[Arranged]) -> gp.Song:
     song.measureHeaders = _headers(score, table)
     song.key = song.measureHeaders[0].keySignature
     song.key = gp.KeySignature((song.key.value[0], 0))
-    changes = {tempo.onset_ticks: int(tempo.quarters_per_minute) for tempo in score.tempos[1:]}
-    channels = _channels(parts)
-    for index, (part, channel) in enumerate(zip(parts, channels, strict=True)):
-        song.tracks.append(_track(song, index, part, channel, changes if index == 0 else {}))
+    for index, (part, channel) in enumerate(zip(parts, _channels(parts), strict=True)):
+        song.tracks.append(_track(song, index, part, channel))
     return song
+
+
+_SIGNS = {
+    direction: " ".join("al" if word == "al" else word.capitalize() for word in direction.split("-"))
+    for direction in DIRECTIONS
+}
 
 
 def _headers(score: Score, table: BarTable) -> list[gp.MeasureHeader]:
@@ -102,6 +90,12 @@ def _headers(score: Score, table: BarTable) -> list[gp.MeasureHeader]:
             header.isRepeatOpen = mark.repeat_open
             header.repeatClose = mark.repeat_close - 1 if mark.repeat_close else -1
             header.repeatAlternative = sum(1 << (ending - 1) for ending in mark.endings)
+            for direction in mark.directions:
+                sign = gp.DirectionSign(_SIGNS[direction])
+                if direction in TARGETS:
+                    header.direction = sign
+                else:
+                    header.fromDirection = sign
         out.append(header)
     return out
 
@@ -132,7 +126,7 @@ def _channels(parts: list[Arranged]) -> list[gp.MidiChannel]:
     return out
 
 
-def _track(song: gp.Song, index: int, part: Arranged, channel: gp.MidiChannel, changes: dict[int, int]) -> gp.Track:
+def _track(song: gp.Song, index: int, part: Arranged, channel: gp.MidiChannel) -> gp.Track:
     track = part.track
     out = gp.Track(song, index + 1, name=track.name, measures=[], channel=channel, fretCount=24)
     out.isPercussionTrack = track.is_drums
@@ -148,89 +142,104 @@ def _track(song: gp.Song, index: int, part: Arranged, channel: gp.MidiChannel, c
             if beats is None:
                 voice.beats = [gp.Beat(voice, status=gp.BeatStatus.empty)]
                 continue
-            voice.beats = [_beat(voice, beat, changes if number == 0 else {}) for beat in beats]
+            voice.beats = [_beat(voice, beat) for beat in beats]
     return out
 
 
-def _beat(voice: gp.Voice, beat: Beat, changes: dict[int, int]) -> gp.Beat:
+def _beat(voice: gp.Voice, beat: Beat) -> gp.Beat:
     out = gp.Beat(voice)
     length = beat.length
     out.duration = gp.Duration(length.value, length.dotted, gp.Tuplet(length.enters, length.times))
-    out.status = gp.BeatStatus.normal if beat.begun or beat.tied else gp.BeatStatus.rest
-    out.notes = [_note(out, beat, item, tied=False) for item in beat.begun]
-    out.notes += [_note(out, beat, item, tied=True) for item in beat.tied]
+    out.status = gp.BeatStatus.normal if beat.links else gp.BeatStatus.rest
+    out.notes = [_note(out, link) for link in beat.links]
+    effect = out.effect
     shared = beat.begun[0].techniques if beat.begun else Technique.NONE
     for slap, technique in effects.BEAT_SLAPS.items():
         if technique & shared:
-            out.effect.slapEffect = slap
-    tempo = changes.get(beat.start)
-    if tempo is not None:
-        out.effect.mixTableChange = gp.MixTableChange(tempo=gp.MixTableItem(tempo), hideTempo=False)
+            effect.slapEffect = slap
+    for kind, (values, text) in beat.marks.items():
+        _mark(out, kind, values, text)
+    if beat.tempo:
+        effect.mixTableChange = gp.MixTableChange(tempo=gp.MixTableItem(beat.tempo), hideTempo=False)
     return out
 
 
-def _note(gp_beat: gp.Beat, beat: Beat, item: Item, tied: bool) -> gp.Note:
+def _mark(beat: gp.Beat, kind: str, values: tuple[int, ...], text: str) -> None:
+    effect = beat.effect
+    if kind == "stroke":
+        effect.stroke = gp.BeatStroke(gp.BeatStrokeDirection(values[0]), values[1])
+    elif kind == "pick_stroke":
+        effect.pickStroke = gp.BeatStrokeDirection(values[0])
+    elif kind == "tremolo_bar":
+        effect.tremoloBar = _bend(values)
+    elif kind == "wide_vibrato":
+        effect.vibrato = True
+    elif kind == "fade":
+        effect.fadeIn = True
+    elif kind == "rasgueado":
+        effect.hasRasgueado = True
+    elif kind == "slap_effect":
+        effect.slapEffect = gp.SlapEffect(values[0])
+    elif kind == "ottava":
+        beat.octave = gp.Octave[OCTAVES[values[0]]]
+    elif kind == "text":
+        beat.text = text
+    elif kind == "chord":
+        n_strings = len(beat.voice.measure.track.strings)
+        effect.chord = gp.Chord(n_strings, name=text, sharp=False, add=False, firstFret=0, show=False, newFormat=True)
+
+
+def _note(gp_beat: gp.Beat, link: Link) -> gp.Note:
+    item, said = link.item, link.marks
     note = gp.Note(gp_beat, value=item.fret, velocity=item.velocity, string=item.string)
-    note.type = gp.NoteType.tie if tied else gp.NoteType.normal
-    if item.techniques & Technique.DEAD and not tied:
+    note.type = gp.NoteType.normal if link.is_first else gp.NoteType.tie
+    if item.techniques & Technique.DEAD and link.is_first:
         note.type = gp.NoteType.dead
-    effect = note.effect
-    # A grace note before the next beat shortens the sound, not the beat.
-    ends = item.end <= beat.end
-    written = item.techniques & THROUGHOUT
-    if not tied:
-        written |= item.techniques & ~AT_THE_END
-    if ends:
-        written |= item.techniques & AT_THE_END
+    effect, written = note.effect, link.bits
     for name, technique in effects.NOTE_FLAGS.items():
         setattr(effect, name, bool(technique & written))
+    if "wide_vibrato" in link.beat.marks:
+        effect.vibrato = "vibrato" in said
     effect.slides = [slide for slide, technique in effects.SLIDES.items() if technique & written]
     for kind, technique in effects.HARMONICS.items():
         if technique & written:
-            effect.harmonic = _harmonic(kind, gp_beat.voice.measure.track, item)
-    if written & Technique.TRILL:
-        effect.trill = gp.TrillEffect(item.fret + WHOLE_TONE_ABOVE, gp.Duration(gp.Duration.sixteenth))
-    if written & Technique.TREMOLO_PICKING:
-        effect.tremoloPicking = gp.TremoloPickingEffect(gp.Duration(gp.Duration.sixteenth))
-    if not tied:
-        effect.bend = _bend(item)
-        effect.grace = _grace(item)
+            effect.harmonic = _harmonic(kind, gp_beat.voice.measure.track, item, said.get("harmonic"))
+    if "trill" in said:
+        above, speed = said["trill"]
+        effect.trill = gp.TrillEffect(item.fret + above, gp.Duration(speed))
+    if "tremolo_picking" in said:
+        effect.tremoloPicking = gp.TremoloPickingEffect(gp.Duration(said["tremolo_picking"][0]))
+    if "fingering" in said:
+        effect.leftHandFinger, effect.rightHandFinger = (
+            gp.Fingering(max(finger, gp.Fingering.open.value)) for finger in said["fingering"]
+        )
+    if "bend" in said:
+        effect.bend = _bend(said["bend"])
+    if "grace" in said and item.grace is not None:
+        value, on_beat, transition, dead = said["grace"]
+        kind = gp.GraceEffectTransition(transition)
+        effect.grace = gp.GraceEffect(value, item.grace.fret, bool(dead), bool(on_beat), kind, item.grace.velocity)
     return note
 
 
-def _harmonic(kind: type[gp.HarmonicEffect], track: gp.Track, item: Item) -> gp.HarmonicEffect:
+def _harmonic(
+    kind: type[gp.HarmonicEffect], track: gp.Track, item: Item, named: tuple[int, ...] | None
+) -> gp.HarmonicEffect:
     fretted = track.strings[item.string - 1].value + item.fret
     above = OCTAVE if track.isPercussionTrack else item.pitch - fretted - track.offset
     if kind is gp.TappedHarmonic:
-        return effects.tapped(above, 0 if track.isPercussionTrack else item.fret)
-    return effects.artificial(above, fretted) if kind is gp.ArtificialHarmonic else kind()
+        return effects.tapped(above, 0 if track.isPercussionTrack else item.fret, named)
+    return effects.artificial(above, fretted, named) if kind is gp.ArtificialHarmonic else kind()
 
 
-def _bend(item: Item) -> gp.BendEffect | None:
-    if not item.bends:
-        return None
-    span = item.end - item.onset
-    points = [
-        # PyGuitarPro counts positions to 12; fifths of them are the file's own sixtieths.
-        gp.BendPoint(
-            Fraction(bend_position(offset, span) * gp.BendEffect.maxPosition, BEND_POSITIONS), bend_units(cents)
-        )
-        for offset, cents in item.bends
-    ]
-    height = max(point.value for point in points)
-    return gp.BendEffect(gp.BendType.bend, height * GP5File.bendSemitone, points)
-
-
-def _grace(item: Item) -> gp.GraceEffect | None:
-    grace = item.grace
-    if grace is None:
-        return None
-    transition: Any = gp.GraceEffectTransition.none
-    if grace.techniques & Technique.SLIDE_LEGATO:
-        transition = gp.GraceEffectTransition.slide
-    elif grace.techniques & Technique.HAMMER:
-        transition = gp.GraceEffectTransition.hammer
-    elif grace.bends:
-        transition = gp.GraceEffectTransition.bend
-    dead = bool(grace.techniques & Technique.DEAD)
-    return gp.GraceEffect(GRACE_VALUE, grace.fret, dead, item.on_beat, transition, grace.velocity)
+def _bend(values: tuple[int, ...]) -> gp.BendEffect:
+    kind, height, *points = values
+    return gp.BendEffect(
+        gp.BendType(kind),
+        height * GP5File.bendSemitone,
+        [
+            # PyGuitarPro counts positions to 12; fifths of them are the file's own sixtieths.
+            gp.BendPoint(Fraction(position * gp.BendEffect.maxPosition, BEND_POSITIONS), value, bool(vibrato))
+            for position, value, vibrato in zip(points[::3], points[1::3], points[2::3], strict=True)
+        ],
+    )

@@ -2,7 +2,7 @@
 
 A string touched at a node sounds the partial that has the node. A natural harmonic touches the open string at its
 own fret, so its interval is fixed; pinched and semi harmonics are octaves; artificial and tapped ones have any of
-``INTERVALS``. How a file says which is in :mod:`cadenza.formats.guitarpro.techniques`.
+``INTERVALS``.
 """
 
 from __future__ import annotations
@@ -46,3 +46,44 @@ def nearest(kind: Technique, fret: int, fretted_pitch: int, pitch: int) -> int |
     if not options or (wanted <= 0 and wanted not in options):
         return None
     return min(options, key=lambda option: abs(option - wanted))
+
+
+#: semitones → (semitones, octaves) that name an artificial harmonic above its fret; the lower partials as they sound.
+_NAMES = {12: (0, 1), 19: (7, 1), 24: (0, 2)}
+_OCTAVES = {1: 12, 2: 24}
+MAX_TOUCHED_FRET, MAX_OCTAVES = 127, 4
+
+
+def artificial(semitones: int) -> tuple[int, int]:
+    """(semitones, octaves) above the fret that name an artificial harmonic; higher partials by the touched place."""
+    return _NAMES.get(semitones, (NODE_FOR[semitones], 0))
+
+
+def artificial_interval(semitones: int, octaves: int) -> int:
+    """How far the artificial harmonic sounds that is named so."""
+    return partial(semitones + _OCTAVES.get(octaves, 0))
+
+
+def tapped(semitones: int, fret: int) -> int:
+    """The fret that is tapped for an interval: counted from the nut for the octave, else from the finger."""
+    return fret + OCTAVE if semitones == OCTAVE else NODE_FOR[semitones]
+
+
+def tapped_interval(touched_fret: int, fret: int) -> int:
+    """How far the tapped harmonic sounds."""
+    return OCTAVE if touched_fret == fret + OCTAVE else partial(touched_fret)
+
+
+def named(kind: Technique, values: tuple[int, ...], fret: int, above: int) -> tuple[int, ...] | None:
+    """``values`` of a ``harmonic`` mark if they name the interval ``above`` in another way than usual, else None."""
+    if kind == Technique.HARMONIC_TAPPED and len(values) == 1:
+        touched, rest = divmod(values[0], 100)
+        if rest or not 0 <= touched <= MAX_TOUCHED_FRET or tapped_interval(touched, fret) != above:
+            return None
+        return values if touched != tapped(above, fret) else None
+    if kind == Technique.HARMONIC_ARTIFICIAL and len(values) == 3 and values[0] == 0:
+        _, step, octaves = values
+        if not (0 <= step < OCTAVE and 0 <= octaves <= MAX_OCTAVES) or artificial_interval(step, octaves) != above:
+            return None
+        return values if (step, octaves) != artificial(above) else None
+    return None

@@ -1,0 +1,303 @@
+"""What is written at beats and notes: marks found, checked, and completed.
+
+:func:`find` hangs the marks of a track on the beats and links at their places. :func:`settle` then makes every beat say
+what a tablature program can hold, the same for a file that was read and for a score that is to be written: marks that
+do not agree with the notes are left out, and what techniques and bends say without a mark gets one.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+
+from cadenza.score.model import HARMONICS, Technique, Track
+from cadenza.score.tab import harmonics
+from cadenza.score.tab.page import ANY_SLAP, SLAPS, Beat, Item, Link
+from cadenza.score.written import Mark
+
+Values = tuple[int, ...]
+
+BEND_POSITIONS = 60  # places for a bend point over a note
+CENTS_PER_BEND_UNIT = 50
+MAX_BEND_UNITS = 12_000 // CENTS_PER_BEND_UNIT
+MAX_BEND_POINTS = 1_000
+BEND_TYPES, PLAIN_BEND = 12, 1
+STROKE_SPEEDS, DEFAULT_STROKE = (4, 8, 16, 32, 64, 128), 32
+TRILL_SPEEDS, TREMOLO_SPEEDS = (16, 32, 64), (8, 16, 32)
+DEFAULT_TRILL, DEFAULT_TREMOLO = (2, 16), (16,)
+MAX_FRET = 99
+# Where a tied note's technique is written if no mark says otherwise: at the end of the chain, on every link, or
+# (others) at its start.
+AT_THE_END = (
+    Technique.HAMMER
+    | Technique.SLIDE_SHIFT
+    | Technique.SLIDE_LEGATO
+    | Technique.SLIDE_OUT_DOWN
+    | Technique.SLIDE_OUT_UP
+)
+THROUGHOUT = Technique.LET_RING | Technique.VIBRATO | Technique.PALM_MUTE
+#: Techniques that only the first link of a chain can have.
+OF_THE_FIRST = HARMONICS | ANY_SLAP | Technique.DEAD | Technique.GRACE
+
+
+# ── values that can be held ──────────────────────────────────────────────────────────────────────────────
+
+
+def curve_values(values: Values) -> Values | None:
+    """Values of a bend or of the tremolo bar; None where they cannot be held."""
+    points = values[2:]
+    if len(values) < 5 or len(points) % 3 or len(points) > 3 * MAX_BEND_POINTS or not 0 <= values[0] < BEND_TYPES:
+        return None
+    if not all(0 <= position <= BEND_POSITIONS for position in points[::3]):
+        return None
+    if not all(abs(height) <= MAX_BEND_UNITS for height in (values[1], *points[1::3])):
+        return None
+    return values if set(points[2::3]) <= {0, 1} else None
+
+
+def _stroke(values: Values) -> Values | None:
+    direction, speed = (*values, 0, 0)[:2]
+    return (direction, speed if speed in STROKE_SPEEDS else DEFAULT_STROKE) if direction in (1, 2) else None
+
+
+def _one_of(*options: int) -> Callable[[Values], Values | None]:
+    return lambda values: values[:1] if values and values[0] in options else None
+
+
+def _nothing(values: Values) -> Values | None:
+    return ()
+
+
+def _tempo(values: Values) -> Values | None:
+    return values[:1] if values and 1 <= values[0] <= 1_000_000 else None
+
+
+#: Kinds of marks at a beat that tablature programs hold, and what becomes of their values.
+BEAT_KINDS: Mapping[str, Callable[[Values], Values | None]] = {
+    "stroke": _stroke,
+    "pick_stroke": _one_of(1, 2),
+    "tremolo_bar": curve_values,
+    "wide_vibrato": _nothing,
+    "fade": _one_of(1),
+    "rasgueado": _nothing,
+    "ottava": _one_of(-2, -1, 1, 2),
+    "slap_effect": _one_of(1, 2, 3),
+    "tempo": _tempo,
+    "text": _nothing,
+    "chord": _nothing,
+}
+TEXT_KINDS = ("text", "chord")
+#: Kinds of marks at a note that tablature programs hold.
+NOTE_KINDS = ("bend", "grace", "trill", "tremolo_picking", "harmonic", "tied", "fingering", "vibrato")
+
+
+def trill(values: Values | None, fret: int) -> Values:
+    """(semitones, speed) of a trill from ``fret``; a whole tone where it says nothing that can be held."""
+    if values is None or len(values) != 2 or values[1] not in TRILL_SPEEDS or not 0 <= fret + values[0] <= MAX_FRET:
+        return DEFAULT_TRILL
+    return values
+
+
+def tremolo(values: Values | None) -> Values:
+    """(speed,) of tremolo picking; sixteenths where it says nothing that can be held."""
+    return values if values is not None and len(values) == 1 and values[0] in TREMOLO_SPEEDS else DEFAULT_TREMOLO
+
+
+def fingering(values: Values | None) -> Values | None:
+    """(left, right), one of them a finger at least; the other may be unsaid (−2)."""
+    if values is None or len(values) != 2 or max(values) > 4 or max(values) < 0:
+        return None
+    return tuple(finger if finger >= 0 else -2 for finger in values)
+
+
+# ── curves ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def bend_points(parts: Iterable[tuple[int, Values]], onset: int, end: int) -> tuple[tuple[int, int], ...]:
+    """What a note's bends sound: (ticks after ``onset``, cents), of several at one tick the last.
+
+    Args:
+        parts: (first tick, values) of each bend; one lasts until the next begins, the last until ``end``.
+    """
+    parts = list(parts)
+    if not parts:
+        return ()
+    points: dict[int, int] = {}
+    ends = [start for start, _ in parts[1:]] + [end]
+    duration = max(end - onset, 1)
+    for (start, values), stop in zip(parts, ends, strict=True):
+        first, span = start - onset, stop - start
+        for position, height in zip(values[2::3], values[3::3], strict=True):
+            offset = first + (2 * position * span + BEND_POSITIONS) // (2 * BEND_POSITIONS)
+            points[min(max(offset, 0), duration)] = height * CENTS_PER_BEND_UNIT
+    return tuple(sorted(points.items()))
+
+
+def bend_units(cents: int) -> int:
+    """The nearest quarter-tone, halves away from zero, at most 120 semitones."""
+    units = min((2 * abs(cents) + CENTS_PER_BEND_UNIT) // (2 * CENTS_PER_BEND_UNIT), MAX_BEND_UNITS)
+    return units if cents >= 0 else -units
+
+
+def _plain_bend(item: Item) -> Values:
+    """The item's curve as one bend over all of it, points at sixtieths, in quarter-tones."""
+    span = item.end - item.onset
+    heights: dict[int, int] = {}
+    for offset, cents in item.bends:
+        position = (2 * min(offset, span) * BEND_POSITIONS + span) // (2 * span)
+        heights[position] = bend_units(cents)
+    points = [value for position in sorted(heights) for value in (position, heights[position], 0)]
+    return (PLAIN_BEND, max(heights.values()), *points)
+
+
+# ── marks at their places ────────────────────────────────────────────────────────────────────────────────
+
+
+class Marks:
+    """The marks of a track by place."""
+
+    def __init__(self, track: Track) -> None:
+        self.drums = track.is_drums
+        self._at: dict[tuple[int, int], list[Mark]] = defaultdict(list)
+        for mark in track.marks:
+            self._at[mark.voice, mark.onset_ticks].append(mark)
+
+    def at(self, voice: int, onset: int) -> list[Mark]:
+        """All marks at a beat and its notes."""
+        return self._at.get((voice, onset), [])
+
+    def of_note(self, item: Item, onset: int) -> dict[str, Values]:
+        """What marks say of the item at the beat at ``onset``; of several of one kind the first."""
+        out: dict[str, Values] = {}
+        for mark in self.at(item.voice, onset):
+            if mark.string and not self.drums:
+                fits = mark.string == item.string
+            else:
+                fits = mark.pitch >= 0 and mark.pitch == item.pitch
+            if fits:
+                out.setdefault(mark.kind, mark.values)
+        return out
+
+
+def find(row: list[Beat], voice: int, marks: Marks) -> None:
+    """Hang the marks of a voice on its beats and links."""
+    for beat in row:
+        said = marks.at(voice, beat.start)
+        if not said:
+            continue
+        for mark in said:
+            if mark.string == 0 and mark.pitch < 0 and mark.kind in BEAT_KINDS and mark.kind not in beat.marks:
+                values = BEAT_KINDS[mark.kind](mark.values)
+                is_text = mark.kind in TEXT_KINDS
+                if values is not None and bool(mark.text) >= is_text:
+                    beat.marks[mark.kind] = (values, mark.text if is_text else "")
+        for link in beat.links:
+            link.marks = marks.of_note(link.item, beat.start)
+
+
+def settle(row: list[Beat], track: Track) -> None:
+    """Make a voice's beats say all that is written and nothing that does not fit; items become what they say."""
+    items: list[Item] = []
+    for beat in row:
+        for link in beat.links:
+            if link.is_first:
+                items.append(link.item)
+            if "wide_vibrato" in beat.marks:
+                link.item.techniques |= Technique.VIBRATO
+        _share_slap(beat)
+    for item in items:
+        bends = _bends(item)
+        for link, bits in zip(item.links, _bits(item), strict=True):
+            link.bits = bits
+            link.marks = _of_link(link, track)
+        for link, values in bends:
+            link.marks["bend"] = values
+        item.bends = bend_points(
+            [(item.onset if link.is_first else link.beat.start, values) for link, values in bends], item.onset, item.end
+        )
+        link_tied(item.techniques, item.links)
+
+
+def _share_slap(beat: Beat) -> None:
+    """Tapping, slapping and popping belong to a beat: one of them, for all notes that begin on it."""
+    begun = beat.begun
+    if not begun:
+        return
+    beat.marks.pop("slap_effect", None)
+    found = next((slap for slap in SLAPS if any(item.techniques & slap for item in begun)), Technique.NONE)
+    for item in begun:
+        item.techniques = item.techniques & ~ANY_SLAP | found
+
+
+def usual_bits(techniques: Technique, is_first: bool, is_last: bool) -> Technique:
+    """The techniques that are written at a link of a chain where no mark says otherwise."""
+    written = techniques & THROUGHOUT
+    if is_first:
+        written |= techniques & ~AT_THE_END
+    if is_last:
+        written |= techniques & AT_THE_END
+    return written
+
+
+def _bits(item: Item) -> list[Technique]:
+    links = item.links
+    if len(links) == 1:
+        return [item.techniques]
+    last = len(links) - 1
+    usual = [usual_bits(item.techniques, n == 0, n == last) for n in range(len(links))]
+    if any("tied" in link.marks for link in links):
+        shared = item.techniques & ~OF_THE_FIRST
+        said = [
+            Technique(sum(link.marks["tied"][:1]) & int(shared)) if "tied" in link.marks else bits & shared
+            for link, bits in zip(links, usual, strict=True)
+        ]
+        missing = shared
+        for bits in said:
+            missing &= ~bits
+        usual = [bits | own & missing for bits, own in zip(said, usual, strict=True)]
+        usual[0] |= item.techniques & OF_THE_FIRST
+    for n, link in enumerate(links):
+        if "wide_vibrato" in link.beat.marks:
+            usual[n] |= Technique.VIBRATO
+    return usual
+
+
+def link_tied(techniques: Technique, links: list[Link]) -> None:
+    """Say where the links of a chain differ from the usual."""
+    last = len(links) - 1
+    for n, link in enumerate(links):
+        if last and link.bits != usual_bits(techniques, n == 0, n == last):
+            link.marks["tied"] = (int(link.bits & ~OF_THE_FIRST),)
+
+
+def _bends(item: Item) -> list[tuple[Link, Values]]:
+    """The bends that are written at links: those that marks say, if they are the note's."""
+    said = [(link, curve_values(link.marks["bend"])) for link in item.links if "bend" in link.marks]
+    held = [(link, values) for link, values in said if values is not None]
+    parts = [(item.onset if link.is_first else link.beat.start, values) for link, values in held]
+    if len(held) == len(said) and bend_points(parts, item.onset, item.end) == item.bends:
+        return held
+    return [(item.links[0], _plain_bend(item))] if item.bends else []
+
+
+def _of_link(link: Link, track: Track) -> dict[str, Values]:
+    said, item, bits = link.marks, link.item, link.bits
+    out: dict[str, Values] = {}
+    if bits & Technique.TRILL:
+        out["trill"] = trill(said.get("trill"), item.fret)
+    if bits & Technique.TREMOLO_PICKING:
+        out["tremolo_picking"] = tremolo(said.get("tremolo_picking"))
+    fingers = fingering(said.get("fingering"))
+    if fingers is not None:
+        out["fingering"] = fingers
+    if bits & Technique.VIBRATO and "wide_vibrato" in link.beat.marks and "vibrato" in said:
+        out["vibrato"] = ()
+    if link.is_first:
+        if "grace" in said and item.grace is not None:
+            out["grace"] = said["grace"]
+        if bits & HARMONICS and "harmonic" in said and not track.is_drums:
+            above = item.pitch - track.tuning[item.string - 1] - track.capo_fret - item.fret
+            place = harmonics.named(bits & HARMONICS, said["harmonic"], item.fret, above)
+            if place is not None:
+                out["harmonic"] = place
+    return out
