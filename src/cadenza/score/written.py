@@ -42,6 +42,7 @@ NO_BEATS.setflags(write=False)
 MARK_KINDS: Mapping[str, str] = {
     # of a track (onset 0)
     "transposition": "semitones from the written to the sounding pitch (transposing instruments, ottava clefs)",
+    "staves": "how many staves, where it is not what the instrument's notes ask for (voices 0–3 on the first …)",
     # of a beat (string 0, pitch −1)
     "stroke": "direction (1 up, 2 down), note value of its speed (4 … 128), 0 where unsaid",
     "arpeggio": "direction (0 unsaid, 1 up, 2 down)",

@@ -39,7 +39,7 @@ from defusedxml.ElementTree import DefusedXMLParser
 
 from cadenza.base.errors import FormatError, LimitError, RangeError
 from cadenza.base.limits import DEFAULT_LIMITS, Limits, read_bytes
-from cadenza.formats.musicxml_parts import PartList, Parts
+from cadenza.formats.musicxml.parts import PartList, Parts
 from cadenza.score.model import Score
 
 CHUNK_BYTES = 1 << 16

@@ -21,7 +21,7 @@ def integer(text: str | None, default: int) -> int:
 
 def number(text: str | None, default: float) -> float:
     """``text`` as a decimal number, ``default`` where it is none."""
-    return float(text) if text and re.fullmatch(r"\s*[-+]?\d{0,9}\.?\d{1,9}\s*", text) else default
+    return float(text) if text and re.fullmatch(r"\s*[-+]?\d{0,9}\.?\d{1,20}\s*", text) else default
 
 
 def velocity_of(percent: str) -> int:

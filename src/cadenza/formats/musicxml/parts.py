@@ -18,7 +18,7 @@ import numpy as np
 
 from cadenza.base.errors import FormatError, LimitError
 from cadenza.base.limits import Limits
-from cadenza.formats.musicxml_values import integer, metre_of, metronome, number, transposition, velocity_of
+from cadenza.formats.musicxml.values import integer, metre_of, metronome, number, transposition, velocity_of
 from cadenza.score.model import (
     BEND_DTYPE,
     NO_FRET,

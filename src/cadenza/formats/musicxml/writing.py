@@ -1,0 +1,392 @@
+"""Score → MusicXML 4.0 partwise text. Everything musical is decided before (:mod:`.projection`, :mod:`.beats`,
+:mod:`.layout`); here it is put in the order that the schema wants."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cadenza.formats.musicxml import layout
+from cadenza.formats.musicxml.beats import grace_groups
+from cadenza.formats.musicxml.directions import bar_lines, directions
+from cadenza.formats.musicxml.notes import Piece, note_xml, rest_xml
+from cadenza.formats.musicxml.xml import attribute, escape
+from cadenza.score.model import Score, Track
+from cadenza.score.notevalues import Bar
+from cadenza.score.time import BarTable, bar_table
+
+View = Literal["score", "tab", "both"]
+HEAD = """<?xml version="1.0" encoding="UTF-8"?>
+<!DOCTYPE score-partwise PUBLIC "-//Recordare//DTD MusicXML 4.0 Partwise//EN" "http://www.musicxml.org/dtds/partwise.dtd">
+<score-partwise version="4.0">
+"""
+
+
+def document(score: Score, view: View) -> str:
+    """The text of a score to which the projection was applied."""
+    table = bar_table(score)
+    parts = [_Part(score, table, index, track, view) for index, track in enumerate(score.tracks)]
+    out = [HEAD]
+    if score.title:
+        out.append(f"<work><work-title>{escape(score.title)}</work-title></work>\n")
+    composer = f'<creator type="composer">{escape(score.composer)}</creator>' if score.composer else ""
+    out.append(f"<identification>{composer}<encoding><software>cadenza</software></encoding></identification>\n")
+    out.append("<part-list>\n")
+    out += [part.announcement() for part in parts]
+    out.append("</part-list>\n")
+    for part in parts:
+        out.append(f'<part id="{part.name}">\n')
+        out += part.measures()
+        out.append("</part>\n")
+    out.append("</score-partwise>\n")
+    return "".join(out)
+
+
+@dataclass
+class _Item:
+    """A stretch of one voice: what sounds in it (rows; none: a rest), in one note value (or none)."""
+
+    start: int
+    stop: int
+    rows: list[int]
+    beat: tuple[int, int, int, int] | None  # value, dots, enters, times
+
+
+@dataclass
+class _Stream:
+    """One voice in one bar."""
+
+    voice: int
+    items: list[_Item] = field(default_factory=list)
+    graces: dict[int, list[list[int]]] = field(default_factory=dict)
+
+
+class _Part:
+    def __init__(self, score: Score, table: BarTable, index: int, track: Track, view: View) -> None:
+        self.score, self.table, self.index, self.track = score, table, index, track
+        self.name = f"P{index + 1}"
+        self.shows_tab = view != "score" and bool(track.tuning) and bool((track.notes["string"] > 0).any())
+        self.n_staves = 1 if self.shows_tab else layout.staves(track)
+        self.semitones = next((m.values[0] for m in track.marks if m.kind == "transposition" and m.values), 0)
+        self.fifths = (7 * self.semitones + 5) % 12 - 5 if self.semitones % 12 else 0
+        self.keys = {key.onset_ticks: key for key in score.keys}
+        self.metres = {metre.onset_ticks: metre for metre in score.metres}
+        self.notes = list(track)
+        self.streams = self._streams()
+
+    # ── the header ───────────────────────────────────────────────────────────────────────────────────────
+
+    def announcement(self) -> str:
+        """The score-part element."""
+        track, name = self.track, self.name
+        channel = 10 if track.is_drums else (self.index % 15) + 1 + (self.index % 15 >= 9)
+        out = [f'<score-part id="{name}"><part-name>{escape(track.name)}</part-name>']
+        sounds: list[tuple[str, str]] = []
+        if track.is_drums and len(track):
+            for key in np.unique(track.notes["pitch"]).tolist():
+                sounds.append((f"{name}-I{key}", f"<midi-unpitched>{key + 1}</midi-unpitched>"))
+        else:
+            sounds.append((f"{name}-I1", ""))
+        for identity, _ in sounds:
+            label = escape(track.name) or "Instrument"
+            out.append(
+                f'<score-instrument id="{identity}"><instrument-name>{label}</instrument-name></score-instrument>'
+            )
+        for identity, unpitched in sounds:
+            out.append(
+                f'<midi-instrument id="{identity}"><midi-channel>{channel}</midi-channel>'
+                f"<midi-program>{track.program + 1}</midi-program>{unpitched}</midi-instrument>"
+            )
+        out.append("</score-part>\n")
+        return "".join(out)
+
+    # ── voices ───────────────────────────────────────────────────────────────────────────────────────────
+
+    def _streams(self) -> list[dict[int, _Stream]]:
+        """For each bar its voices."""
+        track, table = self.track, self.table
+        starts, ends = table.starts_ticks, table.ends_ticks
+        out: list[dict[int, _Stream]] = [{} for _ in range(len(table))]
+        groups = grace_groups(track, table, self.score.ticks_per_quarter)
+        is_grace = np.zeros(len(track), bool)
+        for slots in groups.values():
+            for slot in slots:
+                is_grace[slot] = True
+        onset, end = track.notes["onset_ticks"], track.notes["onset_ticks"] + track.notes["duration_ticks"]
+        bar_edges = np.concatenate([starts, ends[-1:]])
+        voices = np.unique(np.concatenate([track.notes["voice"], track.beats["voice"]])).tolist()
+        begun: dict[tuple[int, int], int] = {}
+        ended: dict[tuple[int, int], int] = {}
+        for voice in voices:
+            rows = np.flatnonzero((track.notes["voice"] == voice) & ~is_grace)
+            beats = track.beats[track.beats["voice"] == voice]
+            values = {
+                int(b["onset_ticks"]): (int(b["value"]), int(b["dots"]), int(b["enters"]), int(b["times"]))
+                for b in beats
+            }
+            edges = np.unique(
+                np.concatenate(
+                    [
+                        bar_edges,
+                        onset[rows],
+                        end[rows],
+                        beats["onset_ticks"],
+                        beats["onset_ticks"] + beats["duration_ticks"],
+                    ]
+                )
+            )
+            sounding = self._sounding(edges, rows, onset, end)
+            bars = np.searchsorted(starts, edges, side="right") - 1
+            ticks = edges.tolist()
+            for place in sorted({*sounding, *np.searchsorted(edges, beats["onset_ticks"]).tolist()}):
+                start, stop, bar = ticks[place], ticks[place + 1], int(bars[place])
+                stream = out[bar].setdefault(voice, _Stream(voice))
+                stream.items.append(_Item(start, stop, sounding.get(place, []), values.get(start)))
+                begun[voice, start], ended[voice, stop] = bar, bar
+        for (voice, tick), slots in groups.items():
+            here = min(int(np.searchsorted(starts, tick, side="right")) - 1, len(table) - 1)
+            bar = begun.get((voice, tick), ended.get((voice, tick), here))
+            out[bar].setdefault(voice, _Stream(voice)).graces[tick] = slots
+        return out
+
+    @staticmethod
+    def _sounding(
+        edges: NDArray[np.int64], rows: NDArray[np.int64], onset: NDArray[np.int64], end: NDArray[np.int64]
+    ) -> dict[int, list[int]]:
+        """Place of an edge → the rows that sound from there to the next."""
+        out: dict[int, list[int]] = {}
+        first, last = np.searchsorted(edges, onset[rows]).tolist(), np.searchsorted(edges, end[rows]).tolist()
+        for row, low, high in zip(rows.tolist(), first, last, strict=True):
+            for place in range(low, high):
+                out.setdefault(place, []).append(row)
+        return out
+
+    # ── measures ─────────────────────────────────────────────────────────────────────────────────────────
+
+    def measures(self) -> list[str]:
+        """All measures of the part."""
+        table, ticks = self.table, self.score.ticks_per_quarter
+        out: list[str] = []
+        spoken = directions(self.score, table) if self.index == 0 else [[] for _ in range(len(table))]
+        lines = bar_lines(table)
+        fifths = 0
+        starts, ends = table.starts_ticks.tolist(), table.ends_ticks.tolist()
+        metre = table.metres[0]
+        is_upbeat = len(table) > 1 and (ends[0] - starts[0]) * metre.denominator < 4 * ticks * metre.numerator
+        for bar, (start, stop) in enumerate(zip(starts, ends, strict=True)):
+            number = bar + (not is_upbeat)
+            implicit = ' implicit="yes"' if is_upbeat and bar == 0 else ""
+            out.append(f'<measure number="{number}"{implicit}>\n')
+            left, right = lines[bar]
+            out.append(left)
+            out.append(self._attributes(bar, start))
+            if start in self.keys:
+                fifths = self.keys[start].fifths
+            late = [key for key in self.score.keys if start < key.onset_ticks < stop]
+            measure = Bar(table.metres[bar].numerator, table.metres[bar].denominator, ticks)
+            out += self._streams_xml(bar, start, stop, fifths, measure, spoken[bar])
+            for key in late:
+                fifths = key.fifths
+                out.append(f"<backup><duration>{stop - key.onset_ticks}</duration></backup>")
+                out.append(f"<attributes>{self._key(key.fifths, key.mode)}</attributes>")
+                out.append(f"<forward><duration>{stop - key.onset_ticks}</duration></forward>\n")
+            out.append(right)
+            out.append("</measure>\n")
+        return out
+
+    def _key(self, fifths: int, mode: str) -> str:
+        if self.track.is_drums:
+            return f"<key><fifths>{fifths}</fifths><mode>{mode}</mode></key>"
+        return f"<key><fifths>{fifths - self.fifths}</fifths><mode>{mode}</mode></key>"
+
+    def _attributes(self, bar: int, start: int) -> str:
+        out = []
+        if bar == 0:
+            out.append(f"<divisions>{self.score.ticks_per_quarter}</divisions>")
+        if start in self.keys:
+            out.append(self._key(self.keys[start].fifths, self.keys[start].mode))
+        if start in self.metres:
+            metre = self.metres[start]
+            beats = f"<beats>{metre.numerator}</beats><beat-type>{metre.denominator}</beat-type>"
+            out.append(f"<time>{beats}</time>")
+        if bar == 0:
+            out += self._staves()
+        return f"<attributes>{''.join(out)}</attributes>\n" if out else ""
+
+    def _staves(self) -> list[str]:
+        out = []
+        if self.n_staves > 1:
+            out.append(f"<staves>{self.n_staves}</staves>")
+        for staff in range(1, self.n_staves + 1):
+            clef = layout.clef(self.track, staff, self.n_staves, self.semitones)
+            clef = layout.TAB if self.shows_tab else clef
+            change = f"<clef-octave-change>{clef.octaves}</clef-octave-change>" if clef.octaves else ""
+            number = attribute("number", str(staff)) if self.n_staves > 1 else ""
+            line = f"<line>{clef.line}</line>"
+            out.append(f"<clef{number}><sign>{clef.sign}</sign>{line}{change}</clef>")
+        if self.track.tuning:
+            out.append(self._tuning())
+        if self.semitones:
+            octaves = int(self.semitones / 12)
+            chromatic = self.semitones - 12 * octaves
+            diatonic = (7 * chromatic - self.fifths) // 12
+            change = f"<octave-change>{octaves}</octave-change>" if octaves else ""
+            out.append(
+                f"<transpose><diatonic>{diatonic}</diatonic><chromatic>{chromatic}</chromatic>{change}</transpose>"
+            )
+        return out
+
+    def _tuning(self) -> str:
+        tuning = self.track.tuning
+        out = [f"<staff-lines>{len(tuning) if self.shows_tab else 5}</staff-lines>"]
+        for line, pitch in enumerate(reversed(tuning), 1):
+            step, alter, octave = layout.written(pitch, layout.spell(pitch, 0))
+            altered = f"<tuning-alter>{alter}</tuning-alter>" if alter else ""
+            out.append(
+                f'<staff-tuning line="{line}"><tuning-step>{step}</tuning-step>{altered}'
+                f"<tuning-octave>{octave}</tuning-octave></staff-tuning>"
+            )
+        if self.track.capo_fret:
+            out.append(f"<capo>{self.track.capo_fret}</capo>")
+        return f"<staff-details>{''.join(out)}</staff-details>"
+
+    def _streams_xml(
+        self, bar: int, start: int, stop: int, fifths: int, measure: Bar, spoken: list[tuple[int, str]]
+    ) -> list[str]:
+        streams = self.streams[bar]
+        out: list[str] = []
+        cursor = start
+        waiting = list(spoken)
+        written_fifths = fifths - (0 if self.track.is_drums else self.fifths)
+        for staff in range(1, self.n_staves + 1):
+            mine = [streams[v] for v in sorted(streams) if layout.staff_of(v, self.n_staves) == staff]
+            if not any(stream.items for stream in mine):
+                rest = _Item(start, stop, [], None)
+                mine = [_Stream((staff - 1) * layout.VOICES_PER_STAFF, [rest]), *mine]
+            signs = self._signs(mine, written_fifths)
+            for stream in mine:
+                if cursor > start:
+                    out.append(f"<backup><duration>{cursor - start}</duration></backup>\n")
+                cursor = start
+                marks = self._beams(stream, measure, start)
+                for item, (beam, tuplet) in zip(stream.items, marks, strict=True):
+                    if item.start > cursor:
+                        out.append(_forward(item.start - cursor))
+                        cursor = item.start
+                    out += self._graces(stream, item.start, staff)
+                    while waiting and waiting[0][0] < item.stop:
+                        tick, text = waiting.pop(0)
+                        out.append(_direction(text, tick - cursor, self.n_staves))
+                    out += self._item(item, stream.voice, staff, beam, tuplet, signs, stop - start)
+                    cursor = item.stop
+                for tick in sorted(t for t in stream.graces if all(item.start != t for item in stream.items)):
+                    if tick > cursor:
+                        out.append(_forward(tick - cursor))
+                        cursor = tick
+                    out += self._graces(stream, tick, staff)
+            for tick, text in waiting:
+                out.append(_direction(text, tick - cursor, self.n_staves))
+            waiting = []
+        if cursor < stop:
+            out.append(_forward(stop - cursor))
+        return out
+
+    def _written(self, row: int) -> tuple[str, int, int]:
+        note = self.notes[row]
+        return layout.written(note.pitch - self.semitones, note.spelling - self.fifths)
+
+    def _signs(self, streams: list[_Stream], fifths: int) -> dict[tuple[int, int], int]:
+        """(row, tick) → the accidental to print there, for all voices of one staff in one bar."""
+        if self.track.is_drums or self.shows_tab:
+            return {}
+        keys, placed = [], []
+        for stream in streams:
+            for tick, slots in stream.graces.items():
+                for slot in slots:
+                    for row in slot:
+                        step, alter, octave = self._written(row)
+                        keys.append((row, -1))
+                        placed.append((tick, step, octave, alter, False))
+            for item in stream.items:
+                for row in item.rows:
+                    step, alter, octave = self._written(row)
+                    keys.append((row, item.start))
+                    tied = self.notes[row].onset_ticks < item.start
+                    placed.append((item.start, step, octave, alter, tied))
+        signs = layout.accidentals(placed, fifths)
+        return {key: sign for key, sign in zip(keys, signs, strict=True) if sign is not None}
+
+    def _beams(self, stream: _Stream, measure: Bar, start: int) -> list[tuple[list[str], str]]:
+        items = stream.items
+        plain = [(i.start, i.stop, i.beat[0] if i.beat else 1, not i.rows) for i in items]
+        tuplets = layout.tuplets([(i.start, i.stop, *(i.beat or (1, 0, 1, 1))) for i in items])
+        if self.shows_tab:
+            return [([], tuplet) for tuplet in tuplets]
+        return list(zip(layout.beams(plain, measure.beat, start), tuplets, strict=True))
+
+    def _item(
+        self,
+        item: _Item,
+        voice: int,
+        staff: int,
+        beam: list[str],
+        tuplet: str,
+        signs: dict[tuple[int, int], int],
+        bar_ticks: int,
+    ) -> list[str]:
+        place = Piece(voice, staff if self.n_staves > 1 else 0, item.stop - item.start, item.beat, beam, tuplet)
+        if not item.rows:
+            is_whole_bar = item.beat is None and item.stop - item.start == bar_ticks
+            return [rest_xml(place, is_whole_bar)]
+        out = []
+        for number, row in enumerate(sorted(item.rows, key=lambda row: self.notes[row].pitch)):
+            note = self.notes[row]
+            out.append(
+                note_xml(
+                    place, note, self._pitch(row), number > 0,
+                    stops=note.onset_ticks < item.start, goes_on=note.offset_ticks > item.stop,
+                    accidental=signs.get((row, item.start)), ticks_per_quarter=self.score.ticks_per_quarter,
+                    shows_tab=self.shows_tab,
+                )
+            )  # fmt: skip
+        return out
+
+    def _graces(self, stream: _Stream, tick: int, staff: int) -> list[str]:
+        out = []
+        for slot in stream.graces.get(tick, []):
+            place = Piece(stream.voice, staff if self.n_staves > 1 else 0, 0, (16, 0, 1, 1), [], "")
+            for number, row in enumerate(sorted(slot, key=lambda row: self.notes[row].pitch)):
+                out.append(
+                    note_xml(
+                        place, self.notes[row], self._pitch(row), number > 0,
+                        ticks_per_quarter=self.score.ticks_per_quarter, shows_tab=self.shows_tab,
+                    )
+                )  # fmt: skip
+        return out
+
+    def _pitch(self, row: int) -> str:
+        note = self.notes[row]
+        if self.track.is_drums:
+            step, octave, _ = layout.drum_place(note.pitch)
+            display = f"<display-step>{step}</display-step><display-octave>{octave}</display-octave>"
+            return f"<unpitched>{display}</unpitched>\n{self.name}-I{note.pitch}"
+        step, alter, octave = self._written(row)
+        cents = note.bends[0].cents if len(note.bends) == 1 and note.bends[0].offset_ticks == 0 else 0
+        cents = cents if abs(cents) < 50 else 0
+        value = Decimal(100 * alter + cents) / 100
+        altered = f"<alter>{value.normalize():f}</alter>" if value else ""
+        return f"<pitch><step>{step}</step>{altered}<octave>{octave}</octave></pitch>"
+
+
+def _forward(ticks: int) -> str:
+    return f"<forward><duration>{ticks}</duration></forward>\n"
+
+
+def _direction(text: str, offset: int, n_staves: int) -> str:
+    shift = f'<offset sound="yes">{offset}</offset>' if offset else ""
+    staff = "<staff>1</staff>" if n_staves > 1 else ""
+    return text.replace("<!offset>", shift + staff)
