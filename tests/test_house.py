@@ -27,7 +27,7 @@ FORMATS = sorted(set(PROJECT["entry-points"]["cadenza.formats"].values()))
 RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))
 HEAVY = {
     *("torch", "transformers", "onnxruntime", "onnx", "PIL", "guitarpro", "symusic", "matplotlib", "scipy", "numpy"),
-    *("tinysoundfont", "lxml", "music21", "pretty_midi", "mido"),
+    *("tinysoundfont", "lxml", "music21", "pretty_midi", "mido", "verovio", "typst"),
 }
 
 
@@ -144,6 +144,6 @@ def test_every_dependency_is_pinned():
     assert all(re.fullmatch(r"[\w.-]+==[\w.]+", pin) for pin in pins)
     pinned = {pin.partition("==")[0].lower().replace("_", "-") for pin in pins}
     extras = PROJECT["optional-dependencies"]
-    wanted = [*PROJECT["dependencies"], *extras["train"], *extras["test"]]
+    wanted = [*PROJECT["dependencies"], *extras["sheet"], *extras["train"], *extras["test"]]
     names = {re.split(r"[<>=\[; ]", one)[0].lower().replace("_", "-") for one in wanted}
     assert names - pinned == set()

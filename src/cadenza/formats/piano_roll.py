@@ -79,12 +79,21 @@ def write(score: Score, path: Path | str, *, highlight_from_ticks: int | None = 
     write_atomically(path, buffer.getvalue())
 
 
+def check_width(width: int) -> None:
+    """Raise where no picture may be so wide.
+
+    Raises:
+        RangeError: ``width`` is not of 400–6,000 pixels.
+    """
+    if not _WIDTHS[0] <= width <= _WIDTHS[1]:
+        raise RangeError(f"a width of {_WIDTHS[0]}–{_WIDTHS[1]} pixels", str(width))
+
+
 def draw(score: Score, *, highlight_from_ticks: int | None = None, width: int = 1600) -> Any:
     """The picture as a ``PIL.Image.Image`` in RGB; arguments and errors as :func:`write`."""
     from PIL import Image
 
-    if not _WIDTHS[0] <= width <= _WIDTHS[1]:
-        raise RangeError(f"a width of {_WIDTHS[0]}–{_WIDTHS[1]} pixels", str(width))
+    check_width(width)
     layout = _layout(score, highlight_from_ticks, width)
     picture = _Picture(score, layout)
     picture.background()

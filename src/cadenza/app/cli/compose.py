@@ -60,9 +60,11 @@ def _write(take: Any, path: Path) -> str:
 
     make_folder_for(path)
     module = formats.module_for(path, "write")
-    if path.suffix.lower() == ".png":
-        module.write(take.score, path, highlight_from_ticks=take.start_ticks)
-        return " (the continuation in colour)"
+    if path.suffix.lower() in (".png", ".svg", ".pdf"):
+        from cadenza.app.cli.render import further
+
+        pages = module.write(take.score, path, colour_from_ticks=take.start_ticks)
+        return f" (the continuation in colour){further(pages)}"
     if path.suffix.lower() == ".wav":
         return f" (played by {module.write(take.score, path)})"
     module.write(take.score, path)

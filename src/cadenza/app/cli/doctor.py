@@ -12,6 +12,8 @@ _PARTS = (
     ("PIL", "pictures", True),
     ("defusedxml", "MusicXML", True),
     ("tinysoundfont", "playing SoundFonts (else the built-in synthesizer)", False),
+    ("verovio", "sheet music and tablature (.svg, .pdf, .png): pip install 'cadenza[sheet]'", False),
+    ("typst", "sheet music and tablature as .pdf and .png: pip install 'cadenza[sheet]'", False),
     ("torch", "training", False),
     ("transformers", "training", False),
 )
