@@ -17,7 +17,8 @@ from cadenza.notation.abc.pitches import HIGHEST_SPELLING, LOWEST_SPELLING, spel
 from cadenza.notation.abc.text import plain
 from cadenza.notation.abc.tune import TICKS_PER_QUARTER
 from cadenza.score import edit
-from cadenza.score.edit import Edit, play_order, retimed
+from cadenza.score.edit import Edit, retimed
+from cadenza.score.repeats import play_order, unfold
 from cadenza.score.model import NO_SPELLING, BarMark, Key, Metre, Score, Technique, Tempo, Track
 from cadenza.score.time import BarTable, bar_table, bar_ticks, rescaled
 
@@ -158,7 +159,7 @@ def _twice(score: Score) -> Score:
     )
     order = play_order(score)
     if any(mark.repeat_close > 2 for mark in fewer.bars) or play_order(fewer) != order:
-        return edit.unfold().apply(score)
+        return unfold().apply(score)
     back = {bar for bar, following in pairwise(order) if following <= bar}
     marks = bar_table(fewer).marks
     idle = {mark.onset_ticks for bar, mark in enumerate(marks) if mark and mark.repeat_close and bar not in back}
