@@ -61,6 +61,7 @@ MARK_KINDS: Mapping[str, str] = {
     "dynamic": "text (ppp … fff), where the source writes it",
     "fermata": "none",
     "pedal": "1 down, 0 up",
+    "overfull": "none: the beat belongs to the bar before, which holds more than its metre",
     # of a note (string, or pitch where the instrument has no strings)
     "bend": "type (0 unsaid), height, then position, height, vibrato for each point",
     "grace": "note value of its length, on the beat (1) or before it (0), transition (0 none, 1 slide, 2 bend, "

@@ -87,6 +87,7 @@ class _Collector:
     def __call__(self, song: gp.Song, index: int, measure: gp.Measure) -> None:
         part = self.parts[index]
         self._index, self._drums = index, bool(measure.track.isPercussionTrack)
+        bar_end = measure.header.start - TICKS_PER_QUARTER + measure.header.length
         for voice_index, voice in enumerate(measure.voices):
             at = 0
             for beat in voice.beats:
@@ -94,6 +95,8 @@ class _Collector:
                 start = whole_ticks(exact, at)
                 at = start + int(beat.duration.time)
                 end = whole_ticks(exact + beat.duration.time, at)
+                if start >= bar_end and beat.status is not gp.BeatStatus.empty:
+                    part.marks.append(Mark(start, "overfull", voice_index))
                 self._beat(part, voice_index, beat, start, end)
 
     def _beat(self, part: _Part, voice: int, beat: gp.Beat, start: int, end: int) -> None:
