@@ -42,6 +42,7 @@ NO_BEATS.setflags(write=False)
 MARK_KINDS: Mapping[str, str] = {
     # of a track (onset 0)
     "transposition": "semitones from the written to the sounding pitch (transposing instruments, ottava clefs)",
+    "source": "the format of the file that the track comes from, where it is known for reading it differently",
     # of a beat (string 0, pitch −1)
     "stroke": "direction (1 up, 2 down), note value of its speed (4 … 128), 0 where unsaid",
     "arpeggio": "direction (0 unsaid, 1 up, 2 down)",
@@ -61,7 +62,7 @@ MARK_KINDS: Mapping[str, str] = {
     "dynamic": "text (ppp … fff), where the source writes it",
     "fermata": "none",
     "pedal": "1 down, 0 up",
-    "overfull": "none: the beat belongs to the bar before, which holds more than its metre",
+    "overfull": "none: the beat belongs to the last bar, which holds more than its metre",
     # of a note (string, or pitch where the instrument has no strings)
     "bend": "type (0 unsaid), height, then position, height, vibrato for each point",
     "grace": "note value of its length, on the beat (1) or before it (0), transition (0 none, 1 slide, 2 bend, "
@@ -76,6 +77,7 @@ MARK_KINDS: Mapping[str, str] = {
     "start)",
     "vibrato": "none: the note's own vibrato, where its beat has the wide one",
     "fingering": "left hand (−2 unsaid, −1 open, 0 thumb … 4), right hand",
+    "row": "place from above of a drum note among those that begin with it, where they do not stand by falling strings",
     "ornament": "text: the name (mordent, turn …) as MusicXML says it",
     "tie": "none: the source ties the note though it begins here",
 }

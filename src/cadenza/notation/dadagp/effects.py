@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from cadenza.notation.dadagp.piece import groups
 from cadenza.notation.dadagp.tables import POSITIONS, WHOLE_TICKS, round_tempo
+from cadenza.score.model import HARMONICS as ANY_HARMONIC
 from cadenza.score.model import Technique
 from cadenza.score.tab import harmonics
 from cadenza.score.tab.effects import BEND_POSITIONS
@@ -32,6 +33,7 @@ HARMONICS: dict[int, Technique] = {
     5: Technique.HARMONIC_SEMI,
 }
 ARTIFICIAL, TAPPED = 2, 3
+EXCHANGED = {19: 24, 24: 19}
 SLIDES: dict[int, Technique] = {
     1: Technique.SLIDE_SHIFT,
     2: Technique.SLIDE_LEGATO,
@@ -70,10 +72,19 @@ def curve_values(lines: list[str]) -> Values:
     return (int(lines[0].partition(":type")[2]), max(points[1::3], default=0), *points)
 
 
-def note_lines(link: Link, fret: int, fretted_pitch: int, is_drums: bool) -> list[str]:
-    """The effects of a note told at ``fret``; ``fretted_pitch``: as it would sound without a harmonic."""
+def note_lines(link: Link, fret: int, fretted_pitch: int, is_drums: bool, misread: str = "") -> list[str]:
+    """The effects of a note told at ``fret``; ``fretted_pitch``: as it would sound without a harmonic.
+
+    ``misread`` names the format of a file (gp3, gp4) to tell it as the original does, whose reader takes a grace
+    note's transition for its length and the other way round, finds no accents in gp4 and exchanges two kinds of
+    artificial harmonics, and knows nothing of what gp3 gives to whole beats, vibrato and harmonics.
+    """
     item, bits, said = link.item, link.bits, link.marks
-    out = [] if link.is_first else ["nfx:tie"]
+    if misread == "gp3":
+        bits &= ~(Technique.VIBRATO | ANY_HARMONIC)
+    elif misread == "gp4":
+        bits &= ~Technique.ACCENT
+    out = ["nfx:tie"] if not link.is_first or "tie" in said else []
     if bits & Technique.DEAD and link.is_first:
         out.append("nfx:dead")
     is_wide = "wide_vibrato" in link.beat.marks
@@ -84,11 +95,13 @@ def note_lines(link: Link, fret: int, fretted_pitch: int, is_drums: bool) -> lis
         out += curve_lines("nfx:bend", said["bend"])
     if "grace" in said and item.grace is not None:
         value, on_beat, transition, dead = said["grace"]
+        if misread and 16 <= value <= 128:
+            value, transition = 128 >> transition, 8 - value.bit_length()
         out.append(f"nfx:grace:fret{item.grace.fret + fret - item.fret}")
         out.append(f"param:duration{value}:dead{dead}:beat{on_beat}:transition{transition}")
     for number, technique in HARMONICS.items():
         if bits & technique and link.is_first:
-            out.append(_harmonic_line(number, link, fret, fretted_pitch, is_drums))
+            out.append(_harmonic_line(number, link, fret, fretted_pitch, is_drums, misread))
     out += [f"nfx:slide:{number}" for number, technique in SLIDES.items() if bits & technique]
     if "tremolo_picking" in said:
         out.append(f"nfx:tremoloPicking:duration{WHOLE_TICKS // said['tremolo_picking'][0]}")
@@ -98,9 +111,11 @@ def note_lines(link: Link, fret: int, fretted_pitch: int, is_drums: bool) -> lis
     return out
 
 
-def _harmonic_line(number: int, link: Link, fret: int, fretted_pitch: int, is_drums: bool) -> str:
+def _harmonic_line(number: int, link: Link, fret: int, fretted_pitch: int, is_drums: bool, misread: str) -> str:
     above = harmonics.OCTAVE if is_drums else link.item.pitch - fretted_pitch
     named = link.marks.get("harmonic")
+    if misread == "gp4" and number == ARTIFICIAL:
+        above = EXCHANGED.get(above, above)
     if number == ARTIFICIAL:
         step, octaves = named[1:] if named else harmonics.artificial(above)
         return f"nfx:harmonic:2:pitch{(fretted_pitch + step) % harmonics.OCTAVE}:octave{octaves}"

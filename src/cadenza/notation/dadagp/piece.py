@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from cadenza.notation.dadagp.tables import QUARTER_TICKS
 from cadenza.notation.dadagp.tunings import Tuning
+from cadenza.score.tab.fit import GRID_TICKS
 
 
 @dataclass(slots=True)
@@ -54,10 +56,33 @@ class SaidPiece:
     bars: list[SaidBar]
 
     @property
+    def end(self) -> int:
+        """Where the last beat ends; where no beat is in the last bar, its start."""
+        last = self.bars[-1]
+        return max((beat.end for line in last.beats.values() for beat in line), default=last.start)
+
+    @property
     def downtune(self) -> int:
         """The downtuning that is nearest to none, as the original chooses it."""
         downtunes = [tuning.downtune for tuning in self.instruments.values() if tuning and not tuning.strings]
         return min(downtunes, key=abs, default=0)
+
+
+def close(bars: list[SaidBar], end: int) -> None:
+    """Beats last until the next of their instrument, or to the end of the bar; the piece to ``end``.
+
+    The last bar ends on the 64th after that; where nothing is in it, it is as long as the one before.
+    """
+    last = bars[-1]
+    if not last.beats:
+        last.end = last.start + (bars[-2].end - bars[-2].start if len(bars) > 1 else 4 * QUARTER_TICKS)
+    else:
+        last.end = last.start + -(-(end - last.start) // GRID_TICKS) * GRID_TICKS
+    for bar in bars:
+        stop = end if bar is last else bar.end
+        for line in bar.beats.values():
+            for beat, following in zip(line, [*line[1:], None], strict=True):
+                beat.end = following.start if following else stop
 
 
 def groups(lines: list[str]) -> list[list[str]]:

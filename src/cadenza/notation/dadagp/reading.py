@@ -6,7 +6,6 @@ beat; one that finds no note there begins. Beats that are one note value long be
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
 from functools import lru_cache
@@ -97,11 +96,10 @@ def _part(piece: SaidPiece, name: str, tuning: Tuning | None) -> Arranged:
             continue
         starts = [beat.start for beat in told]
         lead = [bar.start] if starts[0] > bar.start else []
-        edges = [*lead, *starts, bar.end]
-        made = [
-            Beat(low, high, length)
-            for low, high, length in zip(edges, edges[1:], note_values(bar.start, tuple(edges)), strict=False)
-        ]
+        edges = [*lead, *starts, told[-1].end]
+        lengths, end = note_values(tuple(edge - bar.start for edge in edges))
+        edges[-1] = bar.start + end
+        made = [Beat(low, high, length) for low, high, length in zip(edges, edges[1:], lengths, strict=False)]
         for beat, spoken in zip(made[len(lead) :], told, strict=True):
             beat.marks, slap = effects.read_beat(spoken.effects)
             previous = row[-1] if row and row[-1].end == beat.start else None
@@ -130,6 +128,7 @@ def _add(
     track = part.track
     string = note.string - first
     if tuning is None:
+        string = len(beat.links) + 1
         fret = fretted = pitch = note.fret
     else:
         fretted = tuning.open_pitch(note.string) + note.fret
@@ -142,9 +141,12 @@ def _add(
             marks["vibrato"] = ()
         bits |= Technique.VIBRATO
     held = None
+    if note.is_tied:
+        marks["tie"] = ()
     if note.is_tied and previous is not None:
-        same = [link.item for link in previous.links if (link.item.string, link.item.fret) == (string, fret)]
-        held = same[0] if same else None
+        drums = track.is_drums
+        same = [link.item for link in previous.links if link.item.fret == fret or not drums]
+        held = next((item for item in same if drums or item.string == string), None)
     if held is None:
         if pitch + said.above <= HIGHEST_PITCH:
             pitch += said.above
@@ -153,7 +155,7 @@ def _add(
         held = Item(beat.start, beat.end, pitch, string, fret, DEFAULT_VELOCITY, bits | slap, 0, ())
         part.items.append(held)
         if said.grace_fret is not None:
-            _add_grace(held, said, pitch if tuning is None else track.tuning[string - 1], fret - note.fret)
+            _add_grace(held, said, 0 if tuning is None else track.tuning[string - 1], fret - note.fret)
     link = Link(held, beat, bits, marks)
     held.links.append(link)
     beat.links.append(link)
@@ -173,11 +175,14 @@ def _add_grace(item: Item, said: effects.NoteEffects, open_pitch: int, shift: in
     elif transition == graces.HAMMER:
         techniques |= Technique.HAMMER
     fret = max(0, said.grace_fret + shift)
-    is_drums = item.string == 0
-    pitch = fret if is_drums else open_pitch + fret
+    pitch = open_pitch + fret
     bends = ((0, 0), (1, 1)) if transition == graces.BEND else ()
     item.grace = Item(item.onset, item.end, pitch, item.string, fret, DEFAULT_VELOCITY, techniques, 0, bends)
     item.on_beat = bool(on_beat)
+
+
+def _ticks(length: Length) -> Fraction:
+    return length.ticks
 
 
 def _by_ticks() -> dict[int, list[Length]]:
@@ -195,16 +200,18 @@ def _by_ticks() -> dict[int, list[Length]]:
 
 
 _BY_TICKS = _by_ticks()
-
-
-def note_values(start: int, edges: Sequence[int]) -> list[Length]:
-    """Note values between ``edges``, counted as a reader counts them; :data:`UNWRITTEN` for all where one has none."""
-    relative = tuple(edge - start for edge in edges)
-    return list(_note_values(relative))
+_PLAIN = sorted(
+    (Length(value, dotted) for value in (1, 2, 4, 8, 16, 32, 64) for dotted in (False, True)), key=_ticks, reverse=True
+)
 
 
 @lru_cache(maxsize=1 << 12)
-def _note_values(edges: tuple[int, ...]) -> tuple[Length, ...]:
+def note_values(edges: tuple[int, ...]) -> tuple[tuple[Length, ...], int]:
+    """The note values between ``edges`` (ticks from the bar's start), as a reader counts them, and where the last ends.
+
+    The last edge may be beyond what one note value can say: then the longest that fits, and the bar ends early. Where
+    another place has none, all are :data:`UNWRITTEN`.
+    """
     out = []
     exact, at = Fraction(0), 0
     for stop in edges[1:]:
@@ -215,5 +222,9 @@ def _note_values(edges: tuple[int, ...]) -> tuple[Length, ...]:
                 exact, at = end, stop
                 break
         else:
-            return (UNWRITTEN,) * (len(edges) - 1)
-    return tuple(out)
+            longest = next((length for length in _PLAIN if length.ticks <= stop - at), None)
+            if len(out) < len(edges) - 2 or longest is None:
+                return (UNWRITTEN,) * (len(edges) - 1), edges[-1]
+            at = whole_ticks(exact + longest.ticks, at + int(longest.ticks))
+            out.append(longest)
+    return tuple(out), at

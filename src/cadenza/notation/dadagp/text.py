@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from cadenza.notation.dadagp.piece import Said, SaidBar, SaidBeat, SaidPiece
-from cadenza.notation.dadagp.tables import QUARTER_TICKS, family, waits
+from cadenza.notation.dadagp.piece import Said, SaidBar, SaidBeat, SaidPiece, close
+from cadenza.notation.dadagp.tables import family, waits
 from cadenza.notation.dadagp.tunings import Tuning
 
 _NOTE = re.compile(r"([a-z]+\d*):note:(?:s(\d+):f(-?\d+)|(\d+))")
@@ -36,8 +36,7 @@ def lines_of(piece: SaidPiece) -> list[str]:
             if not beat.notes:
                 out.append(f"{name}:rest")
             out += beat.effects
-        if beats or bar is not piece.bars[-1]:
-            out += waits(bar.end - at)
+        out += waits((piece.end if bar is piece.bars[-1] else bar.end) - at)
     return [*out, "end"]
 
 
@@ -53,6 +52,7 @@ def piece_of(lines: list[str]) -> SaidPiece:
         tunings[name] = Tuning(own, 0, numbers) if kind == "tuning" else Tuning(own, numbers[0])
     bars: list[SaidBar] = []
     at = 0
+    beat = SaidBeat(0, 0)
     target: list[str] = []  # whose effects follow
     for line in lines[heads + 1 :]:
         if line.startswith("wait:"):
@@ -82,7 +82,7 @@ def piece_of(lines: list[str]) -> SaidPiece:
                 else:
                     beat.notes.append(Said(int(words[1][1:]), int(words[2][1:])))
                 target = beat.notes[-1].effects
-    _close(bars)
+    close(bars, at)
     from cadenza.notation.dadagp.writing import ordered
 
     instruments: dict[str, Tuning | None] = {}
@@ -90,15 +90,3 @@ def piece_of(lines: list[str]) -> SaidPiece:
         own = "bass" if family(name) == "bass" else "guitar"
         instruments[name] = None if name == "drums" else tunings.get(name, Tuning(own, downtune))
     return SaidPiece(lines[0].partition(":")[2], int(lines[2].partition(":")[2]), instruments, bars)
-
-
-def _close(bars: list[SaidBar]) -> None:
-    """A last bar without a length has the one before's; beats last until the next."""
-    last = bars[-1]
-    if last.end == last.start:
-        length = bars[-2].end - bars[-2].start if len(bars) > 1 else 4 * QUARTER_TICKS
-        last.end = last.start + length
-    for bar in bars:
-        for line in bar.beats.values():
-            for beat, following in zip(line, [*line[1:], None], strict=True):
-                beat.end = following.start if following else bar.end

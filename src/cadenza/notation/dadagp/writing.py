@@ -9,12 +9,13 @@ moved.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from bisect import bisect_left
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from math import gcd
 
 from cadenza.notation.dadagp import effects
-from cadenza.notation.dadagp.piece import Said, SaidBar, SaidBeat, SaidPiece, groups
+from cadenza.notation.dadagp.piece import Said, SaidBar, SaidBeat, SaidPiece, close, groups
 from cadenza.notation.dadagp.reading import TOKEN_OF_DIRECTION, score_of
 from cadenza.notation.dadagp.tables import (
     DROPPED,
@@ -37,15 +38,29 @@ from cadenza.score.edit import (
     project,
     rescale,
 )
-from cadenza.score.model import Metre, Score, Tempo, Track
+from cadenza.score.model import Metre, Score, Tempo
 from cadenza.score.tab import effects as written
-from cadenza.score.tab.fit import GRID_TICKS, MAX_DENOMINATOR, arranged, bars_on_64ths, one_harmonic, playable, settled
-from cadenza.score.tab.page import Arranged, Page
+from cadenza.score.tab.fit import (
+    GRID_TICKS,
+    MAX_DENOMINATOR,
+    MAX_NUMERATOR,
+    arranged,
+    bars_on_64ths,
+    one_harmonic,
+    playable,
+    settled,
+)
+from cadenza.score.tab.page import Arranged, Beat, Page
 from cadenza.score.time import bar_table
 from cadenza.score.written import JUMPS, MARK_KINDS, TARGETS, Mark
 
-TOLD = ({*written.BEAT_KINDS} - {"text", "chord", "ottava"}) | ({*written.NOTE_KINDS} - {"fingering"}) | {"overfull"}
+TOLD = (
+    ({*written.BEAT_KINDS} - {"text", "chord", "ottava"})
+    | ({*written.NOTE_KINDS} - {"fingering"})
+    | {"overfull", "source"}
+)
 ONE_LINE = Page(voices=1)
+OLD = {"gp3", "gp4"}
 
 
 # ── before beats ─────────────────────────────────────────────────────────────────────────────────────────
@@ -72,8 +87,7 @@ def _tens(score: Score) -> Score:
     tracks = []
     for index, track in enumerate(score.tracks):
         marks = [
-            replace(m, values=(round_tempo(m.values[0]),)) if m.kind == "tempo" and m.values else m
-            for m in track.marks
+            replace(m, values=(round_tempo(m.values[0]),)) if m.kind == "tempo" and m.values else m for m in track.marks
         ]
         tracks.append(replace(track, marks=(*marks, *(told if index == 0 else ()))))
     return replace(score, tempos=tuple(tempos), tracks=tuple(tracks))
@@ -81,32 +95,27 @@ def _tens(score: Score) -> Score:
 
 def _whole_last_bar(score: Score) -> Score:
     """A last bar that holds more than its metre is as long as what it holds."""
-    over = [
-        (mark.onset_ticks, mark.voice, track) for track in score.tracks for mark in track.marks if mark.kind == "overfull"
-    ]
-    if not over:
-        return score
+    over = {mark.onset_ticks for track in score.tracks for mark in track.marks if mark.kind == "overfull"}
     table = bar_table(score)
-    starts = table.starts_ticks.tolist()
-    beats = {int(row["onset_ticks"]) for track in score.tracks for row in track.beats}
-    marked = {onset for onset, _, _ in over}
-    count = len(starts)
-    while count > 1 and any(b >= starts[count - 1] for b in beats) and all(
-        b in marked for b in beats if b >= starts[count - 1]
-    ):
-        count -= 1
-    if count == len(starts):
+    if not over or score.length_ticks == table.ends_ticks[-1]:
         return score
+    starts = table.starts_ticks.tolist()
+    beats = sorted({int(onset) for track in score.tracks for onset in track.beats["onset_ticks"]})
+    count = len(starts)
+    while count > 1 and set(beats[bisect_left(beats, starts[count - 1]) :]) <= over:
+        count -= 1
     start = starts[count - 1]
-    end = max(int((track.beats["onset_ticks"] + track.beats["duration_ticks"]).max(initial=0)) for track in score.tracks)
-    units = -(-(max(end, score.length_ticks) - start) // GRID_TICKS)
+    ends = [int((t.beats["onset_ticks"] + t.beats["duration_ticks"]).max(initial=0)) for t in score.tracks]
+    units = -(-(max(*ends, score.length_ticks) - start) // GRID_TICKS)
     shared = gcd(units, MAX_DENOMINATOR)
-    metre = Metre(start, units // shared, MAX_DENOMINATOR // shared)
-    if metre.numerator > 127:
+    if count == len(starts) or units // shared > MAX_NUMERATOR:
         return score
     return replace(
         score,
-        metres=(*(m for m in score.metres if m.onset_ticks < start), metre),
+        metres=(
+            *(m for m in score.metres if m.onset_ticks < start),
+            Metre(start, units // shared, MAX_DENOMINATOR // shared),
+        ),
         bars=tuple(m for m in score.bars if m.onset_ticks <= start),
         length_ticks=start + units * GRID_TICKS,
     )
@@ -148,14 +157,38 @@ class _Voice:
     neck: Neck | None
 
 
-def told(score: Score, artist: Callable[[Score], str]) -> SaidPiece:
-    """What the tokens of a score say."""
+def told(score: Score, artist: str, misreads: bool) -> SaidPiece:
+    """What the tokens of a score say.
+
+    Args:
+        misreads: tell the frets of tied notes, and what comes from Guitar Pro 3 and 4, as the original does.
+    """
     fits = project(score, BEFORE_BEATS)
     parts = arranged(fits)
-    first = _piece(settled(fits, parts), parts, artist(score))
+    first = _piece(settled(fits, parts), parts, artist, misreads)
     again = project(score_of(first), BEFORE_BEATS)
     parts = arranged(again, ONE_LINE)
-    return _piece(settled(again, parts), parts, first.artist)
+    out = _piece(settled(again, parts), parts, artist, misreads)
+    if misreads:
+        for bar in out.bars:
+            for line in bar.beats.values():
+                _misread_ties(line)
+    return out
+
+
+def _misread_ties(line: list[SaidBeat]) -> None:
+    """Tied notes at the fret of the first note on their string in the bar; 0 where that is themselves."""
+    frets: dict[int, int] = {}
+    for beat in line:
+        for note in beat.notes:
+            if note.string and note.is_tied:
+                note.fret = frets.get(note.string, 0)
+            frets.setdefault(note.string, note.fret)
+
+
+def _source(part: Arranged) -> str:
+    """The old format that a track comes from."""
+    return next((mark.text for mark in part.track.marks if mark.kind == "source"), "")
 
 
 def _voices(parts: list[Arranged]) -> list[_Voice]:
@@ -182,7 +215,9 @@ def _voices(parts: list[Arranged]) -> list[_Voice]:
     return out
 
 
-def _piece(score: Score, parts: list[Arranged], artist: str) -> SaidPiece:
+def _piece(score: Score, parts: list[Arranged], artist: str, misreads: bool) -> SaidPiece:
+    sources = {_source(part) for part in parts} if misreads else set()
+    taken = 0
     table = bar_table(score)
     bars = []
     for start, stop, mark in zip(table.starts_ticks.tolist(), table.ends_ticks.tolist(), table.marks, strict=True):
@@ -190,8 +225,14 @@ def _piece(score: Score, parts: list[Arranged], artist: str) -> SaidPiece:
         if mark is not None:
             if mark.repeat_open:
                 bar.marks.append("measure:repeat_open")
+                taken = 0
             if mark.endings:
-                bar.marks.append(f"measure:repeat_alternative:{sum(1 << (n - 1) for n in mark.endings)}")
+                bits = sum(1 << (n - 1) for n in mark.endings)
+                if sources & OLD:  # whose endings are those that no bar before them has since the repeat began
+                    bits &= ~taken
+                    taken |= bits
+                if bits:
+                    bar.marks.append(f"measure:repeat_alternative:{bits}")
             if mark.repeat_close:
                 bar.marks.append(f"measure:repeat_close:{mark.repeat_close - 1}")
             for kind, family in (("direction", TARGETS), ("from_direction", JUMPS)):
@@ -202,20 +243,21 @@ def _piece(score: Score, parts: list[Arranged], artist: str) -> SaidPiece:
         lines: dict[str, list[SaidBeat]] = {}
         for voice in voices:
             for number in range(ONE_LINE.voices + 1):
-                _tell(voice, voice.part.beats.get((index, number), []), lines.setdefault(voice.name, []))
+                _tell(voice, voice.part.beats.get((index, number), []), lines.setdefault(voice.name, []), misreads)
         bar.beats = {name: sorted(line, key=lambda beat: beat.start) for name, line in lines.items() if line}
-    _end(bars)
+    close(bars, max((beat.end for line in bars[-1].beats.values() for beat in line), default=0))
     used = {name for bar in bars for name in bar.beats}
     necks = {voice.name: voice.neck.tuning if voice.neck else None for voice in reversed(voices)}
     names = [name for name in ordered(bars) if name in used]
     return SaidPiece(artist, int(score.tempos[0].quarters_per_minute), {name: necks[name] for name in names}, bars)
 
 
-def _tell(voice: _Voice, beats: list, line: list[SaidBeat]) -> None:  # type: ignore[type-arg]
+def _tell(voice: _Voice, beats: list[Beat], line: list[SaidBeat], misreads: bool) -> None:
     """Add a voice's beats of a bar to the line of its instrument."""
     track = voice.part.track
+    misread = _source(voice.part) if misreads else ""
     for beat in beats:
-        notes = []
+        notes, rows = [], []
         for link in beat.links:
             item = link.item
             if voice.neck is None:
@@ -223,8 +265,9 @@ def _tell(voice: _Voice, beats: list, line: list[SaidBeat]) -> None:  # type: ig
             else:
                 string, fret = voice.neck.told(item.string, item.fret)
                 fretted = track.tuning[item.string - 1] + track.capo_fret + item.fret
-            notes.append(Said(string, fret, effects.note_lines(link, fret, fretted, track.is_drums)))
-        notes.sort(key=lambda said: (said.string, said.fret))
+            notes.append(Said(string, fret, effects.note_lines(link, fret, fretted, track.is_drums, misread)))
+            rows.append((*link.marks.get("row", ()), string, fret))
+        notes = [notes[index] for index in sorted(range(len(notes)), key=rows.__getitem__)]
         _insert(SaidBeat(beat.start, beat.end, notes, effects.beat_lines(beat)), line)
 
 
@@ -245,18 +288,6 @@ def _insert(new: SaidBeat, line: list[SaidBeat]) -> None:
             present.effects += group
 
 
-def _end(bars: list[SaidBar]) -> None:
-    """The last bar is as long as its beats; one without beats as the bar before."""
-    last = bars[-1]
-    ends = [beat.end for line in last.beats.values() for beat in line]
-    if ends:
-        last.end = last.start + -(-(max(ends) - last.start) // GRID_TICKS) * GRID_TICKS
-    elif len(bars) > 1:
-        last.end = last.start + bars[-2].end - bars[-2].start
-    else:
-        last.end = last.start + 4 * QUARTER_TICKS
-
-
 def ordered(bars: list[SaidBar]) -> list[str]:
     """Instruments in an order that agrees with every time at which several begin; else as they appear."""
     seen: list[str] = []
@@ -270,7 +301,7 @@ def ordered(bars: list[SaidBar]) -> list[str]:
         for start in sorted(at):
             names = at[start]
             seen += [name for name in names if name not in seen]
-            for before, later in zip(names, names[1:], strict=False):
+            for before, later in pairwise(names):
                 after[later].add(before)
     out: list[str] = []
     while seen:
