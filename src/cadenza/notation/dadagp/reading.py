@@ -222,7 +222,8 @@ def note_values(edges: tuple[int, ...]) -> tuple[tuple[Length, ...], int]:
                 exact, at = end, stop
                 break
         else:
-            longest = next((length for length in _PLAIN if length.ticks <= stop - at), None)
+            fitting = [length for length in _BY_TICKS.get(stop - at, ()) if int(length.ticks) == stop - at]
+            longest = next(iter([*fitting, *(length for length in _PLAIN if length.ticks <= stop - at)]), None)
             if len(out) < len(edges) - 2 or longest is None:
                 return (UNWRITTEN,) * (len(edges) - 1), edges[-1]
             at = whole_ticks(exact + longest.ticks, at + int(longest.ticks))

@@ -54,11 +54,8 @@ from cadenza.score.tab.page import Arranged, Beat, Page
 from cadenza.score.time import bar_table
 from cadenza.score.written import JUMPS, MARK_KINDS, TARGETS, Mark
 
-TOLD = (
-    ({*written.BEAT_KINDS} - {"text", "chord", "ottava"})
-    | ({*written.NOTE_KINDS} - {"fingering"})
-    | {"overfull", "source"}
-)
+UNTOLD = {"text", "chord", "ottava", "fingering"}
+TOLD = {*written.BEAT_KINDS, *written.NOTE_KINDS, "overfull", "source"} - UNTOLD
 ONE_LINE = Page(voices=1)
 OLD = {"gp3", "gp4"}
 
@@ -268,7 +265,8 @@ def _tell(voice: _Voice, beats: list[Beat], line: list[SaidBeat], misreads: bool
             notes.append(Said(string, fret, effects.note_lines(link, fret, fretted, track.is_drums, misread)))
             rows.append((*link.marks.get("row", ()), string, fret))
         notes = [notes[index] for index in sorted(range(len(notes)), key=rows.__getitem__)]
-        _insert(SaidBeat(beat.start, beat.end, notes, effects.beat_lines(beat)), line)
+        end = beat.start + int(beat.length.ticks)  # the last of an odd tuplet without the fractions of the others
+        _insert(SaidBeat(beat.start, end, notes, effects.beat_lines(beat)), line)
 
 
 def _insert(new: SaidBeat, line: list[SaidBeat]) -> None:
