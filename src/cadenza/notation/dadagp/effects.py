@@ -42,6 +42,12 @@ SLIDES: dict[int, Technique] = {
     -1: Technique.SLIDE_IN_BELOW,
     -2: Technique.SLIDE_IN_ABOVE,
 }
+_BEAT_KINDS = {
+    "fade_in": "fade",
+    "has_rasgueado": "rasgueado",
+    "vibrato": "wide_vibrato",
+    "tempo_change": "tempo",
+}
 _SPACING = BEND_POSITIONS // POSITIONS  # places of a mark to a place of a token
 
 
@@ -218,17 +224,13 @@ def read_beat(lines: list[str]) -> tuple[dict[str, tuple[Values, str]], Techniqu
     for group in groups(lines):
         words = group[0].split(":")
         kind, values = words[1], words[2:]
-        if kind == "fade_in":
-            marks["fade"] = ((1,), "")
-        elif kind == "has_rasgueado":
-            marks["rasgueado"] = ((), "")
-        elif kind == "vibrato":
-            marks["wide_vibrato"] = ((), "")
-        elif kind == "tremolo_bar":
-            marks["tremolo_bar"] = (curve_values(group), "")
-        elif kind == "tempo_change":
-            marks["tempo"] = ((int(values[0]),), "")
-        else:  # pick_stroke, slap_effect, stroke
-            marks[kind] = (tuple(int(value) for value in values), "")
-            slap = SLAPS[int(values[0]) - 1] if kind == "slap_effect" else slap
+        if kind == "tremolo_bar":
+            said = curve_values(group)
+        elif kind == "fade_in":
+            said = (1,)
+        else:
+            said = tuple(int(value) for value in values)
+        if kind == "slap_effect" and not slap:
+            slap = SLAPS[said[0] - 1]
+        marks.setdefault(_BEAT_KINDS.get(kind, kind), (said, ""))
     return marks, slap

@@ -154,13 +154,14 @@ class _Voice:
     neck: Neck | None
 
 
-def told(score: Score, artist: str, misreads: bool) -> SaidPiece:
+def told(fits: Score, misreads: bool) -> SaidPiece:
     """What the tokens of a score say.
 
     Args:
+        fits: the score after :data:`BEFORE_BEATS`.
         misreads: tell the frets of tied notes, and what comes from Guitar Pro 3 and 4, as the original does.
     """
-    fits = project(score, BEFORE_BEATS)
+    artist = fits.composer or "unknown"
     parts = arranged(fits)
     first = _piece(settled(fits, parts), parts, artist, misreads)
     again = project(score_of(first), BEFORE_BEATS)
