@@ -43,6 +43,7 @@ MARK_KINDS: Mapping[str, str] = {
     # of a track (onset 0)
     "transposition": "semitones from the written to the sounding pitch (transposing instruments, ottava clefs)",
     "staves": "how many staves, where it is not what the instrument's notes ask for (voices 0–3 on the first …)",
+    "source": "the format of the file that the track comes from, where it is known for reading it differently",
     # of a beat (string 0, pitch −1)
     "stroke": "direction (1 up, 2 down), note value of its speed (4 … 128), 0 where unsaid",
     "arpeggio": "direction (0 unsaid, 1 up, 2 down)",
@@ -67,6 +68,7 @@ MARK_KINDS: Mapping[str, str] = {
     "golpe": "1 finger, 2 thumb",
     "barre": "fret, half (1) or full (0)",
     "dead_slap": "none: the strings are slapped, no note sounds",
+    "overfull": "none: the beat belongs to the last bar, which holds more than its metre",
     # of a note (string, or pitch where the instrument has no strings)
     "bend": "type (0 unsaid), height, then position, height, vibrato for each point",
     "grace": "note value of its length, on the beat (1) or before it (0), transition (0 none, 1 slide, 2 bend, "
@@ -82,6 +84,7 @@ MARK_KINDS: Mapping[str, str] = {
     "vibrato": "none: the note's own vibrato, where its beat has the wide one",
     "dangling": "Technique bits (hammer, slide to the next note) that the source writes though no note follows",
     "fingering": "left hand (−2 unsaid, −1 open, 0 thumb … 4), right hand",
+    "row": "place from above of a drum note among those that begin with it, where they do not stand by falling strings",
     "ornament": "text: the name (mordent, turn …) as MusicXML says it",
     "slur": "number (slurs that overlap have different ones), 1 where it begins or 0 where it ends",
     "staff": "number of the staff (from 1) on which the note stands, where it is not its voice's own",

@@ -87,6 +87,8 @@ class _Collector:
     def __call__(self, song: gp.Song, index: int, measure: gp.Measure) -> None:
         part = self.parts[index]
         self._index, self._drums = index, bool(measure.track.isPercussionTrack)
+        is_last = measure.header is song.measureHeaders[-1]
+        bar_end = measure.header.start - TICKS_PER_QUARTER + measure.header.length
         for voice_index, voice in enumerate(measure.voices):
             at = 0
             for beat in voice.beats:
@@ -94,6 +96,8 @@ class _Collector:
                 start = whole_ticks(exact, at)
                 at = start + int(beat.duration.time)
                 end = whole_ticks(exact + beat.duration.time, at)
+                if is_last and start >= bar_end and beat.status is not gp.BeatStatus.empty:
+                    part.marks.append(Mark(start, "overfull", voice_index))
                 self._beat(part, voice_index, beat, start, end)
 
     def _beat(self, part: _Part, voice: int, beat: gp.Beat, start: int, end: int) -> None:
@@ -127,6 +131,8 @@ class _Collector:
                 begin = start
             else:
                 row = self._new(part, onset, end, note.string, note.value, note.velocity, found, voice)
+                if note.type is gp.NoteType.tie and not self._drums:
+                    part.marks.append(Mark(start, "tie", voice, note.string))
                 row.harmonic, row.beat = note.effect.harmonic, start
                 part.held[voice, note.string] = row
                 begin, begins = onset, True
@@ -136,10 +142,19 @@ class _Collector:
             if written:
                 part.marks += note_marks(start, voice, *self._place(note.string, note.value), written)
             rows.append(row)
+        if self._drums and len(rows) > 1:
+            self._rows(part, voice, start, [row for row in rows if row.beat == start])
         for kind, values, text in said:
             if kind != "slap_effect" or not begins:
                 part.marks.append(Mark(start, kind, voice, 0, -1, values, text))
         part.previous[voice] = (start, rows)
+
+    def _rows(self, part: _Part, voice: int, start: int, begun: list[_Row]) -> None:
+        """Mark the order of drum notes where it is not that of their keys."""
+        keys = [row.fret for row in sorted(begun, key=lambda row: row.string)]
+        if keys != sorted(keys):
+            for rank, key in enumerate(keys, 1):
+                part.marks += note_marks(start, voice, *self._place(0, key), {"row": (rank,)})
 
     def _place(self, string: int, fret: int) -> tuple[int, int]:
         """String and pitch of the marks of a note."""
@@ -227,7 +242,9 @@ def _score(song: gp.Song, collector: _Collector) -> Score:
         held = tempo
     _tempo_marks(collector, {tempo.onset_ticks for tempo in changes[1:]})
     return Score(
-        tracks=tuple(_track(track, collector.parts[index]) for index, track in enumerate(song.tracks)),
+        tracks=tuple(
+            _track(track, collector.parts[index], song.versionTuple[0]) for index, track in enumerate(song.tracks)
+        ),
         ticks_per_quarter=TICKS_PER_QUARTER,
         tempos=tuple(changes),
         metres=tuple(metres),
@@ -255,7 +272,7 @@ def _key(at: int, fifths: int, mode: int) -> Key:
     return Key(at, fifths, "minor" if mode else "major")
 
 
-def _track(track: gp.Track, part: _Part) -> Track:
+def _track(track: gp.Track, part: _Part, version: int) -> Track:
     drums = bool(track.isPercussionTrack)
     tuning = () if drums else tuple(string.value for string in track.strings)
     if not all(0 <= pitch <= 127 for pitch in tuning):
@@ -295,7 +312,7 @@ def _track(track: gp.Track, part: _Part) -> Track:
         notes=notes,
         bends=np.array(bends, BEND_DTYPE),
         beats=marking.beats(part.beats),
-        marks=_written(part, drums, places),
+        marks=(*_written(part, drums, places), *_source(version)),
     )
 
 
@@ -306,6 +323,10 @@ def _curve(row: _Row, onset: int, duration: int) -> tuple[tuple[int, int], ...]:
         if highest > MAX_BEND_UNITS:
             raise FormatError("bends of at most 120 semitones", f"{highest * CENTS_PER_BEND_UNIT} cents")
     return bend_points(row.bends, onset, onset + duration)
+
+
+def _source(version: int) -> tuple[Mark, ...]:
+    return () if version >= 5 else (Mark(0, "source", text=f"gp{version}"),)
 
 
 def _written(part: _Part, drums: bool, places: list[tuple[_Row, Values | None]]) -> tuple[Mark, ...]:

@@ -195,6 +195,8 @@ def _note(gp_beat: gp.Beat, link: Link) -> gp.Note:
     note.type = gp.NoteType.normal if link.is_first else gp.NoteType.tie
     if item.techniques & Technique.DEAD and link.is_first:
         note.type = gp.NoteType.dead
+    if "tie" in said:
+        note.type = gp.NoteType.tie
     effect, written = note.effect, link.bits
     for name, technique in effects.NOTE_FLAGS.items():
         setattr(effect, name, bool(technique & written))

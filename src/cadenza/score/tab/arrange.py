@@ -49,7 +49,7 @@ def arrange(track: Track, table: BarTable, extra: tuple[int, ...] = (), page: Pa
     marks = effects.Marks(track)
     mains = sorted(graces.attach(_items(track, page), marks), key=_order)
     if track.is_drums:
-        mains = _drum_strings(mains, page)
+        mains = _drum_strings(sorted(mains, key=lambda item: (item.onset, _row(item, marks))), page)
     mains = _one_a_string(mains, page.voices)
     out = Arranged(track, [], {}, {})
     for voice in range(page.voices):
@@ -64,6 +64,10 @@ def arrange(track: Track, table: BarTable, extra: tuple[int, ...] = (), page: Pa
         effects.settle(row, track)
         out.items += items
     return out
+
+
+def _row(item: Item, marks: effects.Marks) -> int:
+    return sum(marks.of_note(item, item.onset).get("row", ())[:1])
 
 
 def _items(track: Track, page: Page) -> list[Item]:

@@ -88,7 +88,7 @@ BEAT_KINDS: Mapping[str, Callable[[Values], Values | None]] = {
 }
 TEXT_KINDS = ("text", "chord")
 #: Kinds of marks at a note that tablature programs hold.
-NOTE_KINDS = ("bend", "grace", "trill", "tremolo_picking", "harmonic", "tied", "fingering", "vibrato")
+NOTE_KINDS = ("bend", "grace", "trill", "tremolo_picking", "harmonic", "tied", "fingering", "vibrato", "tie", "row")
 
 
 def trill(values: Values | None, fret: int) -> Values:
@@ -205,17 +205,45 @@ def settle(row: list[Beat], track: Track) -> None:
             if "wide_vibrato" in beat.marks:
                 link.item.techniques |= Technique.VIBRATO
         _share_slap(beat)
+    struck: set[int] = set()  # strings on which a note was
     for item in items:
         bends = _bends(item)
+        is_tie = "tie" in item.links[0].marks and _may_be_tied(item, track, struck)
+        struck.add(item.string)
         for link, bits in zip(item.links, _bits(item), strict=True):
             link.bits = bits
             link.marks = _of_link(link, track)
         for link, values in bends:
             link.marks["bend"] = values
+        if is_tie:
+            item.links[0].marks["tie"] = ()
         item.bends = bend_points(
             [(item.onset if link.is_first else link.beat.start, values) for link, values in bends], item.onset, item.end
         )
         link_tied(item.techniques, item.links)
+    if track.is_drums:
+        for beat in row:
+            _mark_rows(beat)
+
+
+def _may_be_tied(item: Item, track: Track, struck: set[int]) -> bool:
+    """Whether a note can be written as tied though none is before it: an open string that was not heard yet."""
+    return not (
+        track.is_drums
+        or item.fret
+        or item.grace is not None
+        or item.string in struck
+        or item.techniques & Technique.DEAD
+    )
+
+
+def _mark_rows(beat: Beat) -> None:
+    """Say the order of drum notes where it is not that of their keys."""
+    begun = sorted((link for link in beat.links if link.is_first), key=lambda link: link.item.string)
+    keys = [link.item.fret for link in begun]
+    if keys != sorted(keys):
+        for rank, link in enumerate(begun, 1):
+            link.marks["row"] = (rank,)
 
 
 def _share_slap(beat: Beat) -> None:

@@ -17,6 +17,8 @@ from cadenza.score.written import BEAT_DTYPE, Mark
 
 SLAPS = (Technique.TAP, Technique.SLAP, Technique.POP)
 ANY_SLAP = Technique.TAP | Technique.SLAP | Technique.POP
+#: Of a beat whose note value is not known; it is no written beat.
+UNWRITTEN = Length(0)
 TUPLETS = frozenset({(1, 1), (3, 2), (5, 4), (6, 4), (7, 4), (9, 8), (10, 8), (11, 8), (12, 8), (13, 8)})
 
 
@@ -127,9 +129,10 @@ class Arranged:
         beats, marks = [], []
         for voice, beat in self.rows():
             length = beat.length
-            beats.append(
-                (beat.start, beat.end - beat.start, voice, length.value, length.dotted, length.enters, length.times)
-            )
+            if length.value:
+                beats.append(
+                    (beat.start, beat.end - beat.start, voice, length.value, length.dotted, length.enters, length.times)
+                )
             marks += marks_of(beat, voice, drums)
         return self.track.with_notes(
             notes, np.array(bends, BEND_DTYPE), beats=np.array(beats, BEAT_DTYPE), marks=tuple(marks)
