@@ -231,7 +231,8 @@ def _track(element: Element) -> records.TrackRecord:
             out.automations = records.automations(child)
         elif tag == "Lyrics":
             out.lyrics = [
-                (records.number(line.findtext("Offset"), "lyrics", 0), line.findtext("Text") or "") for line in child
+                (records.number(line.findtext("Offset"), "lyrics", 0), line.findtext("Text") or "")
+                for line in child[: records.VERSES]
             ]
     if not out.staves:
         out.staves = [shared, shared] if two else [shared]

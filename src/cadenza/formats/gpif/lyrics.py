@@ -16,7 +16,7 @@ from cadenza.score.written import Mark
 
 def syllables(text: str) -> Iterator[str]:
     """The syllables of a line; a word's all but its last end in a hyphen."""
-    text = re.sub(r"\[[^\]]*\]", "", text)
+    text = re.sub(r"\[[^\[\]]*\]", "", text)
     for word in text.split():
         parts = word.split("-")
         for index, part in enumerate(parts):

@@ -22,6 +22,7 @@ from cadenza.formats.gpif.arranging import (
 from cadenza.formats.gpif.curves import bend_of, dive_of
 from cadenza.formats.gpif.document import Document
 from cadenza.formats.gpif.records import (
+    VERSES,
     Automation,
     BeatRecord,
     Curve,
@@ -356,7 +357,7 @@ def _beat_marks(said: Said, marks: Iterable[Mark]) -> list[tuple[str, tuple[int,
             out.append((kind, (values[0], int(bool(values[1]))), ""))
     verses: dict[int, str] = {}
     for mark in marks:
-        if mark.kind == "lyric" and mark.values and 1 <= mark.values[0] <= tables.VERSES and mark.text:
+        if mark.kind == "lyric" and mark.values and 1 <= mark.values[0] <= VERSES and mark.text:
             verses.setdefault(mark.values[0], mark.text)
     return out + [("lyric", (verse,), text) for verse, text in sorted(verses.items())]
 

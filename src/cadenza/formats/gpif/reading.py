@@ -34,7 +34,7 @@ from cadenza.score.written import Mark
 
 MAX_VOICES = 4
 GRACE_TICKS = (120, 60, 30)  # each of one, two, more
-FEWEST_STEPS, STEPS_PER_BYTE = 20_000, 1 / 10  # beats and notes that a document may unfold to
+FEWEST_STEPS, STEPS_PER_BYTE = 20_000, 1 / 10  # beats, notes and marks that a document may unfold to
 OCTAVE = 12
 HIGHEST_PITCH = 127
 OF_WHAT_BEGINS = HARMONICS | Technique.TAP | Technique.SLAP | Technique.POP
@@ -173,7 +173,7 @@ class _Reader:
     def _step(self, n: int) -> None:
         self.steps += n
         if self.steps > self.max_steps:
-            raise LimitError(f"at most {self.max_steps:,} beats and notes in a file of this size", "more")
+            raise LimitError(f"at most {self.max_steps:,} beats, notes and marks in a file of this size", "more")
 
     # ── beats ────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -282,10 +282,12 @@ class _Reader:
             said.append(("tremolo_picking", (beat.tremolo,), ""))
         if note.touched >= 0:
             said.append(("harmonic", (round(100 * note.touched),), ""))
+        self._step(len(said))
         for kind, values, text in said:
             part.marks.append(Mark(start, kind, voice.number, *_place(place), values, text))
 
     def _beat_marks(self, part: Part, voice: Voice, beat: BeatRecord, start: int) -> None:
+        self._step(len(beat.marks))
         for kind, values, text in beat.marks:
             part.marks.append(Mark(start, kind, voice.number, values=values, text=text))
         if beat.whammy:

@@ -20,6 +20,8 @@ from cadenza.score.rhythm import WHOLE
 
 MAX_TICKS_OF_A_BEAT = 64 * WHOLE
 MAX_NUMBER = 1_000_000_000
+MAX_TUPLET = 128
+VERSES = 5
 NO_IDS: tuple[str, ...] = ()
 Curve = tuple[tuple[float, float], ...]  # (offset in hundredths of the length, value in hundredths of a whole tone)
 
@@ -306,7 +308,7 @@ def beat(element: Element) -> BeatRecord:
             marks.append(("text", (), text))
         elif tag == "Lyrics":
             lines = [line.text or "" for line in child if line.tag == "Line"]
-            marks += [("lyric", (verse,), line) for verse, line in enumerate(lines, 1) if line]
+            marks += [("lyric", (verse,), line) for verse, line in enumerate(lines[:VERSES], 1) if line]
         elif tag == "Whammy":
             get = child.get
             places = (("origin", ""), ("middle", "1"), ("middle", "2"), ("destination", ""))
@@ -363,8 +365,8 @@ def rhythm(element: Element) -> RhythmRecord:
     enters = times = 1
     if tuplet is not None:
         enters, times = number(tuplet.get("num"), "tuplet", 1), number(tuplet.get("den"), "tuplet", 1)
-    if not 0 <= n_dots <= 4 or not 1 <= enters <= 10_000 or not 1 <= times <= 10_000:
-        raise FormatError("up to 4 dots and a tuplet of positive numbers", f"{n_dots}, {enters} in {times}")
+    if not 0 <= n_dots <= 4 or not 1 <= enters <= MAX_TUPLET or not 1 <= times <= MAX_TUPLET:
+        raise FormatError(f"up to 4 dots and a tuplet of numbers up to {MAX_TUPLET}", f"{n_dots}, {enters} in {times}")
     exact = Fraction(ticks * ((2 << n_dots) - 1) * times, enters << n_dots)
     if not 1 <= exact <= MAX_TICKS_OF_A_BEAT:
         raise FormatError("a note value of at least a tick and at most 64 wholes", f"{float(exact):g} ticks")

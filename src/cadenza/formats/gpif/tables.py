@@ -66,7 +66,6 @@ BEAT_MARK_VALUES = {  # the same by kind: values → (element, text)
 ORNAMENT_NAMES = {name: text for text, name in ORNAMENTS.items()}
 FINGER_NAMES = {finger: name for name, finger in FINGERS.items()}
 STROKE_SPEEDS, TRILL_SPEEDS = (4, 8, 16, 32, 64, 128), (4, 8, 16, 32, 64, 128)
-VERSES = 5
 DIRECTION_NAMES = {re.sub(r"(?:^|-)(.)", lambda m: m[1].upper(), name): name for name in DIRECTIONS}
 TARGET_NAMES = frozenset(name for name, ours in DIRECTION_NAMES.items() if ours in TARGETS)
 TEMPO_UNITS = {1: 0.5, 2: 1.0, 3: 1.5, 4: 2.0, 5: 3.0}  # quarters in the unit that is counted

@@ -17,6 +17,7 @@ from cadenza.formats.gpif.instruments import instrument_set, short_name, sound_p
 from cadenza.formats.gpif.paging import document_of
 from cadenza.formats.gpif.projection import prepared
 from cadenza.formats.gpif.records import (
+    VERSES,
     Automation,
     BeatRecord,
     Curve,
@@ -263,7 +264,7 @@ def _beat(name: str, beat: BeatRecord) -> Iterator[str]:
         elif kind in said:
             said[kind] = values
     if lyrics:
-        lines = "".join(f"<Line>{_text(lyrics.get(verse, ''))}</Line>" for verse in range(1, tables.VERSES + 1))
+        lines = "".join(f"<Line>{_text(lyrics.get(verse, ''))}</Line>" for verse in range(1, VERSES + 1))
         yield f"<Lyrics>{lines}</Lyrics>"
     if said["stroke"]:
         direction, speed = said["stroke"]
