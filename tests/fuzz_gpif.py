@@ -47,7 +47,8 @@ def bcfs(data: bytes, name: bytes = b"score.gpif", size: int | None = None, sect
 
 def bcfz(data: bytes, claims: int | None = None, tail: str = "") -> bytes:
     """Guitar Pro 6's compression: runs of one byte as copies, everything else as it is, then the bits of ``tail``."""
-    return b"BCFZ" + (len(data) if claims is None else claims).to_bytes(4, "little") + _bytes("".join(_bits(data)) + tail)
+    size = len(data) if claims is None else claims
+    return b"BCFZ" + size.to_bytes(4, "little") + _bytes("".join(_bits(data)) + tail)
 
 
 def copy(back: int, size: int) -> str:

@@ -21,7 +21,18 @@ from numpy.typing import NDArray
 
 from cadenza.formats.gpif.records import MAX_TUPLET, RhythmRecord
 from cadenza.score.model import Note, Technique, Track
-from cadenza.score.rhythm import QUARTER, SIXTY_FOURTH, WHOLE, Piece, Snapped, clock, snap, spell, truncated, whole_ticks
+from cadenza.score.rhythm import (
+    QUARTER,
+    SIXTY_FOURTH,
+    WHOLE,
+    Piece,
+    Snapped,
+    clock,
+    snap,
+    spell,
+    truncated,
+    whole_ticks,
+)
 from cadenza.score.time import BarTable
 from cadenza.score.written import Mark
 

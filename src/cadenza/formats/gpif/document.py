@@ -24,13 +24,12 @@ MAX_ELEMENTS_IN_ONE = 200_000
 MAX_TEXT_CHARACTERS = 2_000_000
 MAX_RECORDS = 400_000
 # Never built, with all that they hold.
-SKIPPED = frozenset(
-    """
+_SKIPPED_NAMES = """
     RSE AudioEngineState NotationPatch InteractionState BackingTrack AudioTracks Assets ScoreViews Color IconId
     PageFooter FirstPageHeader FirstPageFooter PageHeader ScoreZoom SystemsLayout SystemsDefautLayout Diagram
     DiagramWorkingSet ChordWorkingSet PrimaryPickupVolume PrimaryPickupTone
-    """.split()
-)
+"""
+SKIPPED = frozenset(_SKIPPED_NAMES.split())
 # Lists whose children become records one by one.
 LISTS: dict[str, Callable[[Element], Any]] = {
     "Beats": records.beat,

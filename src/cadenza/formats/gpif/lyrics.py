@@ -23,9 +23,7 @@ def syllables(text: str) -> Iterator[str]:
             yield part.replace("+", " ") + ("-" if index < len(parts) - 1 else "")
 
 
-def dispatched(
-    lines: list[tuple[int, str]], rows: list[Row], marks: list[Mark], bar_starts: list[int]
-) -> list[Mark]:
+def dispatched(lines: list[tuple[int, str]], rows: list[Row], marks: list[Mark], bar_starts: list[int]) -> list[Mark]:
     """Lyric marks for the lines of a track, where its beats carry none themselves."""
     if not any(text for _, text in lines) or any(mark.kind == "lyric" for mark in marks):
         return []

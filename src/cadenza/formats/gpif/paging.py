@@ -29,6 +29,7 @@ from cadenza.formats.gpif.records import (
     MasterBarRecord,
     NoteRecord,
     RhythmRecord,
+    Said,
     StaffRecord,
     TrackRecord,
 )
@@ -52,7 +53,7 @@ OF_THE_FIRST = HARMONICS | Technique.DEAD | Technique.TAP
 ALL_TECHNIQUES = int(sum(Technique, Technique.NONE))
 NOT_WRITTEN = Technique.GRACE | Technique.TREMOLO_PICKING | OF_A_BEAT  # said by beats
 SUSTAIN = 64
-Said = dict[str, tuple[tuple[int, ...], str]]
+SaidThere = dict[str, tuple[tuple[int, ...], str]]  # kind → values and text, at one beat or note
 
 
 def document_of(score: Score) -> Document:
@@ -161,8 +162,8 @@ class _Pager:
                 voices = []
                 for n in range(VOICES_OF_A_STAFF):
                     voice = VOICES_OF_A_STAFF * staff + n
-                    beats = plan.get((bar, voice))
-                    voices.append("-1" if beats is None else self._voice(voice, beats))
+                    held = plan.get((bar, voice))
+                    voices.append("-1" if held is None else self._voice(voice, held))
                 name = str(len(self.document.bars))
                 self.document.bars[name] = tuple(voices)
                 master.bars = (*master.bars, name)
@@ -180,8 +181,7 @@ class _Pager:
         return name
 
     def _beat(self, voice: int, beat: PlannedBeat) -> str:
-        said: Said = {}
-        of_notes: dict[int, Said] = {}
+        of_notes: dict[int, SaidThere] = {}
         for mark in self.marks.get((voice, beat.start), ()):
             of_notes.setdefault(_place_of(mark), {}).setdefault(mark.kind, (mark.values, mark.text))
         said = of_notes.pop(0, {})
@@ -259,11 +259,10 @@ class _Pager:
             return note.pitch
         return self.track.tuning[note.string - 1] + self.track.capo_fret + note.fret
 
-    def _note(self, item: Item, beat: PlannedBeat, begins: bool, said: Said) -> NoteRecord:
+    def _note(self, item: Item, beat: PlannedBeat, begins: bool, said: SaidThere) -> NoteRecord:
         note = item.note
         out = self._plain(note)
         out.tied = not begins
-        links = self.links[id(item)]
         bits = self.bits[id(item), beat.start]
         if not begins and not (note.techniques & HARMONICS and "harmonic" in said):
             out.touched = -1.0
@@ -324,7 +323,6 @@ class _Pager:
             if curve:
                 self.bends[id(item), place] = curve
 
-
     def _is_held(self, item: Item, start: int) -> bool:
         """Whether a mark says that the bend at this link ends where the link's part does."""
         marks = self.marks.get((item.voice, start), ())
@@ -336,17 +334,15 @@ def _place_of(mark: Mark) -> int:
     return mark.string or (NO_STRING_PLACE + mark.pitch if mark.pitch >= 0 else 0)
 
 
-def _beat_marks(said: Said, marks: Iterable[Mark]) -> list[tuple[str, tuple[int, ...], str]]:
+def _beat_marks(said: SaidThere, marks: Iterable[Mark]) -> list[Said]:
     """The marks at a beat that a file can hold, in the order in which it says them."""
-    out: list[tuple[str, tuple[int, ...], str]] = []
+    out: list[Said] = []
     for kind, (values, text) in said.items():
         if kind in tables.BEAT_MARK_VALUES and values in tables.BEAT_MARK_VALUES[kind]:
             out.append((kind, values, ""))
         elif kind in ("wide_vibrato", "legato", "dead_slap"):
             out.append((kind, (), ""))
-        elif kind == "text" and text:
-            out.append((kind, (), text))
-        elif kind == "rasgueado":
+        elif (kind == "text" and text) or kind == "rasgueado":
             out.append((kind, (), text))
         elif kind == "stroke" and values[:1] in ((1,), (2,)):
             speed = values[1] if len(values) > 1 and values[1] in tables.STROKE_SPEEDS else 0
@@ -362,11 +358,11 @@ def _beat_marks(said: Said, marks: Iterable[Mark]) -> list[tuple[str, tuple[int,
     return out + [("lyric", (verse,), text) for verse, text in sorted(verses.items())]
 
 
-def _note_marks(said: Said, techniques: Technique) -> list[tuple[str, tuple[int, ...], str]]:
+def _note_marks(said: SaidThere, techniques: Technique) -> list[Said]:
     """The marks at a note that a file can hold."""
-    out: list[tuple[str, tuple[int, ...], str]] = []
+    out: list[Said] = []
     for kind, (values, text) in said.items():
-        if kind == "strong_vibrato" and techniques & Technique.VIBRATO or kind == "left_hand_tap":
+        if (kind == "strong_vibrato" and techniques & Technique.VIBRATO) or kind == "left_hand_tap":
             out.append((kind, (), ""))
         elif kind == "pick_slide" and values[:1] in ((1,), (2,)):
             out.append((kind, values[:1], ""))

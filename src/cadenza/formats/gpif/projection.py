@@ -48,7 +48,7 @@ GRID_TICKS = 60  # bar lines stand on 64th notes
 WHOLE_TICKS = 4 * TICKS_PER_QUARTER
 SLOWEST, FASTEST = 1.0, 1_000_000.0
 TEXT_CHARACTERS = 10_000
-EVERYTHING = Limits(**{name: 1 << 62 for name in ("notes", "events", "bend_points", "tracks", "bars", "quarters")})
+EVERYTHING = Limits(**dict.fromkeys(("notes", "events", "bend_points", "tracks", "bars", "quarters"), 1 << 62))
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 ONE_HARMONIC = (
     Technique.HARMONIC_NATURAL,

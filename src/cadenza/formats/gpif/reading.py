@@ -178,7 +178,8 @@ class _Reader:
     # ── beats ────────────────────────────────────────────────────────────────────────────────────────────
 
     def _beat(self, part: Part, voice: Voice, beat: BeatRecord, start: int, end: int) -> None:
-        onset, lead = start, {}
+        onset = start
+        lead: dict[int, tuple[int, ...]] = {}
         if voice.graces:
             onset, lead = self._graces(part, voice, start, end, voice.previous)
         rows = self._notes(part, voice, beat, start, onset, end)
@@ -307,7 +308,7 @@ class _Reader:
         metres: list[Metre] = []
         keys, bars, markers = [], [], []
         key = (0, False)
-        for number, ((at, length), master) in enumerate(zip(self.starts, self.document.master_bars, strict=True)):
+        for number, ((at, _), master) in enumerate(zip(self.starts, self.document.master_bars, strict=True)):
             signature = (master.numerator, master.denominator)
             if not metres or signature != (metres[-1].numerator, metres[-1].denominator):
                 metres.append(Metre(at, *signature))
@@ -317,9 +318,7 @@ class _Reader:
             special = master.repeat_open or master.repeat_close or master.endings or master.directions
             after_upbeat = number == 1 and at != self.starts[0][1]
             if special or after_upbeat:
-                bars.append(
-                    BarMark(at, master.repeat_open, master.repeat_close, master.endings, master.directions)
-                )
+                bars.append(BarMark(at, master.repeat_open, master.repeat_close, master.endings, master.directions))
             if master.section is not None:
                 markers.append(Marker(at, master.section))
         for part in self.parts:
@@ -330,7 +329,9 @@ class _Reader:
                 row.techniques &= ~LEADING | row.leads
             part.marks += dispatched(part.record.lyrics, part.rows, part.marks, [at for at, _ in self.starts])
         return Score(
-            tracks=tuple(built(part.record, part.rows, part.beats, part.marks, self._pedal(part)) for part in self.parts),
+            tracks=tuple(
+                built(part.record, part.rows, part.beats, part.marks, self._pedal(part)) for part in self.parts
+            ),
             ticks_per_quarter=TICKS_PER_QUARTER,
             tempos=self._tempos(),
             metres=tuple(metres),
@@ -392,7 +393,7 @@ def _pitch(track: TrackRecord, staff: StaffRecord, note: NoteRecord) -> tuple[in
         return NO_STRING, -1, key, key
     n = len(staff.tuning)
     if not 0 <= note.string < n:
-        if note.string >= 0 and n or not 0 <= note.pitch <= HIGHEST_PITCH:
+        if (note.string >= 0 and n) or not 0 <= note.pitch <= HIGHEST_PITCH:
             raise FormatError(f"one of {n} strings or a pitch of 0–127", f"string {note.string}, pitch {note.pitch}")
         note.techniques &= ~HARMONICS
         return NO_STRING, -1, note.pitch, note.pitch

@@ -23,6 +23,7 @@ MAX_NUMBER = 1_000_000_000
 MAX_TUPLET = 128
 VERSES = 5
 NO_IDS: tuple[str, ...] = ()
+Said = tuple[str, tuple[int, ...], str]  # kind, values and text of a mark
 Curve = tuple[tuple[float, float], ...]  # (offset in hundredths of the length, value in hundredths of a whole tone)
 
 
@@ -89,7 +90,7 @@ class NoteRecord:
     trill: tuple[int, int] | None = None  # other pitch, note value of its speed
     articulation: int = -1
     element: tuple[int, int] | None = None  # Guitar Pro 6: a drum and the way it is struck
-    marks: tuple[tuple[str, tuple[int, ...], str], ...] = ()  # kind, values, text
+    marks: tuple[Said, ...] = ()
 
 
 @dataclass(slots=True)
@@ -104,7 +105,7 @@ class BeatRecord:
     tremolo: int = 0
     whammy: Curve = ()
     chord: str = ""
-    marks: tuple[tuple[str, tuple[int, ...], str], ...] = ()
+    marks: tuple[Said, ...] = ()
 
 
 @dataclass(slots=True)
@@ -175,7 +176,8 @@ class TrackRecord:
 def note(element: Element) -> NoteRecord:
     """A ``Note`` element."""
     out = NoteRecord()
-    found, marks = Technique.NONE, []
+    found = Technique.NONE
+    marks: list[Said] = []
     held = properties(element)
     for name, said in held.items():
         technique = tables.NOTE_PROPERTIES.get(name)
@@ -289,7 +291,7 @@ def distinct(points: list[tuple[float, float]]) -> Curve:
 def beat(element: Element) -> BeatRecord:
     """A ``Beat`` element."""
     out = BeatRecord()
-    marks: list[tuple[str, tuple[int, ...], str]] = []
+    marks: list[Said] = []
     for child in element:
         tag, text = child.tag, child.text or ""
         if tag == "Notes":
@@ -331,7 +333,7 @@ def beat(element: Element) -> BeatRecord:
     return out
 
 
-def _beat_properties(out: BeatRecord, element: Element, marks: list[tuple[str, tuple[int, ...], str]]) -> None:
+def _beat_properties(out: BeatRecord, element: Element, marks: list[Said]) -> None:
     held = properties(element)
     if "Brush" in held:
         direction = 1 if held["Brush"].findtext("Direction") == "Up" else 2

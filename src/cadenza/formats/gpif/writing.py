@@ -227,8 +227,9 @@ def _empty(name: str, tag: str) -> str:
 
 
 def _beat(name: str, beat: BeatRecord) -> Iterator[str]:
-    said = dict.fromkeys(("stroke", "pick_stroke", "barre"), ())
-    properties, x_properties = [], []
+    said: dict[str, tuple[int, ...]] = dict.fromkeys(("stroke", "pick_stroke", "barre"), ())
+    properties: list[str] = []
+    x_properties: list[tuple[str, int]] = []
     yield f'<Beat id="{name}"><Dynamic>{_DYNAMIC_NAMES[beat.velocity]}</Dynamic><Rhythm ref="{beat.rhythm}"/>'
     if beat.notes:
         yield f"<Notes>{' '.join(beat.notes)}</Notes>"
@@ -240,7 +241,7 @@ def _beat(name: str, beat: BeatRecord) -> Iterator[str]:
         yield f"<Chord>{beat.chord}</Chord>"
     if beat.whammy:
         places = zip(("origin", "middle", "middle", "destination"), ("", "1", "2", ""), strict=True)
-        words = {}
+        words: dict[str, str] = {}
         for (place, n), (offset, value) in zip(places, four_points(beat.whammy), strict=True):
             words |= {f"{place}Value": _number(value), f"{place}Offset{n}": _number(offset)}
         yield f"<Whammy {' '.join(f'{key}={quoteattr(value)}' for key, value in words.items())}/>"
