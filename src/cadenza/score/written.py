@@ -72,7 +72,9 @@ MARK_KINDS: Mapping[str, str] = {
     "trill": "semitones to the other note, note value of its speed",
     "tremolo_picking": "note value of its speed (8, 16, 32)",
     "harmonic": "touched place in hundredths of a fret, 0 where unsaid",
-    "tied": "Technique bits that a tied note has in this beat and not from its start",
+    "tied": "Technique bits that are written at this link of a chain of tied notes, its first note too, where they are "
+    "not the usual (slides out and hammers at the end, let ring, vibrato and palm mute throughout, others at the "
+    "start)",
     "dangling": "Technique bits (hammer, slide to the next note) that the source writes though no note follows",
     "fingering": "left hand (−2 unsaid, −1 open, 0 thumb … 4), right hand",
     "ornament": "text: the name (mordent, turn …) as MusicXML says it",

@@ -34,6 +34,7 @@ class Row:
     place: int
     bends: list[tuple[int, Curve]] = field(default_factory=list)  # (start tick, curve)
     leads: Technique = Technique.NONE  # its hammer-on and slides that do lead to a note
+    links: list[tuple[int, Technique]] = field(default_factory=list)  # start and techniques of each tied note
 
 
 def built(

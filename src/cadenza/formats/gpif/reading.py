@@ -37,7 +37,6 @@ GRACE_TICKS = (120, 60, 30)  # each of one, two, more
 FEWEST_STEPS, STEPS_PER_BYTE = 20_000, 1 / 10  # beats, notes and marks that a document may unfold to
 OCTAVE = 12
 HIGHEST_PITCH = 127
-OF_WHAT_BEGINS = HARMONICS | Technique.TAP | Technique.SLAP | Technique.POP
 #: Techniques that lead to the next note on the string; where none follows within so many bars they are no techniques.
 LEADING = Technique.HAMMER | Technique.SLIDE_SHIFT | Technique.SLIDE_LEGATO
 BARS_TO_LEAD_OVER = 3
@@ -228,14 +227,13 @@ class _Reader:
                 said |= Technique.TREMOLO_PICKING
             row = voice.held.get(place) if note.tied else None
             if row is not None:
-                new = said & ~OF_WHAT_BEGINS & ~row.techniques
                 row.end = max(row.end, end)
-                if new:
-                    row.techniques |= new
-                    part.marks.append(Mark(start, "tied", voice.number, *_place(place), (int(new),)))
+                row.techniques |= said & ~tables.OF_THE_FIRST
+                row.links.append((start, said))
             else:
                 found = said | beat.techniques | (Technique.GRACE if grace else Technique.NONE)
                 row = Row(onset, end, pitch, string, fret, beat.velocity, found, voice.number, note.spelling, place)
+                row.links.append((start, said))
                 part.rows.append(row)
                 voice.held[place] = row
                 self.n_notes += 1
@@ -327,6 +325,8 @@ class _Reader:
                     self._arrive(part, voice, lead, Technique.NONE)
             for row in part.rows:
                 row.techniques &= ~LEADING | row.leads
+                if len(row.links) > 1:
+                    part.marks += _tied_marks(row)
             part.marks += dispatched(part.record.lyrics, part.rows, part.marks, [at for at, _ in self.starts])
         return Score(
             tracks=tuple(
@@ -364,6 +364,18 @@ class _Reader:
         changes = [a for a in part.record.automations if a.kind == "SustainPedal" and 0 <= a.bar < len(self.starts)]
         # Reference 1 is down, 3 up; between them the file repeats that it is held.
         return [(self._tick(a), 127 if a.unit == 1 else 0) for a in changes if a.unit in (1, 3)]
+
+
+def _tied_marks(row: Row) -> list[Mark]:
+    """Where the links of a chain of tied notes say something else than the usual."""
+    out = []
+    last = len(row.links) - 1
+    for number, (start, said) in enumerate(row.links):
+        bits = said & row.techniques & ~tables.OF_THE_FIRST
+        usual = tables.usual_bits(row.techniques, number == 0, number == last) & ~tables.OF_THE_FIRST
+        if bits != usual:
+            out.append(Mark(start, "tied", row.voice, *_place(row.place), (int(bits),)))
+    return out
 
 
 def _place(place: int) -> tuple[int, int]:

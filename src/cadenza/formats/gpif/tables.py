@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 
+from cadenza.score.model import HARMONICS as HARMONIC_BITS
 from cadenza.score.model import Technique
 from cadenza.score.rhythm import QUARTER, WHOLE
 from cadenza.score.written import DIRECTIONS, TARGETS
@@ -89,6 +90,29 @@ NODES = {
     16.0: 28, 17.0: 36, 19.0: 19, 21.7: 36, 24.0: 24,
 }  # fmt: skip
 NODE_REACH = 0.5
+
+# Where a tied note's technique is written if nothing says otherwise: at the end of the chain, on every link, or
+# (others) at its start.
+AT_THE_END = (
+    Technique.HAMMER
+    | Technique.SLIDE_SHIFT
+    | Technique.SLIDE_LEGATO
+    | Technique.SLIDE_OUT_DOWN
+    | Technique.SLIDE_OUT_UP
+)
+THROUGHOUT = Technique.LET_RING | Technique.VIBRATO | Technique.PALM_MUTE
+#: Techniques that only the first link of a chain can have.
+OF_THE_FIRST = HARMONIC_BITS | Technique.TAP | Technique.SLAP | Technique.POP | Technique.DEAD | Technique.GRACE
+
+
+def usual_bits(techniques: Technique, is_first: bool, is_last: bool) -> Technique:
+    """The techniques that are written at a link of a chain of tied notes where no mark says otherwise."""
+    written = techniques & THROUGHOUT
+    if is_first:
+        written |= techniques & ~AT_THE_END
+    if is_last:
+        written |= techniques & AT_THE_END
+    return written
 
 
 def note_value(ticks: int) -> int:
