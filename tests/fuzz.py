@@ -270,7 +270,9 @@ def _work(job: dict) -> None:  # type: ignore[type-arg]
 
 
 def _unpacked_bytes(data: bytes) -> int:
-    """The size of what a zip holds, as it says itself (at most what deflate can pack into it), else of ``data``."""
+    """The size of what a zip or BCFZ holds, as it says itself (at most what fits into it), else of ``data``."""
+    if data[:4] == b"BCFZ":
+        return max(len(data), min(7_489 * len(data), int.from_bytes(data[4:8], "little")))
     if data[:2] == b"PK":
         try:
             with zipfile.ZipFile(io.BytesIO(data)) as archive:

@@ -24,14 +24,17 @@ from cadenza.score.model import (
     Tempo,
     Track,
 )
+from tests import fuzz_gpif
 
 GUITAR, BASS = STANDARD_TUNINGS["guitar"], STANDARD_TUNINGS["bass"]
-SUFFIXES = ("mid", "gp3", "gp4", "gp5", "smidi", "musicxml", "mxl", "jams")
+SUFFIXES = ("mid", "gp3", "gp4", "gp5", "gpx", "gp", "smidi", "musicxml", "mxl", "jams")
 SHARED = {  # where real files lie in the shared data, and every how manieth is taken
     "mid": (("mutopia/**/*.mid", 200), ("groove/**/*.mid", 300)),
     "gp3": (("guitarpro/**/*.gp3", 1),),
     "gp4": (("guitarpro/**/*.gp4", 1),),
     "gp5": (("guitarpro/**/*.gp5", 1),),
+    "gpx": (("guitarpro/**/*.gpx", 2),),
+    "gp": (("guitarpro/**/*.gp", 8),),
     "mxl": (("**/*.mxl", 400),),
     "jams": (("guitarset/**/*.jams", 100),),
 }
@@ -176,6 +179,8 @@ def generated(suffix: str) -> dict[str, bytes]:
         from cadenza.formats import midi
 
         return {"band": midi.encode(band()), "plain": midi.encode(plain(200)), "empty": midi.encode(Score())}
+    if suffix in ("gpx", "gp"):
+        return fuzz_gpif.generated(suffix, {"a": band(0), "b": band(1, 12), "c": plain()})
     if suffix.startswith("gp"):
         return _guitar_pro(suffix)
     if suffix == "smidi":
@@ -347,6 +352,8 @@ def _guitar_pro_bombs(suffix: str) -> dict[str, bytes]:
 
 def bombs(suffix: str) -> dict[str, bytes]:
     """Name → bytes of files that mean harm."""
+    if suffix in ("gpx", "gp"):
+        return fuzz_gpif.bombs(suffix)
     if suffix.startswith("gp"):
         return _guitar_pro_bombs(suffix)
     made = {"smidi": _text_bombs, "musicxml": _xml_bombs, "mxl": _zip_bombs, "jams": _jams_bombs}

@@ -274,7 +274,7 @@ def _bars(golden: dict[str, Any], score: Score, out: Tally) -> None:
     changes, said = set(), None
     for bar in golden["bars"]:
         length = 3840 * bar["numerator"] // bar["denominator"]
-        for position, tempo in sorted({position: tempo for position, tempo in bar["tempo"]}.items()):
+        for position, tempo in sorted(dict(bar["tempo"]).items()):
             if tempo != said:
                 changes.add((bar["start"] + round(position * length), tempo))
             said = tempo

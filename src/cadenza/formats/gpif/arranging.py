@@ -19,9 +19,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cadenza.formats.gpif.records import RhythmRecord
+from cadenza.formats.gpif.records import MAX_TUPLET, RhythmRecord
 from cadenza.score.model import Note, Technique, Track
-from cadenza.score.rhythm import QUARTER, SIXTY_FOURTH, WHOLE, Piece, Snapped, clock, snap, spell, truncated, whole_ticks
+from cadenza.score.rhythm import (
+    QUARTER,
+    SIXTY_FOURTH,
+    WHOLE,
+    Piece,
+    Snapped,
+    clock,
+    snap,
+    spell,
+    truncated,
+    whole_ticks,
+)
 from cadenza.score.time import BarTable
 from cadenza.score.written import Mark
 
@@ -278,7 +289,7 @@ def _as_written(
     exact, counted = Fraction(start), start
     out = []
     for onset, duration, _, value, dots, enters, times in rows.tolist():
-        if max(enters, times) > WHOLE:
+        if max(enters, times) > MAX_TUPLET:
             return None
         rhythm = _rhythm(value, dots, enters, times)
         if len(rows) == 1 and value == 1 and not sounds and duration == stop - start and not upbeat:

@@ -34,6 +34,7 @@ class Row:
     place: int
     bends: list[tuple[int, Curve]] = field(default_factory=list)  # (start tick, curve)
     leads: Technique = Technique.NONE  # its hammer-on and slides that do lead to a note
+    links: list[tuple[int, Technique]] = field(default_factory=list)  # start and techniques of each tied note
 
 
 def built(
@@ -79,19 +80,21 @@ def built(
 def _curve(row: Row, duration: int) -> list[tuple[int, int]]:
     """The note's bend points as (ticks after the onset, cents), the last of several at one tick."""
     points: dict[int, int] = {}
+    held = 0  # the height that the curve before keeps
     ends = [start for start, _ in row.bends[1:]] + [row.end]
     for (start, curve), end in zip(row.bends, ends, strict=True):
         first, span = start - row.onset, end - start
-        if points and first > 0:
-            held = points[max(points)]
-            if held != round(curve[0][1] * CENTS_PER_VALUE):  # the curve before holds its height until this one begins
-                points.setdefault(first - 1, held)
+        if points and first > 0 and held != round(curve[0][1] * CENTS_PER_VALUE):
+            points.setdefault(first - 1, held)  # … until this one begins
+        latest = -1
         for offset, value in curve:
             cents = round(value * CENTS_PER_VALUE)
             if not -MAX_CENTS <= cents <= MAX_CENTS:
                 raise FormatError("bends of at most 120 semitones", f"{cents} cents")
             at = first + round(min(max(offset, 0.0), FULL) * span / FULL)
             points[min(max(at, 0), duration)] = cents
+            if at >= latest:
+                latest, held = at, cents
     return sorted(points.items())
 
 

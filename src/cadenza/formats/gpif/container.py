@@ -32,6 +32,7 @@ MAX_RATIO = 8 * (1 << 15) // 35
 FILE_ENTRY = 2
 NAME_AT, NAME_BYTES, SIZE_AT, SECTORS_AT = 4, 127, 140, 148
 MAX_IDLE_STEPS = 64
+MAX_SYSTEM_BYTES = 48 << 20  # it is held in memory as a whole
 _REVERSED = [int(f"{byte:08b}"[::-1], 2) for byte in range(256)]
 
 
@@ -49,9 +50,9 @@ def document(data: bytes, limits: Limits) -> Iterator[bytes]:
         system = _decompressed(data, limits)
         if system[:4] != b"BCFS":
             raise FormatError("a file system (BCFS) in the compressed file", repr(system[:4]))
-        yield _file(memoryview(system)[4:], limits)
+        yield from _file(memoryview(system)[4:], limits)
     elif head == b"BCFS":
-        yield _file(memoryview(data)[4:], limits)
+        yield from _file(memoryview(data)[4:], limits)
     else:
         raise FormatError(
             "a Guitar Pro 6–8 file (zip, BCFZ or BCFS)",
@@ -88,12 +89,13 @@ def _unzipped(data: bytes, limits: Limits) -> Iterator[bytes]:
         raise FormatError("an intact .gp (zip)", str(error) or type(error).__name__) from None
 
 
-def _decompressed(data: bytes, limits: Limits) -> bytes:
+def _decompressed(data: bytes, limits: Limits) -> bytearray:
     """What a BCFZ holds."""
     wanted = int.from_bytes(data[4:8], "little")
     limits.check("unpacked_bytes", wanted)
-    if wanted > MAX_RATIO * len(data):
-        raise LimitError(f"at most {MAX_RATIO * len(data):,} bytes out of {len(data):,}", f"{wanted:,}", where="byte 4")
+    most = min(MAX_RATIO * len(data), MAX_SYSTEM_BYTES)
+    if wanted > most:
+        raise LimitError(f"at most {most:,} bytes out of {len(data):,}", f"{wanted:,}", where="byte 4")
     out = bytearray()
     at, end, idle = 64, 8 * len(data), 0  # in bits
     reverse = _REVERSED
@@ -125,10 +127,10 @@ def _decompressed(data: bytes, limits: Limits) -> bytes:
             raise FormatError("compressed bytes", "steps that write nothing", where=f"byte {byte}")
     if len(out) + SECTOR_BYTES < wanted:
         raise FormatError(f"{wanted:,} bytes, as the header says", f"{len(out):,}: the file is cut")
-    return bytes(out)
+    return out
 
 
-def _file(system: memoryview, limits: Limits) -> bytes:
+def _file(system: memoryview, limits: Limits) -> Iterator[bytes]:
     """The document in a file system (after its four magic bytes)."""
 
     def number(at: int) -> int:
@@ -156,8 +158,11 @@ def _file(system: memoryview, limits: Limits) -> bytes:
         if name.rpartition(b"/")[2] == DOCUMENT.encode():
             size = number(at + SIZE_AT)
             limits.check("unpacked_bytes", size)
-            whole = b"".join(system[s * SECTOR_BYTES : (s + 1) * SECTOR_BYTES] for s in sectors)
-            if size > len(whole):
-                raise FormatError(f"{size:,} bytes of {DOCUMENT}", f"{len(whole):,}")
-            return whole[:size]
+            if size > len(sectors) * SECTOR_BYTES:
+                raise FormatError(f"{size:,} bytes of {DOCUMENT}", f"{len(sectors):,} sectors of {SECTOR_BYTES:,}")
+            for sector in sectors:
+                taking = min(size, SECTOR_BYTES)
+                yield bytes(system[sector * SECTOR_BYTES : sector * SECTOR_BYTES + taking])
+                size -= taking
+            return
     raise FormatError(f"{DOCUMENT} in the file", "none")

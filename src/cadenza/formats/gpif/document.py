@@ -24,13 +24,12 @@ MAX_ELEMENTS_IN_ONE = 200_000
 MAX_TEXT_CHARACTERS = 2_000_000
 MAX_RECORDS = 400_000
 # Never built, with all that they hold.
-SKIPPED = frozenset(
-    """
+_SKIPPED_NAMES = """
     RSE AudioEngineState NotationPatch InteractionState BackingTrack AudioTracks Assets ScoreViews Color IconId
     PageFooter FirstPageHeader FirstPageFooter PageHeader ScoreZoom SystemsLayout SystemsDefautLayout Diagram
     DiagramWorkingSet ChordWorkingSet PrimaryPickupVolume PrimaryPickupTone
-    """.split()
-)
+"""
+SKIPPED = frozenset(_SKIPPED_NAMES.split())
 # Lists whose children become records one by one.
 LISTS: dict[str, Callable[[Element], Any]] = {
     "Beats": records.beat,
@@ -231,7 +230,8 @@ def _track(element: Element) -> records.TrackRecord:
             out.automations = records.automations(child)
         elif tag == "Lyrics":
             out.lyrics = [
-                (records.number(line.findtext("Offset"), "lyrics", 0), line.findtext("Text") or "") for line in child
+                (records.number(line.findtext("Offset"), "lyrics", 0), line.findtext("Text") or "")
+                for line in child[: records.VERSES]
             ]
     if not out.staves:
         out.staves = [shared, shared] if two else [shared]

@@ -16,16 +16,14 @@ from cadenza.score.written import Mark
 
 def syllables(text: str) -> Iterator[str]:
     """The syllables of a line; a word's all but its last end in a hyphen."""
-    text = re.sub(r"\[[^\]]*\]", "", text)
+    text = re.sub(r"\[[^\[\]]*\]", "", text)
     for word in text.split():
         parts = word.split("-")
         for index, part in enumerate(parts):
             yield part.replace("+", " ") + ("-" if index < len(parts) - 1 else "")
 
 
-def dispatched(
-    lines: list[tuple[int, str]], rows: list[Row], marks: list[Mark], bar_starts: list[int]
-) -> list[Mark]:
+def dispatched(lines: list[tuple[int, str]], rows: list[Row], marks: list[Mark], bar_starts: list[int]) -> list[Mark]:
     """Lyric marks for the lines of a track, where its beats carry none themselves."""
     if not any(text for _, text in lines) or any(mark.kind == "lyric" for mark in marks):
         return []

@@ -22,12 +22,14 @@ from cadenza.formats.gpif.arranging import (
 from cadenza.formats.gpif.curves import bend_of, dive_of
 from cadenza.formats.gpif.document import Document
 from cadenza.formats.gpif.records import (
+    VERSES,
     Automation,
     BeatRecord,
     Curve,
     MasterBarRecord,
     NoteRecord,
     RhythmRecord,
+    Said,
     StaffRecord,
     TrackRecord,
 )
@@ -36,22 +38,12 @@ from cadenza.score.rhythm import QUARTER
 from cadenza.score.time import BarTable, bar_table, key_at
 from cadenza.score.written import Mark
 
-# Where a tied note's technique is written: at the end of the chain, on every link, or (others) at its start.
-AT_THE_END = (
-    Technique.HAMMER
-    | Technique.SLIDE_SHIFT
-    | Technique.SLIDE_LEGATO
-    | Technique.SLIDE_OUT_DOWN
-    | Technique.SLIDE_OUT_UP
-)
-THROUGHOUT = Technique.LET_RING | Technique.VIBRATO | Technique.PALM_MUTE
 OF_A_BEAT = Technique.SLAP | Technique.POP
 LEADING = Technique.HAMMER | Technique.SLIDE_SHIFT | Technique.SLIDE_LEGATO
-OF_THE_FIRST = HARMONICS | Technique.DEAD | Technique.TAP
 ALL_TECHNIQUES = int(sum(Technique, Technique.NONE))
 NOT_WRITTEN = Technique.GRACE | Technique.TREMOLO_PICKING | OF_A_BEAT  # said by beats
 SUSTAIN = 64
-Said = dict[str, tuple[tuple[int, ...], str]]
+SaidThere = dict[str, tuple[tuple[int, ...], str]]  # kind → values and text, at one beat or note
 
 
 def document_of(score: Score) -> Document:
@@ -160,8 +152,8 @@ class _Pager:
                 voices = []
                 for n in range(VOICES_OF_A_STAFF):
                     voice = VOICES_OF_A_STAFF * staff + n
-                    beats = plan.get((bar, voice))
-                    voices.append("-1" if beats is None else self._voice(voice, beats))
+                    held = plan.get((bar, voice))
+                    voices.append("-1" if held is None else self._voice(voice, held))
                 name = str(len(self.document.bars))
                 self.document.bars[name] = tuple(voices)
                 master.bars = (*master.bars, name)
@@ -170,17 +162,17 @@ class _Pager:
         names: list[str] = []
         for beat in beats:
             groups = {id(i.graces): i.graces for i in (*beat.begun, *beat.tied) if i.graces and i.start == beat.start}
+            going_on = {item.place for item in beat.tied if item.from_grace and item.start == beat.start}
             for group in groups.values():
                 for chord in group.chords if group else ():
-                    names.append(self._grace(chord, group.on_beat))
+                    names.append(self._grace(chord, group.on_beat, going_on))
             names.append(self._beat(voice, beat))
         name = str(len(self.document.voices))
         self.document.voices[name] = tuple(names)
         return name
 
     def _beat(self, voice: int, beat: PlannedBeat) -> str:
-        said: Said = {}
-        of_notes: dict[int, Said] = {}
+        of_notes: dict[int, SaidThere] = {}
         for mark in self.marks.get((voice, beat.start), ()):
             of_notes.setdefault(_place_of(mark), {}).setdefault(mark.kind, (mark.values, mark.text))
         said = of_notes.pop(0, {})
@@ -190,9 +182,10 @@ class _Pager:
         if "tremolo_bar" in said:
             out.whammy = _whammy(said["tremolo_bar"][0])
         out.velocity = max((item.note.velocity for item in beat.begun), default=out.velocity)
-        for item in beat.begun:
-            out.techniques |= item.note.techniques & OF_A_BEAT
-            if item.note.techniques & Technique.TREMOLO_PICKING:
+        for item in (*beat.begun, *beat.tied):
+            bits = self.bits[id(item), beat.start]
+            out.techniques |= bits & OF_A_BEAT
+            if bits & Technique.TREMOLO_PICKING:
                 values, _ = of_notes.get(item.place, {}).get("tremolo_picking", ((16,), ""))
                 out.tremolo = values[0] if values and values[0] in tables.TREMOLOS.values() else 16
         if not beat.begun and not beat.tied and said.get("slap_effect", ((0,), ""))[0][:1] in ((2,), (3,)):
@@ -212,7 +205,7 @@ class _Pager:
         self.document.beats[name] = out
         return name
 
-    def _grace(self, chord: list[Note], on_beat: bool) -> str:
+    def _grace(self, chord: list[Note], on_beat: bool, going_on: set[int]) -> str:
         out = BeatRecord(rhythm=self._rhythm(RhythmRecord(Fraction(QUARTER // 2), 8, 0, 1, 1)), grace=2 - on_beat)
         out.velocity = max(note.velocity for note in chord)
         notes, taken = [], set()
@@ -220,7 +213,7 @@ class _Pager:
             place = NO_STRING_PLACE + note.pitch if self.track.is_drums else note.string
             if place not in taken:
                 record = self._plain(note)
-                record.techniques = note.techniques & ~NOT_WRITTEN
+                record.techniques = tables.usual_bits(note.techniques, True, place not in going_on) & ~NOT_WRITTEN
                 record.bend = bend_of(
                     [(b.offset_ticks, b.cents) for b in note.bends], 0, max(note.duration_ticks, 1), True
                 )
@@ -258,11 +251,10 @@ class _Pager:
             return note.pitch
         return self.track.tuning[note.string - 1] + self.track.capo_fret + note.fret
 
-    def _note(self, item: Item, beat: PlannedBeat, begins: bool, said: Said) -> NoteRecord:
+    def _note(self, item: Item, beat: PlannedBeat, begins: bool, said: SaidThere) -> NoteRecord:
         note = item.note
         out = self._plain(note)
         out.tied = not begins
-        links = self.links[id(item)]
         bits = self.bits[id(item), beat.start]
         if not begins and not (note.techniques & HARMONICS and "harmonic" in said):
             out.touched = -1.0
@@ -281,25 +273,22 @@ class _Pager:
         return out
 
     def _spread(self, item: Item) -> None:
-        """Decide which link of a tied note says which of its techniques: where a mark says so, else where usual."""
+        """Decide which link of a tied note says which of its techniques: as marks say, else as usual."""
         links = self.links[id(item)]
+        own = item.note.techniques & ~Technique.GRACE
+        shared = own & ~tables.OF_THE_FIRST
+        last = len(links) - 1
+        usual = [tables.usual_bits(own, n == 0 and not item.from_grace, n == last) for n in range(len(links))]
         said = []
-        for beat in links:
-            marks = self.marks.get((item.voice, beat.start), ()) if beat is not links[0] or item.from_grace else ()
+        for beat, bits in zip(links, usual, strict=True):
+            marks = self.marks.get((item.voice, beat.start), ()) if last or item.from_grace else ()
             tied = [m.values[0] for m in marks if m.kind == "tied" and _place_of(m) == item.place and m.values]
-            said.append(Technique(tied[0] & ALL_TECHNIQUES) if tied else Technique.NONE)
-        placed = sum(said, Technique.NONE) & ~OF_THE_FIRST
-        own = item.note.techniques & ~NOT_WRITTEN
-        on = Technique.NONE  # what lasts once it has begun
-        for number, (beat, bits) in enumerate(zip(links, said, strict=True)):
-            now = bits & own & ~OF_THE_FIRST
-            on |= now & THROUGHOUT
-            now |= on | own & THROUGHOUT & ~placed
-            if number == 0:
-                now |= own & ~AT_THE_END & ~placed & ~THROUGHOUT
-            if number == len(links) - 1:
-                now |= own & AT_THE_END & ~placed
-            self.bits[id(item), beat.start] = now
+            said.append(Technique(tied[0] & ALL_TECHNIQUES) & shared if tied else bits & shared)
+        missing = shared
+        for bits in said:
+            missing &= ~bits
+        for beat, bits, usually in zip(links, said, usual, strict=True):
+            self.bits[id(item), beat.start] = bits | usually & (missing | tables.OF_THE_FIRST)
 
     def _bend(self, item: Item) -> None:
         """Spread a note's curve over its links: a curve of its own for each at which a mark says that one begins."""
@@ -323,7 +312,6 @@ class _Pager:
             if curve:
                 self.bends[id(item), place] = curve
 
-
     def _is_held(self, item: Item, start: int) -> bool:
         """Whether a mark says that the bend at this link ends where the link's part does."""
         marks = self.marks.get((item.voice, start), ())
@@ -335,17 +323,15 @@ def _place_of(mark: Mark) -> int:
     return mark.string or (NO_STRING_PLACE + mark.pitch if mark.pitch >= 0 else 0)
 
 
-def _beat_marks(said: Said, marks: Iterable[Mark]) -> list[tuple[str, tuple[int, ...], str]]:
+def _beat_marks(said: SaidThere, marks: Iterable[Mark]) -> list[Said]:
     """The marks at a beat that a file can hold, in the order in which it says them."""
-    out: list[tuple[str, tuple[int, ...], str]] = []
+    out: list[Said] = []
     for kind, (values, text) in said.items():
         if kind in tables.BEAT_MARK_VALUES and values in tables.BEAT_MARK_VALUES[kind]:
             out.append((kind, values, ""))
         elif kind in ("wide_vibrato", "legato", "dead_slap"):
             out.append((kind, (), ""))
-        elif kind == "text" and text:
-            out.append((kind, (), text))
-        elif kind == "rasgueado":
+        elif (kind == "text" and text) or kind == "rasgueado":
             out.append((kind, (), text))
         elif kind == "stroke" and values[:1] in ((1,), (2,)):
             speed = values[1] if len(values) > 1 and values[1] in tables.STROKE_SPEEDS else 0
@@ -356,16 +342,16 @@ def _beat_marks(said: Said, marks: Iterable[Mark]) -> list[tuple[str, tuple[int,
             out.append((kind, (values[0], int(bool(values[1]))), ""))
     verses: dict[int, str] = {}
     for mark in marks:
-        if mark.kind == "lyric" and mark.values and 1 <= mark.values[0] <= tables.VERSES and mark.text:
+        if mark.kind == "lyric" and mark.values and 1 <= mark.values[0] <= VERSES and mark.text:
             verses.setdefault(mark.values[0], mark.text)
     return out + [("lyric", (verse,), text) for verse, text in sorted(verses.items())]
 
 
-def _note_marks(said: Said, techniques: Technique) -> list[tuple[str, tuple[int, ...], str]]:
+def _note_marks(said: SaidThere, techniques: Technique) -> list[Said]:
     """The marks at a note that a file can hold."""
-    out: list[tuple[str, tuple[int, ...], str]] = []
+    out: list[Said] = []
     for kind, (values, text) in said.items():
-        if kind == "strong_vibrato" and techniques & Technique.VIBRATO or kind == "left_hand_tap":
+        if (kind == "strong_vibrato" and techniques & Technique.VIBRATO) or kind == "left_hand_tap":
             out.append((kind, (), ""))
         elif kind == "pick_slide" and values[:1] in ((1,), (2,)):
             out.append((kind, values[:1], ""))

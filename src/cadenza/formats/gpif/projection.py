@@ -48,7 +48,7 @@ GRID_TICKS = 60  # bar lines stand on 64th notes
 WHOLE_TICKS = 4 * TICKS_PER_QUARTER
 SLOWEST, FASTEST = 1.0, 1_000_000.0
 TEXT_CHARACTERS = 10_000
-EVERYTHING = Limits(**{name: 1 << 62 for name in ("notes", "events", "bend_points", "tracks", "bars", "quarters")})
+EVERYTHING = Limits(**dict.fromkeys(("notes", "events", "bend_points", "tracks", "bars", "quarters"), 1 << 62))
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 ONE_HARMONIC = (
     Technique.HARMONIC_NATURAL,
@@ -114,7 +114,7 @@ def _bars(score: Score) -> Score:
     metres: list[Metre] = []
     bars: list[BarMark] = []
     rows = list(zip(table.starts_ticks.tolist(), table.ends_ticks.tolist(), table.metres, table.marks, strict=True))
-    upbeat = len(rows) > 1 and _is_same(rows[0][2], rows[1][2]) and rows[0][1] < _length(rows[0][2])
+    upbeat = len(rows) > 1 and rows[0][1] < _length(rows[0][2])
     for number, (start, stop, metre, mark) in enumerate(rows):
         parts = [(start, metre.numerator, metre.denominator)] if upbeat and not number else None
         for at, numerator, denominator in parts or _signatures(start, stop, metre):
@@ -134,10 +134,6 @@ def _bars(score: Score) -> Score:
 
 def _length(metre: Metre) -> int:
     return WHOLE_TICKS * metre.numerator // metre.denominator
-
-
-def _is_same(one: Metre, other: Metre) -> bool:
-    return (one.numerator, one.denominator) == (other.numerator, other.denominator)
 
 
 def _signatures(start: int, stop: int, metre: Metre) -> list[tuple[int, int, int]]:

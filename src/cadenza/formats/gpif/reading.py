@@ -34,10 +34,9 @@ from cadenza.score.written import Mark
 
 MAX_VOICES = 4
 GRACE_TICKS = (120, 60, 30)  # each of one, two, more
-FEWEST_STEPS, STEPS_PER_BYTE = 20_000, 1 / 10  # beats and notes that a document may unfold to
+FEWEST_STEPS, STEPS_PER_BYTE = 20_000, 1 / 10  # beats, notes and marks that a document may unfold to
 OCTAVE = 12
 HIGHEST_PITCH = 127
-OF_WHAT_BEGINS = HARMONICS | Technique.TAP | Technique.SLAP | Technique.POP
 #: Techniques that lead to the next note on the string; where none follows within so many bars they are no techniques.
 LEADING = Technique.HAMMER | Technique.SLIDE_SHIFT | Technique.SLIDE_LEGATO
 BARS_TO_LEAD_OVER = 3
@@ -173,12 +172,13 @@ class _Reader:
     def _step(self, n: int) -> None:
         self.steps += n
         if self.steps > self.max_steps:
-            raise LimitError(f"at most {self.max_steps:,} beats and notes in a file of this size", "more")
+            raise LimitError(f"at most {self.max_steps:,} beats, notes and marks in a file of this size", "more")
 
     # ── beats ────────────────────────────────────────────────────────────────────────────────────────────
 
     def _beat(self, part: Part, voice: Voice, beat: BeatRecord, start: int, end: int) -> None:
-        onset, lead = start, {}
+        onset = start
+        lead: dict[int, tuple[int, ...]] = {}
         if voice.graces:
             onset, lead = self._graces(part, voice, start, end, voice.previous)
         rows = self._notes(part, voice, beat, start, onset, end)
@@ -227,14 +227,13 @@ class _Reader:
                 said |= Technique.TREMOLO_PICKING
             row = voice.held.get(place) if note.tied else None
             if row is not None:
-                new = said & ~OF_WHAT_BEGINS & ~row.techniques
                 row.end = max(row.end, end)
-                if new:
-                    row.techniques |= new
-                    part.marks.append(Mark(start, "tied", voice.number, *_place(place), (int(new),)))
+                row.techniques |= said & ~tables.OF_THE_FIRST
+                row.links.append((start, said))
             else:
                 found = said | beat.techniques | (Technique.GRACE if grace else Technique.NONE)
                 row = Row(onset, end, pitch, string, fret, beat.velocity, found, voice.number, note.spelling, place)
+                row.links.append((start, said))
                 part.rows.append(row)
                 voice.held[place] = row
                 self.n_notes += 1
@@ -282,10 +281,12 @@ class _Reader:
             said.append(("tremolo_picking", (beat.tremolo,), ""))
         if note.touched >= 0:
             said.append(("harmonic", (round(100 * note.touched),), ""))
+        self._step(len(said))
         for kind, values, text in said:
             part.marks.append(Mark(start, kind, voice.number, *_place(place), values, text))
 
     def _beat_marks(self, part: Part, voice: Voice, beat: BeatRecord, start: int) -> None:
+        self._step(len(beat.marks))
         for kind, values, text in beat.marks:
             part.marks.append(Mark(start, kind, voice.number, values=values, text=text))
         if beat.whammy:
@@ -305,7 +306,7 @@ class _Reader:
         metres: list[Metre] = []
         keys, bars, markers = [], [], []
         key = (0, False)
-        for number, ((at, length), master) in enumerate(zip(self.starts, self.document.master_bars, strict=True)):
+        for number, ((at, _), master) in enumerate(zip(self.starts, self.document.master_bars, strict=True)):
             signature = (master.numerator, master.denominator)
             if not metres or signature != (metres[-1].numerator, metres[-1].denominator):
                 metres.append(Metre(at, *signature))
@@ -315,9 +316,7 @@ class _Reader:
             special = master.repeat_open or master.repeat_close or master.endings or master.directions
             after_upbeat = number == 1 and at != self.starts[0][1]
             if special or after_upbeat:
-                bars.append(
-                    BarMark(at, master.repeat_open, master.repeat_close, master.endings, master.directions)
-                )
+                bars.append(BarMark(at, master.repeat_open, master.repeat_close, master.endings, master.directions))
             if master.section is not None:
                 markers.append(Marker(at, master.section))
         for part in self.parts:
@@ -326,9 +325,13 @@ class _Reader:
                     self._arrive(part, voice, lead, Technique.NONE)
             for row in part.rows:
                 row.techniques &= ~LEADING | row.leads
+                if len(row.links) > 1:
+                    part.marks += _tied_marks(row)
             part.marks += dispatched(part.record.lyrics, part.rows, part.marks, [at for at, _ in self.starts])
         return Score(
-            tracks=tuple(built(part.record, part.rows, part.beats, part.marks, self._pedal(part)) for part in self.parts),
+            tracks=tuple(
+                built(part.record, part.rows, part.beats, part.marks, self._pedal(part)) for part in self.parts
+            ),
             ticks_per_quarter=TICKS_PER_QUARTER,
             tempos=self._tempos(),
             metres=tuple(metres),
@@ -363,6 +366,18 @@ class _Reader:
         return [(self._tick(a), 127 if a.unit == 1 else 0) for a in changes if a.unit in (1, 3)]
 
 
+def _tied_marks(row: Row) -> list[Mark]:
+    """Where the links of a chain of tied notes say something else than the usual."""
+    out = []
+    last = len(row.links) - 1
+    for number, (start, said) in enumerate(row.links):
+        bits = said & row.techniques & ~tables.OF_THE_FIRST
+        usual = tables.usual_bits(row.techniques, number == 0, number == last) & ~tables.OF_THE_FIRST
+        if bits != usual:
+            out.append(Mark(start, "tied", row.voice, *_place(row.place), (int(bits),)))
+    return out
+
+
 def _place(place: int) -> tuple[int, int]:
     """(string, pitch) of a mark."""
     return (place, -1) if place < 1000 else (NO_STRING, place - 1000)
@@ -390,7 +405,7 @@ def _pitch(track: TrackRecord, staff: StaffRecord, note: NoteRecord) -> tuple[in
         return NO_STRING, -1, key, key
     n = len(staff.tuning)
     if not 0 <= note.string < n:
-        if note.string >= 0 and n or not 0 <= note.pitch <= HIGHEST_PITCH:
+        if (note.string >= 0 and n) or not 0 <= note.pitch <= HIGHEST_PITCH:
             raise FormatError(f"one of {n} strings or a pitch of 0–127", f"string {note.string}, pitch {note.pitch}")
         note.techniques &= ~HARMONICS
         return NO_STRING, -1, note.pitch, note.pitch

@@ -20,7 +20,10 @@ from cadenza.score.rhythm import WHOLE
 
 MAX_TICKS_OF_A_BEAT = 64 * WHOLE
 MAX_NUMBER = 1_000_000_000
+MAX_TUPLET = 128
+VERSES = 5
 NO_IDS: tuple[str, ...] = ()
+Said = tuple[str, tuple[int, ...], str]  # kind, values and text of a mark
 Curve = tuple[tuple[float, float], ...]  # (offset in hundredths of the length, value in hundredths of a whole tone)
 
 
@@ -87,7 +90,7 @@ class NoteRecord:
     trill: tuple[int, int] | None = None  # other pitch, note value of its speed
     articulation: int = -1
     element: tuple[int, int] | None = None  # Guitar Pro 6: a drum and the way it is struck
-    marks: tuple[tuple[str, tuple[int, ...], str], ...] = ()  # kind, values, text
+    marks: tuple[Said, ...] = ()
 
 
 @dataclass(slots=True)
@@ -102,7 +105,7 @@ class BeatRecord:
     tremolo: int = 0
     whammy: Curve = ()
     chord: str = ""
-    marks: tuple[tuple[str, tuple[int, ...], str], ...] = ()
+    marks: tuple[Said, ...] = ()
 
 
 @dataclass(slots=True)
@@ -173,7 +176,8 @@ class TrackRecord:
 def note(element: Element) -> NoteRecord:
     """A ``Note`` element."""
     out = NoteRecord()
-    found, marks = Technique.NONE, []
+    found = Technique.NONE
+    marks: list[Said] = []
     held = properties(element)
     for name, said in held.items():
         technique = tables.NOTE_PROPERTIES.get(name)
@@ -287,7 +291,7 @@ def distinct(points: list[tuple[float, float]]) -> Curve:
 def beat(element: Element) -> BeatRecord:
     """A ``Beat`` element."""
     out = BeatRecord()
-    marks: list[tuple[str, tuple[int, ...], str]] = []
+    marks: list[Said] = []
     for child in element:
         tag, text = child.tag, child.text or ""
         if tag == "Notes":
@@ -306,7 +310,7 @@ def beat(element: Element) -> BeatRecord:
             marks.append(("text", (), text))
         elif tag == "Lyrics":
             lines = [line.text or "" for line in child if line.tag == "Line"]
-            marks += [("lyric", (verse,), line) for verse, line in enumerate(lines, 1) if line]
+            marks += [("lyric", (verse,), line) for verse, line in enumerate(lines[:VERSES], 1) if line]
         elif tag == "Whammy":
             get = child.get
             places = (("origin", ""), ("middle", "1"), ("middle", "2"), ("destination", ""))
@@ -329,7 +333,7 @@ def beat(element: Element) -> BeatRecord:
     return out
 
 
-def _beat_properties(out: BeatRecord, element: Element, marks: list[tuple[str, tuple[int, ...], str]]) -> None:
+def _beat_properties(out: BeatRecord, element: Element, marks: list[Said]) -> None:
     held = properties(element)
     if "Brush" in held:
         direction = 1 if held["Brush"].findtext("Direction") == "Up" else 2
@@ -363,8 +367,8 @@ def rhythm(element: Element) -> RhythmRecord:
     enters = times = 1
     if tuplet is not None:
         enters, times = number(tuplet.get("num"), "tuplet", 1), number(tuplet.get("den"), "tuplet", 1)
-    if not 0 <= n_dots <= 4 or not 1 <= enters <= 10_000 or not 1 <= times <= 10_000:
-        raise FormatError("up to 4 dots and a tuplet of positive numbers", f"{n_dots}, {enters} in {times}")
+    if not 0 <= n_dots <= 4 or not 1 <= enters <= MAX_TUPLET or not 1 <= times <= MAX_TUPLET:
+        raise FormatError(f"up to 4 dots and a tuplet of numbers up to {MAX_TUPLET}", f"{n_dots}, {enters} in {times}")
     exact = Fraction(ticks * ((2 << n_dots) - 1) * times, enters << n_dots)
     if not 1 <= exact <= MAX_TICKS_OF_A_BEAT:
         raise FormatError("a note value of at least a tick and at most 64 wholes", f"{float(exact):g} ticks")

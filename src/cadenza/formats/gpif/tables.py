@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 
+from cadenza.score.model import HARMONICS as HARMONIC_BITS
 from cadenza.score.model import Technique
 from cadenza.score.rhythm import QUARTER, WHOLE
 from cadenza.score.written import DIRECTIONS, TARGETS
@@ -66,7 +67,6 @@ BEAT_MARK_VALUES = {  # the same by kind: values → (element, text)
 ORNAMENT_NAMES = {name: text for text, name in ORNAMENTS.items()}
 FINGER_NAMES = {finger: name for name, finger in FINGERS.items()}
 STROKE_SPEEDS, TRILL_SPEEDS = (4, 8, 16, 32, 64, 128), (4, 8, 16, 32, 64, 128)
-VERSES = 5
 DIRECTION_NAMES = {re.sub(r"(?:^|-)(.)", lambda m: m[1].upper(), name): name for name in DIRECTIONS}
 TARGET_NAMES = frozenset(name for name, ours in DIRECTION_NAMES.items() if ours in TARGETS)
 TEMPO_UNITS = {1: 0.5, 2: 1.0, 3: 1.5, 4: 2.0, 5: 3.0}  # quarters in the unit that is counted
@@ -90,6 +90,29 @@ NODES = {
     16.0: 28, 17.0: 36, 19.0: 19, 21.7: 36, 24.0: 24,
 }  # fmt: skip
 NODE_REACH = 0.5
+
+# Where a tied note's technique is written if nothing says otherwise: at the end of the chain, on every link, or
+# (others) at its start.
+AT_THE_END = (
+    Technique.HAMMER
+    | Technique.SLIDE_SHIFT
+    | Technique.SLIDE_LEGATO
+    | Technique.SLIDE_OUT_DOWN
+    | Technique.SLIDE_OUT_UP
+)
+THROUGHOUT = Technique.LET_RING | Technique.VIBRATO | Technique.PALM_MUTE
+#: Techniques that only the first link of a chain can have.
+OF_THE_FIRST = HARMONIC_BITS | Technique.TAP | Technique.SLAP | Technique.POP | Technique.DEAD | Technique.GRACE
+
+
+def usual_bits(techniques: Technique, is_first: bool, is_last: bool) -> Technique:
+    """The techniques that are written at a link of a chain of tied notes where no mark says otherwise."""
+    written = techniques & THROUGHOUT
+    if is_first:
+        written |= techniques & ~AT_THE_END
+    if is_last:
+        written |= techniques & AT_THE_END
+    return written
 
 
 def note_value(ticks: int) -> int:

@@ -17,6 +17,7 @@ from cadenza.formats.gpif.instruments import instrument_set, short_name, sound_p
 from cadenza.formats.gpif.paging import document_of
 from cadenza.formats.gpif.projection import prepared
 from cadenza.formats.gpif.records import (
+    VERSES,
     Automation,
     BeatRecord,
     Curve,
@@ -226,8 +227,9 @@ def _empty(name: str, tag: str) -> str:
 
 
 def _beat(name: str, beat: BeatRecord) -> Iterator[str]:
-    said = dict.fromkeys(("stroke", "pick_stroke", "barre"), ())
-    properties, x_properties = [], []
+    said: dict[str, tuple[int, ...]] = dict.fromkeys(("stroke", "pick_stroke", "barre"), ())
+    properties: list[str] = []
+    x_properties: list[tuple[str, int]] = []
     yield f'<Beat id="{name}"><Dynamic>{_DYNAMIC_NAMES[beat.velocity]}</Dynamic><Rhythm ref="{beat.rhythm}"/>'
     if beat.notes:
         yield f"<Notes>{' '.join(beat.notes)}</Notes>"
@@ -239,7 +241,7 @@ def _beat(name: str, beat: BeatRecord) -> Iterator[str]:
         yield f"<Chord>{beat.chord}</Chord>"
     if beat.whammy:
         places = zip(("origin", "middle", "middle", "destination"), ("", "1", "2", ""), strict=True)
-        words = {}
+        words: dict[str, str] = {}
         for (place, n), (offset, value) in zip(places, four_points(beat.whammy), strict=True):
             words |= {f"{place}Value": _number(value), f"{place}Offset{n}": _number(offset)}
         yield f"<Whammy {' '.join(f'{key}={quoteattr(value)}' for key, value in words.items())}/>"
@@ -263,7 +265,7 @@ def _beat(name: str, beat: BeatRecord) -> Iterator[str]:
         elif kind in said:
             said[kind] = values
     if lyrics:
-        lines = "".join(f"<Line>{_text(lyrics.get(verse, ''))}</Line>" for verse in range(1, tables.VERSES + 1))
+        lines = "".join(f"<Line>{_text(lyrics.get(verse, ''))}</Line>" for verse in range(1, VERSES + 1))
         yield f"<Lyrics>{lines}</Lyrics>"
     if said["stroke"]:
         direction, speed = said["stroke"]
