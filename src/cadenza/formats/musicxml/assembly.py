@@ -226,7 +226,7 @@ class Assembly:
                 fields["repeat_close"] = max(close, max(endings) + 1) if later else max(endings)
             fields.pop("is_said", None)
             out.append(BarMark(line.at(start), **fields))
-        return tuple(out)
+        return (*out, BarMark(line.at(line.starts[-1])))  # the last bar may be short
 
 
 class _TimeLine:

@@ -56,7 +56,7 @@ def _form(mark: Mark, clean: object) -> Mark | None:
         return replace(mark, values=(), text=text) if text else None
     if kind == "lyric":
         verse = first if 1 <= first <= 1_000 else 1
-        return replace(mark, values=(verse,), text=text) if text else None
+        return replace(mark, values=(verse,), text=signs.syllable(text)) if text else None
     mark = replace(mark, text="")
     if kind == "crescendo":
         return replace(mark, values=(first,)) if values and first in (-1, 0, 1) else None
@@ -112,7 +112,7 @@ def settled(track: Track, graces: NDArray[np.bool_], length_ticks: int, clean: o
             if mark.onset_ticks <= length_ticks:
                 out.append(_on_staves(mark, n_staves))
         elif mark.kind in AT_BEATS:
-            if (mark.voice, mark.onset_ticks) in (places.notes if mark.kind == "lyric" else places.beats):
+            if (mark.voice, mark.onset_ticks) in (places.beats if mark.kind == "fermata" else places.notes):
                 out.append(mark)
         elif mark.kind in AT_NOTES and places.has(mark):
             out.append(mark)

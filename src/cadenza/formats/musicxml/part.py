@@ -436,7 +436,9 @@ class PartReader:
             self._sound(sound, at)
 
     def _harmony(self, element: Element) -> None:
-        signs.read_harmony(self, element, self.cursor)
+        offset = element.find("offset")
+        shift = self._units(offset.text, "offset") if offset is not None and offset.get("sound") == "yes" else 0
+        signs.read_harmony(self, element, max(self.cursor + shift, 0))
 
     def _sound(self, element: Element, at: int | None = None) -> None:
         tempo = number(element.get("tempo"), 0.0)

@@ -52,7 +52,7 @@ def needed_resolution(score: Score) -> int:
         columns.append(np.array([mark.onset_ticks for mark in track.marks], np.int64))
     for entries in (score.tempos, score.metres, score.keys, score.bars, score.markers):
         columns.append(np.array([entry.onset_ticks for entry in entries], np.int64))  # type: ignore[attr-defined]
-    shared = gcd(score.ticks_per_quarter, *(int(np.gcd.reduce(column)) for column in columns if len(column)))
+    shared = gcd(score.ticks_per_quarter, score.length_ticks, *(int(np.gcd.reduce(column)) for column in columns if len(column)))
     needed = score.ticks_per_quarter // shared
     common = lcm(needed, BASE_RESOLUTION)
     return common if common <= MAX_RESOLUTION else needed
@@ -86,6 +86,8 @@ def _bars(score: Score) -> Score:
         if start != expected or (mark is not None and mark != BarMark(start)):
             bars.append(mark or BarMark(start))
         expected = start + bar_ticks(metre, score.ticks_per_quarter)
+    if end != expected:
+        bars.append(BarMark(end))  # the last bar is a short one
     return replace(
         score,
         bars=tuple(bars),
@@ -170,12 +172,12 @@ PROJECTION: tuple[Edit, ...] = (
     drop_controls(),
     Edit("keeps what XML can hold of texts, without white space around them, up to 1,000 characters", _texts),
     Edit("takes the least multiple of 480 ticks a quarter that is exact", _resolution),
-    Edit("fills the last bar, says each tempo, key and metre once", _bars),
     Edit(
         "gives notes without length one tick, spells pitches that have no (or a wrong) spelling, puts what lies "
         "below middle C on a second staff where a keyboard's notes need one",
         _tracks,
     ),
+    Edit("fills the last bar, says each tempo, key and metre once", _bars),
     Edit("writes note values and rests, ties what no single value can say", _written),
     Edit("takes the least multiple of 480 ticks a quarter that is exact", _resolution),
 )
