@@ -371,12 +371,13 @@ class PartReader:
             ]  # fmt: skip
         elif "unpitched" in parts:
             instrument = parts["instrument"].get("id", "") if "instrument" in parts else ""
-            head = parts["notehead"].text if "notehead" in parts else ""
+            head = (parts["notehead"].text or "").strip() if "notehead" in parts else ""
             place = parts["unpitched"]
             sound = (instrument, place.findtext("display-step"), place.findtext("display-octave"), head)
             note = [
                 self.index, onset, onset, 0, velocity, 0, voice, NO_SPELLING, 0, DRUM, NO_STRING, NO_FRET, sound, staff,
             ]  # fmt: skip
+            sound = (instrument,) if instrument else (*sound[1:3], head.replace("normal", ""))
             # until the part ends, drums are told apart by what is written
             note[PITCH] = self.sounds.setdefault(sound, len(self.sounds))
         else:
