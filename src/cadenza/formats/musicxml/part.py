@@ -371,12 +371,13 @@ class PartReader:
             ]  # fmt: skip
         elif "unpitched" in parts:
             instrument = parts["instrument"].get("id", "") if "instrument" in parts else ""
-            head = parts["notehead"].text if "notehead" in parts else ""
+            head = (parts["notehead"].text or "").strip() if "notehead" in parts else ""
             place = parts["unpitched"]
             sound = (instrument, place.findtext("display-step"), place.findtext("display-octave"), head)
             note = [
                 self.index, onset, onset, 0, velocity, 0, voice, NO_SPELLING, 0, DRUM, NO_STRING, NO_FRET, sound, staff,
             ]  # fmt: skip
+            sound = (instrument,) if instrument else (*sound[1:3], head.replace("normal", ""))
             # until the part ends, drums are told apart by what is written
             note[PITCH] = self.sounds.setdefault(sound, len(self.sounds))
         else:
@@ -436,7 +437,9 @@ class PartReader:
             self._sound(sound, at)
 
     def _harmony(self, element: Element) -> None:
-        signs.read_harmony(self, element, self.cursor)
+        offset = element.find("offset")
+        shift = self._units(offset.text, "offset") if offset is not None and offset.get("sound") == "yes" else 0
+        signs.read_harmony(self, element, max(self.cursor + shift, 0))
 
     def _sound(self, element: Element, at: int | None = None) -> None:
         tempo = number(element.get("tempo"), 0.0)

@@ -52,7 +52,7 @@ def needed_resolution(score: Score) -> int:
         columns.append(np.array([mark.onset_ticks for mark in track.marks], np.int64))
     for entries in (score.tempos, score.metres, score.keys, score.bars, score.markers):
         columns.append(np.array([entry.onset_ticks for entry in entries], np.int64))  # type: ignore[attr-defined]
-    shared = gcd(score.ticks_per_quarter, *(int(np.gcd.reduce(column)) for column in columns if len(column)))
+    shared = gcd(score.ticks_per_quarter, score.length_ticks, *(int(np.gcd.reduce(column)) for column in columns if len(column)))
     needed = score.ticks_per_quarter // shared
     common = lcm(needed, BASE_RESOLUTION)
     return common if common <= MAX_RESOLUTION else needed
@@ -86,6 +86,8 @@ def _bars(score: Score) -> Score:
         if start != expected or (mark is not None and mark != BarMark(start)):
             bars.append(mark or BarMark(start))
         expected = start + bar_ticks(metre, score.ticks_per_quarter)
+    if end != expected:
+        bars.append(BarMark(end))  # the last bar is a short one
     return replace(
         score,
         bars=tuple(bars),
@@ -125,7 +127,7 @@ def _instrument(track: Track, score: Score) -> Track:
         notes["spelling"] = NO_SPELLING
     else:
         _spell(notes, score)
-    track = replace(track, notes=notes, tuning=tuning, capo_fret=capo)
+    track = replace(track, notes=notes, tuning=tuning, capo_fret=capo, marks=marks.formed(track, clean))
     return track if layout.said_staves(track) else _on_two_staves(track)
 
 
@@ -154,8 +156,12 @@ def _written(score: Score) -> Score:
 
     def write(track: Track) -> Track:
         graces = is_grace(track, table, ticks)
-        track = replace(track, beats=settled(track, graces, table, ticks))
-        return replace(track, marks=marks.settled(track, graces, score.length_ticks, clean)) if track.marks else track
+        beats = settled(track, graces, table, ticks)
+        if track.marks or beats.tobytes() != track.beats.tobytes():
+            track = replace(track, beats=beats)
+            found = marks.settled(track, graces, score.length_ticks)
+            track = replace(track, marks=found) if found != track.marks else track
+        return track
 
     return score.map_tracks(write)
 
@@ -170,12 +176,12 @@ PROJECTION: tuple[Edit, ...] = (
     drop_controls(),
     Edit("keeps what XML can hold of texts, without white space around them, up to 1,000 characters", _texts),
     Edit("takes the least multiple of 480 ticks a quarter that is exact", _resolution),
-    Edit("fills the last bar, says each tempo, key and metre once", _bars),
     Edit(
         "gives notes without length one tick, spells pitches that have no (or a wrong) spelling, puts what lies "
         "below middle C on a second staff where a keyboard's notes need one",
         _tracks,
     ),
+    Edit("fills the last bar, says each tempo, key and metre once", _bars),
     Edit("writes note values and rests, ties what no single value can say", _written),
     Edit("takes the least multiple of 480 ticks a quarter that is exact", _resolution),
 )

@@ -249,13 +249,18 @@ def _finger(text: str | None) -> int:
     return next((finger for finger, name in FINGERS.items() if name == (text or "").strip()), -2)
 
 
+def syllable(text: str) -> str:
+    """A syllable, its hyphen (another of its word follows) next to it."""
+    return text[:-1].rstrip() + "-" if text.endswith("-") else text
+
+
 def _lyric(reader: PartReader, note: list[Any], lyric: Element) -> None:
     from cadenza.formats.musicxml.part import ONSET, VOICE
 
     text = "".join(part.text or "" for part in lyric if part.tag in ("text", "elision")).strip()
     if lyric.findtext("syllabic") in ("begin", "middle"):
         text += "-"
-    text = text[:MAX_TEXT_CHARACTERS].strip()
+    text = syllable(text[:MAX_TEXT_CHARACTERS].strip())
     if text:
         verse = min(max(integer(lyric.get("number"), 1), 1), 1_000)
         _mark(reader, "lyric", note[ONSET], note[VOICE], None, (verse,), text)
