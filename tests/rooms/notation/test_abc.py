@@ -391,11 +391,11 @@ def test_accidentals_are_written_where_readers_would_differ():
 
 def test_triplets_ties_and_grids():
     notes_ = [Note(160 * i, 160, 60 + i) for i in range(3)] + [Note(480, 2_400, 72)]
-    assert body(Score((Track.of(notes_),))) == ["[V:1](3:2:3C2 ^C2 D2 c12-|", "[V:1]c8 z8|]"]
+    assert body(Score((Track.of(notes_),))) == ["[V:1](3:2:3C2 ^C2 D2 =c12-|", "[V:1]c8 z8|]"]
     swung = [Note(0, 640, 60), Note(640, 320, 62), Note(960, 960, 64)]
     assert body(Score((Track.of(swung),))) == ["[V:1](3:2:2C8 D4 E8|]"]
     septuplet = Score((Track.of([Note(960 * i, 960, 60 + i) for i in range(7)]),), ticks_per_quarter=1680)
-    assert body(septuplet) == ["[V:1](7:4:7C4 ^C4 D4 _E4 E4 F4 ^F4|]"]
+    assert body(septuplet) == ["[V:1](7:4:7C4 ^C4 D4 _E4 =E4 F4 ^F4|]"]
     late = Score((Track.of([Note(7, 480, 60)]),))
     assert body(late) == ["[V:1]C4 z12|]"]
 
@@ -420,8 +420,8 @@ def test_graces_dynamics_and_decorations():
         Note(360, 60, 62, techniques=Technique.GRACE), Note(420, 60, 63, techniques=Technique.GRACE),
         Note(480, 480, 64, 120, techniques=Technique.STACCATO | Technique.ACCENT), Note(960, 960, 65, 95),
     ]),))  # fmt: skip
-    assert body(score) == ["[V:1]z4 !fff!{D_E}.!accent!E4 !f!F8|]"]
-    assert body(score, velocity="drop") == ["[V:1]z4 {D_E}.!accent!E4 F8|]"]
+    assert body(score) == ["[V:1]z4 !fff!{D_E}.!accent!=E4 !f!F8|]"]
+    assert body(score, velocity="drop") == ["[V:1]z4 {D_E}.!accent!=E4 F8|]"]
 
 
 def test_upbeats_short_bars_and_repeats():
@@ -496,7 +496,7 @@ def test_complete_texts_and_beginnings():
         "[V:1]C4|\n[V:2]z8|",  # an upbeat that one voice lacks
         "[V:1]C8|\n[V:2]z8||",  # signs that differ
         "[V:1]C8|\n[V:2][M:3/4]z8|",  # a metre in one voice only
-        "[V:1](3:2:3C4 D4 E|",  # a tuplet that does not close
+        "[V:1](3:2:3C4 D4 E2|",  # a tuplet that does not close
         "[V:1](3:2:2C4 D4 E4|",
         "[V:1](4:3:4C|",
         "[V:1]C8|]\n[V:2]z8|]\n[V:1]C8|]",  # after the end
@@ -527,7 +527,8 @@ def test_any_walk_through_the_automaton_is_abc_whose_bars_add_up(options, seed):
     for _ in range(700):
         spans = state.allowed()
         assert spans, "".join(out)
-        if any(s.kind == END for s in spans) and rng.random() < 0.5:
+        may_end = any(s.kind == END for s in spans)
+        if may_end and (len(spans) == 1 or rng.random() < 0.5):
             break
         span = rng.choice([s for s in spans if s.kind != END])
         choices = words.get(span.kind, [""])
@@ -550,12 +551,9 @@ def test_any_walk_through_the_automaton_is_abc_whose_bars_add_up(options, seed):
     text = "".join(out)
     if "K:" not in text:
         return
-    bars = [p for p in check(text) if p.severity != "warning"]
     complete = text.rfind("|")
-    bars = [p for p in bars if p.severity == "error" and "pitch" not in p.expected] + [
-        p for p in bars if p.severity == "bar" and _offset(text, p.line, p.column) < complete
-    ]
-    assert bars == [], text
+    found = [p for p in check(text) if p.severity != "warning" and _offset(text, p.line, p.column) < complete]
+    assert found == [], text
 
 
 def _offset(text: str, line: int, column: int) -> int:

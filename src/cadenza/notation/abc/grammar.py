@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 
 from cadenza.base.errors import NotationError
 from cadenza.notation.abc.arrange import TUPLETS
+from cadenza.notation.abc.pitches import ACCIDENTALS as ACCIDENTAL_VALUES
 from cadenza.notation.abc.pitches import MAJOR_NAMES, MINOR_NAMES
 from cadenza.notation.abc.values import parse_metre
 from cadenza.notation.abc.voices import DYNAMICS, pitch_of
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from cadenza.notation.abc.notation import Abc
 
 WHOLE = 128  # steps of a whole note
-LOWEST_NATURAL, HIGHEST_NATURAL = -2, 129  # of letters that an accidental may bring into 0–127
 MAX_OCTAVE_MARKS = 6
 MAX_VOICES = 512
 MAX_NUMBER = 10**6
@@ -343,8 +343,8 @@ class AbcState:
         octave = []
         if at in ("letter", "octave", "grace") and self.marks < MAX_OCTAVE_MARKS:
             mark = "'" if self.letter.islower() else ","
-            natural = pitch_of(self.letter, mark * (self.marks + 1))[2]
-            octave = [mark] if LOWEST_NATURAL <= natural <= HIGHEST_NATURAL else []
+            pitch = pitch_of(self.letter, mark * (self.marks + 1))[2] + self.alteration
+            octave = [mark] if 0 <= pitch <= 127 else []
         if at == "grace":
             return [*octave, *notes, "}"]
         if self.in_chord:
@@ -606,10 +606,11 @@ class AbcState:
             self.now, self.element, self.overlays_done, self.is_open = 0, "&", True, False
         elif kind in ACCIDENTALS:
             self.in_grace = self.element in ("graces", "grace")
-            self.element = "accidental"
+            self.alteration, self.element = ACCIDENTAL_VALUES[kind], "accidental"
         elif kind in LETTERS:
             if self.element != "accidental":
                 self.in_grace = self.element in ("graces", "grace")
+                self.alteration = 0
             self.letter, self.marks = kind, 0
             self.element = "grace" if self.in_grace else "letter"
         elif kind in (",", "'"):
@@ -661,3 +662,4 @@ class AbcState:
     last_sign = ""
     returns = ""
     in_grace = False
+    alteration = 0
