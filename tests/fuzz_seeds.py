@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from cadenza import formats
+from cadenza.notation.abc import Abc
 from cadenza.notation.simplified import SimplifiedMidi
 from cadenza.score.model import (
     STANDARD_TUNINGS,
@@ -27,7 +28,7 @@ from cadenza.score.model import (
 from tests import fuzz_gpif
 
 GUITAR, BASS = STANDARD_TUNINGS["guitar"], STANDARD_TUNINGS["bass"]
-SUFFIXES = ("mid", "gp3", "gp4", "gp5", "gpx", "gp", "smidi", "musicxml", "mxl", "jams")
+SUFFIXES = ("mid", "gp3", "gp4", "gp5", "gpx", "gp", "smidi", "abc", "musicxml", "mxl", "jams")
 SHARED = {  # where real files lie in the shared data, and every how manieth is taken
     "mid": (("mutopia/**/*.mid", 200), ("groove/**/*.mid", 300)),
     "gp3": (("guitarpro/**/*.gp3", 1),),
@@ -104,6 +105,43 @@ def _text() -> dict[str, bytes]:
         for name, score in (("band", band(0, 14)), ("plain", plain(24))):
             out[f"{name}-{number}"] = SimplifiedMidi(**options).encode(score).encode()
     return out | {"empty": b"q480", "one": b"p60:v90:d480:t0"}
+
+
+#: A tune with nearly everything that a person writes.
+TUNE = """%abc-2.1
+X:7
+T:Caf\\'e \\& &eacute;
+C:Trad.
+M:6/8
+L:1/8
+Q:"Allegro" 3/8=120
+P:AB
+U:T = !trill!
+%%score (1 2) 3
+%%MIDI program 1 40
+V:1 name="Fiddle" clef=treble-8
+V:2 merge
+V:3 clef=bass transpose=-12
+%%MIDI channel 10
+%%MIDI drummap C 36
+K:D mix ^g
+[V:1]|:"D"!mf!{/ga}A>B c2- (3cde|[1,3 .f T~g3 [d=fa]2-[dfa]:|[2 (5:4:3abc z2 & D3 E3||
+w: Ah, oh_ * la-la | end~of it
+[V:2]x6|x6:|x6||
+[V:3]C2 ^C,C C3|Z|Z|
+[V:1][M:C|][L:1/16][Q:100][K:Bb exp _b =e] +trill+ B//c''8__d,,3/2 | y [EG]4>[FA]4 "^text"!fermata!z4 |]
+P:B
+K:Am octave=1
+[V:1]A2 B2 c4 :: [r:remark] a8- | a4 $ b4 |]
+"""
+
+
+def _abc() -> dict[str, bytes]:
+    out = {"tune": TUNE.encode(), "latin": TUNE.replace("Trad.", "Größe").encode("latin-1"), "empty": b"X:1\nK:C\n"}
+    for number, options in enumerate(Abc.variants):
+        for name, score in (("band", band(0, 14)), ("plain", plain(24))):
+            out[f"{name}-{number}"] = Abc(**options).encode(score).encode()
+    return out | {"book": TUNE.encode() + b"\nX:8\nT:Other\nK:C\nCDEF|\n"}
 
 
 def xml(*measures: str, parts: int = 1) -> bytes:
@@ -185,6 +223,8 @@ def generated(suffix: str) -> dict[str, bytes]:
         return _guitar_pro(suffix)
     if suffix == "smidi":
         return _text()
+    if suffix == "abc":
+        return _abc()
     if suffix == "jams":
         return {"solo": jams(), "tiny": jams(1, 0)}
     documents = {"two": xml(*MEASURES), "parts": xml(*MEASURES * 3, parts=2)}
@@ -262,6 +302,70 @@ def _text_bombs() -> dict[str, bytes]:
         "not utf-8": "",
     }
     return {name: text.encode() for name, text in texts.items()} | {"not utf-8": b"q480\xff"}
+
+
+def _abc_bombs() -> dict[str, bytes]:
+    head = "X:1\nM:4/4\nL:1/8\nK:C\n"
+    texts = {
+        "notes": head + _repeated("CDEFGABc"),
+        "notes on lines": head + _repeated("C\n"),
+        "sixteen megabytes": head + _repeated("C", 16 * MEGABYTE),
+        "accidentals": head + _repeated("^C_c"),
+        "chords": head + _repeated("[CE]"),
+        "one chord": head + "[" + _repeated("C") + "]",
+        "open chords": head + _repeated("["),
+        "open fields": head + _repeated("[V:"),
+        "open strings": head + _repeated('"'),
+        "open strings on lines": head + _repeated('"C\n'),
+        "open decorations": head + _repeated("!a "),
+        "braces": head + _repeated("{"),
+        "graces": head + "{" + _repeated("c") + "}C|",
+        "grace groups": head + _repeated("{cde}C"),
+        "bars": head + _repeated("C8|"),
+        "bar lines": head + _repeated("|"),
+        "colons": head + _repeated(":"),
+        "colons and lines": head + _repeated(":::::::|"),
+        "voltas": head + _repeated("C8|1-99,1-99,1-99,1-99"),
+        "keys": head + _repeated("[K:C]"),
+        "keys on lines": head + _repeated("K:C\n"),
+        "metres": head + _repeated("[M:2/4]"),
+        "metres and notes": head + _repeated("[M:2/4]C4|[M:3/4]C6|"),
+        "tempos": head + _repeated("C[Q:1/4=9]"),
+        "voices": head + "".join(f"[V:{i}]C" for i in range(100_000)),
+        "voices in the header": "X:1\n" + "".join(f"V:{i}\n" for i in range(100_000)) + "K:C\n",
+        "long key": "X:1\nK:C" + _repeated(" ^c"),
+        "long voice": head + "V:1" + _repeated(" name=a"),
+        "overlays": head + _repeated("C&"),
+        "rests": head + "Z999999999|",
+        "many rests": head + _repeated("Z99|"),
+        "long notes": "X:1\nL:9999/1\nK:C\n" + _repeated("C999999"),
+        "long chord notes": "X:1\nL:9999/1\nK:C\n" + _repeated("[CE999999]"),
+        "digits": head + "C" + _repeated("9"),
+        "slashes": head + "C" + _repeated("/"),
+        "octaves": head + "C" + _repeated(","),
+        "fine tuplets": head + _repeated("(97:89:1C(83:79:1D"),
+        "tuplets": head + _repeated("(3CDE"),
+        "broken": head + _repeated("C>D"),
+        "arrows": head + "C" + _repeated(">"),
+        "ties": head + _repeated("C-"),
+        "lyrics": head + "CDEF" * 4_000 + "|\n" + "w:" + _repeated(" la"),
+        "verses": head + "CDEF|\n" + _repeated("w: a b c d\n"),
+        "texts": head + _repeated('"^a"C'),
+        "entities": "X:1\nT:" + _repeated("&amp;") + "\nK:C\nC|",
+        "backslashes": "X:1\nT:" + _repeated("\\\\") + "\nK:C\nC|",
+        "comments": head + _repeated("%"),
+        "escaped comments": head + "T:" + _repeated("\\%"),
+        "empty lines": _repeated("\n"),
+        "tunes": _repeated("X:1\nK:C\nC\n\n"),
+        "tunes without lines": _repeated("X:1\n"),
+        "directives": head + _repeated("%%MIDI program 1\n"),
+        "drum maps": head + "".join(f"%%MIDI drummap C {i % 128}\n" for i in range(30_000)),
+        "symbols": head + _repeated("T"),
+        "unknown decorations": head + "".join(f"!x{i}!" for i in range(100_000)),
+        "words": _repeated("lorem ipsum "),
+        "primes": head + "".join(f"({p}:{p + 2}:1C" for p in (7, 11, 13, 5, 9) * 2_000),
+    }
+    return {name: text.encode() for name, text in texts.items()}
 
 
 def _xml_bombs() -> dict[str, bytes]:
@@ -356,5 +460,5 @@ def bombs(suffix: str) -> dict[str, bytes]:
         return fuzz_gpif.bombs(suffix)
     if suffix.startswith("gp"):
         return _guitar_pro_bombs(suffix)
-    made = {"smidi": _text_bombs, "musicxml": _xml_bombs, "mxl": _zip_bombs, "jams": _jams_bombs}
+    made = {"smidi": _text_bombs, "abc": _abc_bombs, "musicxml": _xml_bombs, "mxl": _zip_bombs, "jams": _jams_bombs}
     return made[suffix]() if suffix in made else {}

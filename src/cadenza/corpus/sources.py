@@ -9,9 +9,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
-import os
 import re
-import tempfile
 import unicodedata
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -23,7 +21,9 @@ import numpy as np
 from cadenza.base.errors import CadenzaError, FormatError
 from cadenza.corpus.store import Piece
 from cadenza.formats import jams, midi, musicxml
-from cadenza.score.model import NOTE_DTYPE, Key, Metre, Score, Tempo, Track
+from cadenza.notation.abc import read_tune
+from cadenza.notation.abc.text import TuneText, decode_bytes, split_tunes
+from cadenza.score.model import Metre, Score, Tempo, Track
 
 # Keys of the Roland kit with which Groove was recorded that General MIDI uses for something else → the GM key.
 GROOVE_TO_GENERAL_MIDI = {22: 42, 26: 46, 58: 43}
@@ -125,16 +125,16 @@ def _quartets(folder: Path) -> Iterator[Recipe]:
 
 def _hymns(folder: Path) -> Iterator[Recipe]:
     for path in sorted(folder.glob("*.abc")):
-        tunes = re.split(r"(?m)^(?=X:)", path.read_text("utf-8", errors="replace"))[1:]
-        for number, tune in enumerate(tunes, 1):
-            match = re.search(r"(?m)^T:\s*(.*)", tune)
-            title = match[1].strip() if match else str(number)
+        header, tunes = split_tunes(decode_bytes(path.read_bytes()))
+        for tune in tunes:
+            titles = [line[2:].strip() for line in tune.lines if line.startswith("T:")]
+            title = titles[0] if titles else str(tune.number)
             yield Recipe(
                 "openhymnal",
-                f"{_below(path, folder)}#{number}",
+                f"{_below(path, folder)}#{tune.number}",
                 "public domain",
                 "Open Hymnal Project",
-                partial(_abc, tune, title),
+                partial(_tune, tune, header, title),
                 work_id=f"openhymnal/{slug(title)}",
             )
 
@@ -198,7 +198,7 @@ def _below(path: Path, folder: Path) -> str:
     return str(path.relative_to(folder.parent))
 
 
-# ── readers that other rooms will replace ────────────────────────────────────────────────────────────────
+# ── readers of their own kind ────────────────────────────────────────────────────────────────────────────
 
 
 def _named(path: Path, title: str, composer: str) -> Score:
@@ -220,59 +220,16 @@ def _drums(path: Path, row: dict[str, str]) -> Score:
     return replace(score, tracks=tuple(tracks), metres=(Metre(0, top, bottom),), tempos=(Tempo(0, float(row["bpm"])),))
 
 
-def _abc(tune: str, title: str) -> Score:
-    """One tune through symusic. Decorations go first: its converter doubles notes under a fermata in one voice only.
+def _tune(tune: TuneText, header: list[str], title: str) -> Score:
+    """One tune of a book, after what repairs it needs.
 
     Raises:
-        FormatError: no notes, or voices that drift apart (the converter lost its place).
+        FormatError: no notes, or voices that drift apart (the source has a wrong note value).
     """
-    import symusic
-
-    with _quiet():
-        try:
-            found = symusic.Score.from_abc(re.sub(r"![^!\n]{1,30}!", "", tune))
-        except Exception as error:  # a third-party parser; what it raises is not documented
-            raise FormatError("an ABC tune", str(error)[:200]) from error
-    score = _from_symusic(found)
+    score = read_tune(tune, header, strict=False).score
     ends = [track.end_ticks for track in score.tracks if len(track)]
     if not ends:
         raise FormatError("an ABC tune with notes", "none")
     if max(ends) - min(ends) > VOICE_END_TOLERANCE_QUARTERS * score.ticks_per_quarter:
         raise FormatError("voices that end together", f"ends {sorted(ends)} in ticks", where=title)
-    return replace(score, title=title)
-
-
-def _from_symusic(found) -> Score:  # type: ignore[no-untyped-def]
-    tracks = []
-    for track in found.tracks:
-        columns = track.notes.numpy()
-        notes = np.zeros(len(columns["time"]), NOTE_DTYPE)
-        notes["onset_ticks"], notes["duration_ticks"] = columns["time"], columns["duration"]
-        notes["pitch"], notes["velocity"] = columns["pitch"], np.clip(columns["velocity"], 1, 127)
-        notes["fret"], notes["spelling"] = -1, -128
-        if len(notes):
-            tracks.append(Track(name=track.name, program=track.program, is_drums=track.is_drum, notes=notes))
-    keys = (Key(k.time, k.key, "minor" if k.tonality else "major") for k in found.key_signatures if -7 <= k.key <= 7)
-    return Score(
-        tracks=tuple(tracks),
-        ticks_per_quarter=found.tpq,
-        tempos=tuple(Tempo(t.time, 60e6 / t.mspq) for t in found.tempos),
-        metres=tuple(Metre(t.time, t.numerator, t.denominator) for t in found.time_signatures),
-        keys=tuple(keys),
-    )
-
-
-class _quiet:
-    """The native converter writes warnings to the process's own stdout and stderr; send them to nowhere."""
-
-    def __enter__(self) -> None:
-        self.saved = [(number, os.dup(number)) for number in (1, 2)]
-        self.sink = tempfile.TemporaryFile()
-        for number, _ in self.saved:
-            os.dup2(self.sink.fileno(), number)
-
-    def __exit__(self, *_: object) -> None:
-        for number, copy in self.saved:
-            os.dup2(copy, number)
-            os.close(copy)
-        self.sink.close()
+    return score.with_tracks((track for track in score.tracks if len(track)), title=title, composer="")

@@ -253,7 +253,6 @@ def test_draws_depend_on_seed_and_name_only():
 @pytest.mark.slow
 @pytest.mark.shared
 def test_hymns_and_mutopia_share_tunes_and_never_a_split(shared_data):
-    pytest.importorskip("symusic", reason="the hymns' ABC is read through symusic for now")
     found = []
     rejects = []
     for name in ("openhymnal", "mutopia", "guitarset"):

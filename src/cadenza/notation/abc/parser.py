@@ -49,7 +49,7 @@ TOKEN = re.compile(
 |(?P<spacer>y\d*)
 |(?P<tie>\.?-)
 |(?P<symbol>[.~H-WYh-w])
-|(?P<layout>[$*!;?@\\]+)
+|(?P<layout>[$*!;?@\\\#]+)
 """,
     re.VERBOSE,
 )

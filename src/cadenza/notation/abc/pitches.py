@@ -15,10 +15,9 @@ LOWEST_SPELLING, HIGHEST_SPELLING = -15, 19  # F double flat … B double sharp
 _SHARPS, _FLATS = "FCGDAEB", "BEADGCF"
 _MODES = {"maj": 0, "ion": 0, "": 0, "mix": -1, "dor": -2, "min": -3, "aeo": -3, "m": -3, "phr": -4, "loc": -5, "lyd": 1}
 _MINOR = {"dor", "min", "aeo", "m", "phr", "loc"}
-_TONICS = {name: fifths + 7 * step for fifths, name in ((-1, "F"), (0, "C"), (1, "G"), (2, "D"), (3, "A"), (4, "E"), (5, "B"))
-           for step in (0,)}  # fmt: skip
+_TONICS = {"F": -1, "C": 0, "G": 1, "D": 2, "A": 3, "E": 4, "B": 5}
 _KEY = re.compile(r"([A-G])([#b]?)\s*([A-Za-z]*)")
-_EXPLICIT = re.compile(r"(\^\^|\^|__|_|=)([A-Ga-g])")
+_EXPLICIT = re.compile(r"(\^\^|\^|__|_|=)([A-Ga-g])\s*")
 MAJOR_NAMES = ("Cb", "Gb", "Db", "Ab", "Eb", "Bb", "F", "C", "G", "D", "A", "E", "B", "F#", "C#")
 MINOR_NAMES = ("Abm", "Ebm", "Bbm", "Fm", "Cm", "Gm", "Dm", "Am", "Em", "Bm", "F#m", "C#m", "G#m", "D#m", "A#m")
 BAGPIPES = ("HP", "Hp")
@@ -57,23 +56,20 @@ def parse_key(text: str) -> tuple[KeySignature | None, str]:
     """
     text = text.strip()
     if text.startswith(BAGPIPES):
-        return KeySignature(of_fifths(2) if text[1] == "p" else (0,) * 7, 2 if text[1] == "p" else 0, "major"), text[2:]
-    word = text.split(maxsplit=1)[0] if text else ""
-    if word.lower() == "none":
+        fifths = 2 if text[1] == "p" else 0
+        return KeySignature(of_fifths(fifths), fifths, "major"), text[2:]
+    if re.match(r"none\b", text, re.IGNORECASE):
         return _explicit(KeySignature(), text[4:])
     match = _KEY.match(text)
-    if match is None or (match[3] and "=" in text[match.start(3) : match.end() + 1]):
-        if match is None:
-            return None, text
-        match = re.match(r"([A-G])([#b]?)()", text)
-        assert match is not None
-    mode_word = match[3].lower()
-    mode = mode_word if mode_word == "m" else mode_word[:3]
+    if match is None:
+        return None, text
+    mode = match[3].lower()
+    mode = mode if mode == "m" else mode[:3]
     end = match.end()
-    if mode not in _MODES:
-        if match[3] and match.start(3) == match.end(2) and match[3][0].isalpha() and not text[match.end(2)].isspace():
+    if mode not in _MODES or text[end : end + 1] == "=":
+        if match.start(3) == match.end(2):  # K:Cxyz
             raise ValueError(text)
-        mode, end = "", match.end(2)  # a clef, say
+        mode, end = "", match.end(2)  # a clef, say, or clef=bass
     fifths = _TONICS[match[1]] + {"#": 7, "b": -7, "": 0}[match[2]] + _MODES[mode]
     if not -7 <= fifths <= 7:
         raise ValueError(text)
@@ -87,10 +83,11 @@ def _explicit(signature: KeySignature, rest: str) -> tuple[KeySignature, str]:
     alterations = list(signature.alterations)
     if rest[:3].lower() == "exp":
         alterations, rest = [0] * 7, rest[3:].strip()
-    while match := _EXPLICIT.match(rest):
+    at = 0
+    while match := _EXPLICIT.match(rest, at):
         alterations[LETTERS.index(match[2].upper())] = ACCIDENTALS[match[1]]
-        rest = rest[match.end() :].strip()
-    return KeySignature(tuple(alterations), signature.fifths, signature.mode), rest
+        at = match.end()
+    return KeySignature(tuple(alterations), signature.fifths, signature.mode), rest[at:].strip()
 
 
 def spelled(pitch: int, key_fifths: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
@@ -50,10 +51,12 @@ def of(notation: Abc) -> tuple[Edit, ...]:
         Edit("keeps staccato, accents (of one strength), trills and grace notes of the playing techniques", _techniques),
         loudness,
         Edit("re-times to 960 ticks a quarter, or an exact multiple for odd tuplets, rounding", _retime),
-        Edit("writes repeats out where a passage without endings is played more than twice, drops those that never go back", _twice),
+        Edit("writes repeats out where a passage is played more than twice without endings or endings stand oddly, drops "
+            "repeat signs that never go back", _twice),
         Edit(
             "moves bar lines to 64ths, gives short bars but the first a metre of their own, fills the last bar, says 4/4 "
-            "where no metre is said, moves keys to starts of bars, says where every repeat begins",
+            "where no metre is said, moves keys to starts of bars, "
+            "says where every repeat begins and drops openings that nothing closes",
             _bars,
         ),
         Edit("rounds tempos to thousandths of a quarter note a minute", _tempos),
@@ -150,9 +153,17 @@ def _retime(score: Score) -> Score:
 
 
 def _twice(score: Score) -> Score:
-    """No passage is played more than twice but by endings, and every closing sign goes back: readers agree on that."""
-    if not any(mark.repeat_close > 1 for mark in score.bars):
+    """No passage is played more than twice but by endings, and every closing sign goes back: readers agree on that.
+
+    Endings too stand as everywhere: one for the first pass, closed, and at once those for the others. Else all is
+    written out as it sounds.
+    """
+    if not any(mark.repeat_close > 1 or mark.endings for mark in score.bars):
         return score
+    if not any(mark.repeat_close > 1 for mark in score.bars) or not play_order(score):
+        return replace(score, bars=tuple(replace(m, repeat_open=False, repeat_close=0, endings=()) for m in score.bars))
+    if not _usual(bar_table(score).marks):
+        return edit.unfold().apply(score)
     fewer = replace(
         score,
         bars=tuple(replace(m, repeat_close=min(m.repeat_close, 2) if m.endings else m.repeat_close) for m in score.bars),
@@ -168,6 +179,27 @@ def _twice(score: Score) -> Score:
     )
 
 
+def _usual(marks: Sequence[BarMark | None]) -> bool:
+    """Whether endings stand as readers expect them."""
+    signs = [_sign(mark) for mark in marks]
+    for bar, (opens, _, endings) in enumerate(signs):
+        _, closed_before, before = signs[bar - 1] if bar else NO_SIGN
+        _, _, after = signs[bar + 1] if bar + 1 < len(signs) else NO_SIGN
+        if not endings:
+            continue
+        begins = endings != before or closed_before
+        if (
+            not bar
+            or opens
+            or (begins and (1 in endings) == bool(before))
+            or (begins and before and not closed_before)
+            or (1 in endings and after != endings and not (signs[bar][1] and after))
+            or (1 in endings and after == endings and signs[bar][1])
+        ):
+            return False
+    return True
+
+
 Sign = tuple[bool, int, tuple[int, ...]]  # repeat opens, repeat closes, endings
 NO_SIGN: Sign = (False, 0, ())
 
@@ -180,15 +212,15 @@ def _sign(mark: BarMark | None) -> Sign:
 
 
 def _explicit(signs: list[Sign]) -> list[Sign]:
-    """The signs with an opening one where a repeat goes back to the end of another, as ``play_order`` has it."""
-    out = list(signs)
+    """The signs with an opening one where each repeat goes back to, as ``play_order`` has it, and nowhere else."""
+    out = [(False, *sign[1:]) for sign in signs]
     start, is_over = 0, False
     for bar, (opens, closes, endings) in enumerate(signs):
         if opens or (is_over and not endings):
             start, is_over = bar, False
         if closes:
             is_over = True
-            if start:
+            if start or signs[0][0]:
                 out[start] = (True, *out[start][1:])
     return out
 

@@ -150,7 +150,8 @@ class _Reader:
             if self.in_header:
                 music.wrong("a header field, K: the last of them", repr(line[:20]), "music from there on")
                 self._end_header()
-            self._into_music()
+            if not line.lstrip().startswith("[V:"):
+                self._into_music()
             music.read_line(line, text.first_line + index)
         if self.in_header:
             music.wrong("K: at the end of the header", "the end of the tune", "taken as K:none")

@@ -78,11 +78,7 @@ class Writer:
         self.tempos = {t.onset_ticks: t for t in self.score.tempos}
         self.signs = self._bar_signs()
         self.lengths: dict[tuple[int, int, int], str] = {}
-        closed = [bool(mark and mark.repeat_close) for mark in self.table.marks]
-        self.lands = [
-            bool(mark and (mark.repeat_open or mark.endings)) or (closed[bar - 1] if bar else any(closed))
-            for bar, mark in enumerate(self.table.marks)
-        ]
+        self.lands = self._lands()
 
     def text(self) -> str:
         """The whole tune, without a line break at its end."""
@@ -150,6 +146,17 @@ class Writer:
             else:
                 out.append(bar_sign(bool(before.repeat_close), after.repeat_open, ends, begins, place == len(marks)))
             volta = after.endings
+        return out
+
+    def _lands(self) -> list[bool]:
+        """Whether something else than the bar before may be played before each bar."""
+        marks = [mark or BarMark(0) for mark in self.table.marks]
+        out = [
+            mark.repeat_open or bool(mark.endings) or bool(bar and marks[bar - 1].repeat_close)
+            for bar, mark in enumerate(marks)
+        ]
+        first = next((mark for mark in marks[1:] if mark.repeat_open or mark.repeat_close), None)
+        out[0] |= bool(marks[0].repeat_close or (first and first.repeat_close and not first.repeat_open))
         return out
 
     def _voices(self, part: int) -> list[list[str]]:
