@@ -101,8 +101,9 @@ def engrave(
         "smuflTextFont": "none",
         "spacingStaff": 15 if any(t and not n for t, n in zip(sheet.is_tab, sheet.has_notation, strict=True)) else 10,
         "spacingSystem": 6,
-        "justifyVertically": False,
+        "bottomMarginHeader": 5.0 if sheet.score.composer else 2.0,
     }
     job = {"verb": "engrave", "musicxml": sheet.musicxml, "options": options, "max_pages": limits.pages, "crop": True}
     from_ticks = None if colour_from_ticks is None else round(colour_from_ticks * factor)
-    return [finish(svg, sheet, from_ticks, PAGE_MM[0]) for svg in run(job, limits)["pages"]]
+    svgs = run(job, limits)["pages"]
+    return [finish(svg, sheet, from_ticks, PAGE_MM[0], index == 0) for index, svg in enumerate(svgs)]

@@ -40,12 +40,13 @@ class Page:
     height_mm: float
 
 
-def finish(svg: str, sheet: Sheet, colour_from_ticks: int | None, width_mm: float) -> Page:
+def finish(svg: str, sheet: Sheet, colour_from_ticks: int | None, width_mm: float, is_first: bool = False) -> Page:
     """The engraver's page, made whole.
 
     Args:
         colour_from_ticks: what starts at this tick of ``sheet.score`` or later is coloured.
         width_mm: of the paper.
+        is_first: the composer stands on this page.
     """
     root = ElementTree.fromstring(svg)
     inner = next(root.iter(tag("svg")), root)
@@ -55,6 +56,8 @@ def finish(svg: str, sheet: Sheet, colour_from_ticks: int | None, width_mm: floa
     for text in list(root.iter(tag("text"))):
         _plain_words(text)
     _even_words(root)
+    if is_first and sheet.score.composer:
+        _composer(root, sheet.score.composer)
     margin = next(e for e in inner.iter(tag("g")) if e.get("class") == "page-margin")
     boxes = dict(_noted(margin, sheet.places))
     _clear_tablature(margin, sheet, boxes)
@@ -156,6 +159,25 @@ def _is_glyph(said: str) -> bool:
     return bool(stripped) and all("\ue000" <= c <= "\uf8ff" for c in stripped.replace(" ", ""))
 
 
+def _composer(root: ElementTree.Element, name: str) -> None:
+    """The composer's name at the right, below the title."""
+    head = next((g for g in root.iter(tag("g")) if (g.get("class") or "").startswith("pgHead")), None)
+    system = next((g for g in root.iter(tag("g")) if g.get("class") == "system"), None)
+    if system is None:
+        return
+    title = next(head.iter(tag("text")), None) if head is not None else None
+    size = 0.6 * float(title.get("font-size", 470)) if title is not None else 300.0
+    y = (float(title.get("y", 0)) if title is not None else 0.0) + 1.5 * size
+    edges = [e.get("d", "").split() for e in system.iter(tag("path"))]
+    right = max((float(p[2][1:]) for p in edges if len(p) == 4 and p[1] == p[3]), default=0.0)
+    words = ElementTree.SubElement(
+        system, tag("text"), {"x": number(right), "y": number(y), "font-size": number(size), "font-family": FONT}
+    )
+    words.set("text-anchor", "end")
+    words.set("class", "composer")
+    words.text = name
+
+
 def _even_words(root: ElementTree.Element) -> None:
     """Words over a tablature are set as large as its wider lines; bring them to the size that others have."""
     for group in root.iter(tag("g")):
@@ -166,6 +188,7 @@ def _even_words(root: ElementTree.Element) -> None:
         if size > LARGEST_WORDS:
             k = LARGEST_WORDS / size
             x, y = (float(words.get(axis, 0)) * (1 - k) for axis in "xy")
+            y -= LARGEST_WORDS / 2  # and leave room for what tablature has above its lines
             group.set("transform", f"translate({number(x)}, {number(y)}) scale({k:.4f})")
 
 
@@ -200,6 +223,10 @@ def _clear_tablature(margin: ElementTree.Element, sheet: Sheet, boxes: dict[str,
         elif kind == "tabGrp":
             for lines in [g for g in group.iter(tag("g")) if g.get("class") == "ledgerLines"]:
                 parents[lines].remove(lines)
+        elif kind in ("tupletNum", "tupletBracket"):
+            tuplet = parents[group]
+            if any(g.get("class") == "tabGrp" for g in tuplet.iter(tag("g"))):
+                tuplet.remove(group)
         elif kind == "beam" and any(g.get("class") == "tabGrp" for g in group.iter(tag("g"))):
             for child in [c for c in group if c.tag in (tag("polygon"), tag("path"))]:
                 group.remove(child)

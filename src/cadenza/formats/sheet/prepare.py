@@ -16,6 +16,7 @@ from typing import Literal
 import numpy as np
 
 from cadenza.formats import musicxml
+from cadenza.formats.sheet.played import as_written
 from cadenza.score import edit
 from cadenza.score.fingering import finger, tuning_for
 from cadenza.score.model import NO_FRET, NO_STRING, Score, Track
@@ -23,8 +24,6 @@ from cadenza.score.time import BarTable, bar_table
 from cadenza.score.written import NO_BEATS
 
 View = Literal["score", "tab", "both"]
-GRIDS = (48, 12)  # points a quarter: what a written piece is on, and what a played one is moved to
-_PLAYED = 0.02  # more than so many notes off the fine grid: the piece was played, not written
 _FAMILIES = (
     "Piano", "Chimes", "Organ", "Guitar", "Bass", "Strings", "Ensemble", "Brass",
     "Reeds", "Pipes", "Synth lead", "Synth pad", "Synth", "World", "Percussion", "Effects",
@@ -96,7 +95,7 @@ def prepare(score: Score, view: View) -> tuple[Sheet, float]:
     """The sheet of a score, and the ticks of it that one tick of ``score`` is."""
     ticks = score.ticks_per_quarter
     parts, is_tab, has_notation = [], [], []
-    placed = on_a_grid(score)
+    placed = as_written(score)
     for track in placed.tracks:
         track = track if track.name.strip() else replace(track, name=_name(track))
         if track.is_drums:
@@ -117,16 +116,6 @@ def prepare(score: Score, view: View) -> tuple[Sheet, float]:
     places, bars, text = _named(text, drawn, is_tab)
     sheet = Sheet(text, drawn, bar_table(drawn), tuple(is_tab), tuple(has_notation), places, bars)
     return sheet, drawn.ticks_per_quarter / ticks
-
-
-def on_a_grid(score: Score) -> Score:
-    """Played time moved to a grid that note values can say; a written piece as it is."""
-    fine, coarse = GRIDS
-    onsets = [track.notes["onset_ticks"] for track in score.tracks]
-    every = np.concatenate(onsets) if onsets else np.zeros(0, np.int64)
-    if not len(every) or np.mean(every * fine % score.ticks_per_quarter != 0) <= _PLAYED:
-        return score
-    return edit.grid(coarse).apply(score)
 
 
 def _name(track: Track) -> str:
@@ -184,6 +173,8 @@ def _named(
         for bar, measure in enumerate(element.iter("measure")):
             for name, note, start, voice, is_chord in _walk(measure, starts[bar], f"n{part}-{bar}-"):
                 note.set("id", name)
+                if is_tab[part]:
+                    _bare(note)
                 is_grace = note.find("grace") is not None
                 tied = any(tie.get("type") == "stop" for tie in note.findall("tie"))
                 if note.find("rest") is None:
@@ -197,6 +188,17 @@ def _named(
                 if note.find("rest") is None and chords:
                     chords[-1].names.append(name)
     return places, bars, head + ElementTree.tostring(root, "unicode")
+
+
+def _bare(note: ElementTree.Element) -> None:
+    """A note of a tablature without the signs that are drawn afterwards."""
+    for notations in note.findall("notations"):
+        for sign in list(notations):
+            if sign.tag == "technical":
+                for detail in [one for one in sign if one.tag not in ("string", "fret")]:
+                    sign.remove(detail)
+            elif sign.tag not in ("tied", "tuplet"):
+                notations.remove(sign)
 
 
 def _walk(

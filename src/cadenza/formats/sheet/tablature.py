@@ -114,9 +114,7 @@ class _System:
         if not self.sheet.has_notation[self.part]:
             for staff in self.staves:
                 crowded |= self._rhythm(staff)
-        lift = self.top - (2.4 * self.space if crowded else 0)
-        self._letters(lift)
-        self._spans(lift)
+        self._signs(self.top - (2.4 * self.space if crowded else 0))
         following = self._following()
         for drawn in self.drawn:
             if drawn.place.is_tied:
@@ -184,37 +182,51 @@ class _System:
 
     # ── above the staff ──────────────────────────────────────────────────────────────────────────────────
 
-    def _letters(self, top: float) -> None:
+    def _signs(self, top: float) -> None:
+        """Letters and vibrato nearest to the staff, then the lines of palm mutes and let ring, as far as there are."""
+        height = 0.45 * self.space
+        if self._letters(top - height):
+            height += 1.1 * self.space
+        for bit, said in _SPANS:
+            height += 1.1 * self.space * self._spans(bit, said, top - height)
+
+    def _letters(self, y: float) -> bool:
+        """Whether there were any."""
+        found = False
         for x in self.columns:
             here = [d for d in self.drawn if d.box.x == x and not d.place.is_tied]
             said = [letter for bit, letter in _LETTERS if any(d.note.techniques & bit for d in here)]
             self.pen.is_new = bool(here) and all(self.is_new(d.place) for d in here)
             if said:
-                self.pen.words(" ".join(said), (x, top - 0.45 * self.space), 0.95 * self.space, "letter")
-            if any(d.note.techniques & T.VIBRATO for d in here):
+                self.pen.words(" ".join(said), (x, y), 0.95 * self.space, "letter")
+            waves = any(d.note.techniques & T.VIBRATO for d in here)
+            if waves:
                 stop = min(self._next_x(x) - 0.4 * self.space, x + 9 * self.space)
                 start = x + (0.9 * self.space * (0.5 * len(" ".join(said))) if said else -0.2 * self.space)
                 bend = max((cents for d in here for pair in bend_segments(d.note) for cents in pair), default=0)
-                high = 0.75 if bend <= 0 else 1.95 + 0.0045 * min(bend, 400)  # above a bend's height
-                self.pen.wave((start, top - high * self.space), stop, 0.5 * self.space, 0.14 * self.space)
+                high = 0.3 if bend <= 0 else 1.5 + 0.0045 * min(bend, 400)  # above a bend's height
+                self.pen.wave((start, y - high * self.space), stop, 0.5 * self.space, 0.14 * self.space)
+            found |= bool(said) or waves
         self.pen.is_new = False
+        return found
 
     def _next_x(self, x: float) -> float:
         return next((column for column in self.columns if column > x), self.right)
 
-    def _spans(self, top: float) -> None:
-        """ "P.M." and "let ring" with a dashed line over all neighbouring notes that have them."""
-        for level, (bit, said) in enumerate(_SPANS):
-            y = top - (1.75 + 1.1 * level) * self.space
-            run: list[float] = []
-            for x in [*self.columns, None]:
-                here = [d for d in self.drawn if d.box.x == x]
-                if any(d.note.techniques & bit for d in here) and x is not None:
-                    run.append(x)
-                    continue
-                if run:
-                    self._span(said, run, y)
-                run = []
+    def _spans(self, bit: Technique, said: str, y: float) -> bool:
+        """Words with a dashed line over all neighbouring notes that are played so; whether there were any."""
+        found, run = False, []
+        for x in [*self.columns, None]:
+            here = [d for d in self.drawn if d.box.x == x and d.note.techniques & bit]
+            if here and x is not None:
+                run.append((x, all(self.is_new(d.place) for d in here)))
+                continue
+            if run:
+                self.pen.is_new = all(new for _, new in run)
+                self._span(said, [place for place, _ in run], y)
+                found, run = True, []
+        self.pen.is_new = False
+        return found
 
     def _span(self, said: str, run: list[float], y: float) -> None:
         size = 0.95 * self.space
@@ -279,8 +291,8 @@ class _System:
         pen, space, bits = self.pen, self.space, drawn.note.techniques
         half = 0.5 * NUMBER_SIZE * space * (1.15 if drawn.note.fret > 9 else 0.65)
         x, y = drawn.box.x, drawn.box.y
-        stop = after.box.x if after else self.right
-        wide = 0.12 * space
+        stop = after.box.x if after else min(self.right, x + 4 * space)
+        wide = 0.1 * space
         if bits & T.HAMMER:
             pen.arc((x, y - 0.5 * space), (stop, y - 0.5 * space), 0.55 * space, wide)
             if after:
