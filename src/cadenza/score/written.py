@@ -54,7 +54,7 @@ MARK_KINDS: Mapping[str, str] = {
     "ottava": "octaves written away from the sounding pitch (1 = 8va, −1 = 8vb, 2, −2)",
     "slap_effect": "1 tap, 2 slap, 3 pop, where no note of the beat can carry it",
     "tempo": "quarter notes a minute, where the source repeats the tempo that holds",
-    "crescendo": "1 louder, −1 softer",
+    "crescendo": "1 louder, −1 softer, 0 where it ends",
     "text": "text at the beat",
     "lyric": "a syllable; values: number of the verse",
     "chord": "a chord's name",
@@ -71,6 +71,8 @@ MARK_KINDS: Mapping[str, str] = {
     "tied": "Technique bits that a tied note has in this beat and not from its start",
     "fingering": "left hand (−2 unsaid, −1 open, 0 thumb … 4), right hand",
     "ornament": "text: the name (mordent, turn …) as MusicXML says it",
+    "slur": "number (slurs that overlap have different ones), 1 where it begins or 0 where it ends",
+    "staff": "number of the staff (from 1) on which the note stands, where it is not its voice's own",
     "tie": "none: the source ties the note though it begins here",
 }
 

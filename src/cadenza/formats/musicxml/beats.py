@@ -156,4 +156,12 @@ def grace_groups(track: Track, table: BarTable, ticks_per_quarter: int) -> dict[
             slots.append(by_end[voice, at])
             at -= slot_ticks
         out[voice, end] = slots[::-1]
+    for voice in targets:  # at the piece's start there is no room before the beat
+        slots = []
+        at = slot_ticks
+        while (voice, at) in by_end and (voice, at) not in taken:
+            slots.append(by_end[voice, at])
+            at += slot_ticks
+        if slots:
+            out[voice, 0] = slots
     return out

@@ -42,12 +42,25 @@ def asked_staves(track: Track) -> int:
     return 2 if int(track.notes["voice"].max()) >= VOICES_PER_STAFF else 1
 
 
+def needs_second_staff(track: Track) -> bool:
+    """Whether a keyboard's notes lie wide, but all in voices of one staff."""
+    if track.is_drums or track.program not in KEYBOARDS or not len(track):
+        return False
+    pitches = track.notes["pitch"]
+    return bool(track.notes["voice"].max() < VOICES_PER_STAFF and pitches.min() < 57 and pitches.max() > 64)
+
+
+def said_staves(track: Track) -> int:
+    """How many staves the track's marks say; 0 where they do not."""
+    for mark in track.marks:
+        if mark.kind == "staves" and mark.onset_ticks == 0 and len(mark.values) == 1 and 1 <= mark.values[0] <= 16:
+            return mark.values[0]
+    return 0
+
+
 def staves(track: Track) -> int:
     """How many staves the track is written on: as many as it says, else as its notes ask for."""
-    for mark in track.marks:
-        if mark.kind == "staves" and mark.onset_ticks == 0 and len(mark.values) == 1:
-            return mark.values[0]
-    return asked_staves(track)
+    return said_staves(track) or asked_staves(track)
 
 
 def staff_of(voice: int, n_staves: int) -> int:
@@ -195,3 +208,11 @@ _DRUMS = {
 def drum_place(key: int) -> tuple[str, int, str]:
     """(display step, display octave, notehead or "") of a General MIDI percussion key."""
     return _DRUMS.get(key, ("C", 5, "x" if key > 59 else ""))
+
+
+_KEY_AT = {place: key for key, place in reversed(_DRUMS.items())}
+
+
+def drum_at(step: str, octave: int, head: str) -> int | None:
+    """The percussion key that is written at a place with a notehead, where there is one."""
+    return _KEY_AT.get((step, octave, head if head != "normal" else ""))

@@ -11,22 +11,20 @@ from math import gcd, lcm
 
 import numpy as np
 
-from cadenza.formats.musicxml import layout
+from cadenza.base.limits import Limits
+from cadenza.formats.musicxml import layout, marks
 from cadenza.formats.musicxml.beats import is_grace, settled
 from cadenza.score.edit import Edit, drop_controls, rescale
-from cadenza.score.model import NO_FRET, NO_SPELLING, NO_STRING, BarMark, Key, Marker, Metre, Score, Tempo, Track
-from cadenza.score.time import DEFAULT_METRE, bar_table, bar_ticks, key_at
+from cadenza.score.model import NO_FRET, NO_SPELLING, NO_STRING, BarMark, Key, Marker, Metre, NoteArray, Score, Tempo, Track
+from cadenza.score.time import DEFAULT_METRE, bar_table, bar_ticks
 
 BASE_RESOLUTION = 480
 MAX_RESOLUTION = 65_535
 MAX_TEMPO = 10_000.0
 MAX_TEXT_CHARACTERS = 1_000
 MAX_ENDING, MAX_REPEATS = 999, 100
+MAX_STRINGS, MAX_CAPO = 100, 100
 _NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-#: Marks that are written; others are dropped.
-KEPT_MARKS = frozenset({"transposition", "staves"})
-
-
 def clean(text: str) -> str:
     """What XML can hold of a text, without white space around it."""
     return _NO_XML.sub("", text).strip()[:MAX_TEXT_CHARACTERS].strip()
@@ -54,7 +52,7 @@ def needed_resolution(score: Score) -> int:
         columns.append(np.array([mark.onset_ticks for mark in track.marks], np.int64))
     for entries in (score.tempos, score.metres, score.keys, score.bars, score.markers):
         columns.append(np.array([entry.onset_ticks for entry in entries], np.int64))  # type: ignore[attr-defined]
-    shared = gcd(score.ticks_per_quarter, *(int(np.gcd.reduce(column)) for column in columns if len(column)))
+    shared = gcd(score.ticks_per_quarter, score.length_ticks, *(int(np.gcd.reduce(column)) for column in columns if len(column)))
     needed = score.ticks_per_quarter // shared
     common = lcm(needed, BASE_RESOLUTION)
     return common if common <= MAX_RESOLUTION else needed
@@ -84,10 +82,12 @@ def _bars(score: Score) -> Score:
         if mark is not None:
             endings = tuple(sorted({e for e in mark.endings if e <= MAX_ENDING}))
             close = min(mark.repeat_close, MAX_REPEATS) if mark.repeat_close > 1 else 0
-            mark = BarMark(start, mark.repeat_open, close, endings)
+            mark = BarMark(start, mark.repeat_open, close, endings, mark.directions)
         if start != expected or (mark is not None and mark != BarMark(start)):
             bars.append(mark or BarMark(start))
         expected = start + bar_ticks(metre, score.ticks_per_quarter)
+    if end != expected:
+        bars.append(BarMark(end))  # the last bar is a short one
     return replace(
         score,
         bars=tuple(bars),
@@ -117,57 +117,67 @@ def _tracks(score: Score) -> Score:
 def _instrument(track: Track, score: Score) -> Track:
     notes = track.notes.copy()
     notes["duration_ticks"] = np.maximum(notes["duration_ticks"], 1)
+    is_strung = bool(track.tuning) and not track.is_drums and len(track.tuning) <= MAX_STRINGS
+    is_strung = is_strung and all(0 <= pitch <= 127 for pitch in track.tuning)
+    placed = (notes["string"] != NO_STRING) & (notes["fret"] != NO_FRET) & is_strung
+    notes["string"], notes["fret"] = np.where(placed, notes["string"], NO_STRING), np.where(placed, notes["fret"], NO_FRET)
+    tuning = track.tuning if is_strung else ()
+    capo = min(max(track.capo_fret, 0), MAX_CAPO) if is_strung else 0
     if track.is_drums:
-        notes["string"], notes["fret"], notes["spelling"] = NO_STRING, NO_FRET, NO_SPELLING
-        return replace(track, notes=notes, tuning=(), capo_fret=0, marks=(), program=track.program)
+        notes["spelling"] = NO_SPELLING
+    else:
+        _spell(notes, score)
+    track = replace(track, notes=notes, tuning=tuning, capo_fret=capo)
+    return track if layout.said_staves(track) else _on_two_staves(track)
+
+
+def _spell(notes: NoteArray, score: Score) -> None:
+    """Give notes without a spelling, or with one of another pitch, that of their key."""
+    given = notes["spelling"].astype(np.int64)
+    wrong = np.flatnonzero((given == NO_SPELLING) | ((7 * given - notes["pitch"]) % 12 != 0))
     changes = [key.onset_ticks for key in score.keys]
-    fifths = np.array([0, *(key.fifths for key in score.keys)])
-    spelled = notes["spelling"].tolist()
-    in_key = fifths[np.searchsorted(changes, notes["onset_ticks"], side="right")] if changes else [0] * len(notes)
-    for row, (pitch, spelling) in enumerate(zip(notes["pitch"].tolist(), spelled, strict=True)):
-        if spelling == NO_SPELLING or not layout.is_spelling(spelling, pitch):
-            notes["spelling"][row] = layout.spell(pitch, int(in_key[row]))
-    marks = tuple(mark for mark in track.marks if mark.kind in KEPT_MARKS)
-    track = replace(track, notes=notes, marks=marks)
-    return _on_two_staves(track)
+    fifths = np.array([0, *(key.fifths for key in score.keys)], np.int64)
+    in_key = fifths[np.searchsorted(changes, notes["onset_ticks"][wrong], side="right")]
+    notes["spelling"][wrong] = (7 * notes["pitch"][wrong].astype(np.int64) - in_key + 3) % 12 + in_key - 3
 
 
 def _on_two_staves(track: Track) -> Track:
     """Keyboard tracks that use one staff only and need two: what lies below middle C goes to the second one."""
-    if track.program not in layout.KEYBOARDS or not len(track) or any(mark.kind == "staves" for mark in track.marks):
-        return track
-    pitches = track.notes["pitch"]
-    if int(track.notes["voice"].max()) >= layout.VOICES_PER_STAFF or not (pitches.min() < 57 and pitches.max() > 64):
+    if not layout.needs_second_staff(track):
         return track
     notes = track.notes.copy()
-    notes["voice"] += layout.VOICES_PER_STAFF * (pitches < layout.MIDDLE_C).astype(np.int8)
+    notes["voice"] += layout.VOICES_PER_STAFF * (notes["pitch"] < layout.MIDDLE_C).astype(np.int8)
     return track.with_notes(notes)
 
 
 def _written(score: Score) -> Score:
     table = bar_table(score)
     ticks = score.ticks_per_quarter
-    return score.map_tracks(
-        lambda track: replace(track, beats=settled(track, is_grace(track, table, ticks), table, ticks))
-    )
+
+    def write(track: Track) -> Track:
+        graces = is_grace(track, table, ticks)
+        track = replace(track, beats=settled(track, graces, table, ticks))
+        return replace(track, marks=marks.settled(track, graces, score.length_ticks, clean)) if track.marks else track
+
+    return score.map_tracks(write)
 
 
-def sounding_key(score: Score, tick: int) -> int:
-    """Fifths of the key that holds at ``tick``; 0 where none is given."""
-    key = key_at(score, tick)
-    return key.fifths if key else 0
+def settle(score: Score, limits: Limits) -> Score:
+    """What the reader does to a score last, so that it is as it would be after the projection."""
+    bar_table(score, max_bars=limits.bars)
+    return _resolution(_written(_bars(score)))
 
 
 PROJECTION: tuple[Edit, ...] = (
     drop_controls(),
     Edit("keeps what XML can hold of texts, without white space around them, up to 1,000 characters", _texts),
     Edit("takes the least multiple of 480 ticks a quarter that is exact", _resolution),
-    Edit("fills the last bar, says each tempo, key and metre once", _bars),
     Edit(
         "gives notes without length one tick, spells pitches that have no (or a wrong) spelling, puts what lies "
         "below middle C on a second staff where a keyboard's notes need one",
         _tracks,
     ),
+    Edit("fills the last bar, says each tempo, key and metre once", _bars),
     Edit("writes note values and rests, ties what no single value can say", _written),
     Edit("takes the least multiple of 480 ticks a quarter that is exact", _resolution),
 )

@@ -1,27 +1,11 @@
-"""MusicXML (score-partwise; .musicxml, .xml, zipped .mxl) → Score. Reading only.
+"""MusicXML bytes → Score: the half of the reader that knows XML and zips, not music.
 
-The file is streamed measure by measure through defusedxml's parser: entities are refused, a zip's unpacked
-bytes are counted while they flow, tags that say nothing about sound (layout, lyrics, credits) are never built,
-so that memory follows the music and not the file.
+A file is streamed: a measure is given to :class:`~.part.PartReader` as soon as it is closed, and forgotten. Memory
+follows the largest measure, not the file: at most :data:`MAX_MEASURE_BYTES` of XML between the ends of two measures.
+(In a timewise score the measures are kept to its end; it may be :data:`MAX_TIMEWISE_BYTES` long.)
 
-What a Score keeps and by which rules:
-
-- One Track per part, however many staves; ``voice`` is (staff − 1) · 4 + the voice's number on its staff.
-  Unpitched notes of a part go to a drum track of their own where the file names their MIDI key
-  (``midi-unpitched``); others are skipped and counted in the report.
-- Pitches as they sound: ``transpose`` is applied to pitch, spelling and key. An alteration of a fraction of a
-  semitone becomes a bend.
-- Ties are merged into one note. Cue notes are silent by definition and left out; their time passes.
-- A grace note lasts a 32nd, with ``Technique.GRACE``; a group of them ends where the next written note begins
-  (before the beat, as much as there is room at the piece's start).
-- A bar lasts as long as its longest part (its metre's length where no part writes anything); bars that do not
-  fall on the metre's grid get a BarMark. Repeats and endings become BarMarks; da capo and segno are not read.
-- Velocity follows ``dynamics``: of the note, else the last mark of the part (p = 49, mf = 80, f = 96 …).
-- Tempo is ``sound tempo``, else the metronome mark, in quarter notes a minute.
-- The resolution is the least multiple of 480 that makes all divisions exact; only where that passes 65,535 is the
-  exact one or, last, a rounding to 40,320 taken.
-
-Format: W3C MusicXML 4.0, https://www.w3.org/2021/06/musicxml40/.
+Entities can be declared before the root element only. So much of the file goes through defusedxml's parser first, which
+refuses them; the rest is parsed by the standard library's, in C.
 """
 
 from __future__ import annotations
@@ -32,40 +16,30 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
-from xml.etree.ElementTree import Element, ParseError
+from xml.etree.ElementTree import Element, ParseError, XMLPullParser
 
 from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import DefusedXMLParser
 
 from cadenza.base.errors import FormatError, LimitError, RangeError
 from cadenza.base.limits import DEFAULT_LIMITS, Limits, read_bytes
-from cadenza.formats.musicxml.parts import PartList, Parts
+from cadenza.formats.musicxml.assembly import Assembly
 from cadenza.score.model import Score
 
 CHUNK_BYTES = 1 << 16
-MAX_ELEMENTS_PER_MEASURE = 500_000
-MAX_DEPTH = 32
-MAX_TEXT_CHARACTERS = 1_000
+GUARD_BYTES = 1 << 9
+MAX_MEASURE_BYTES = 4 << 20
+MAX_TIMEWISE_BYTES = 16 << 20
+MAX_STRAY_ELEMENTS = 300_000  # outside of measures
 MAX_ZIP_ENTRIES = 1_000
 CONTAINER_BYTES = 1 << 16
-
-# Everything else is skipped with all that it holds.
-_BUILT_NAMES = """
-    work work-title movement-title identification creator part-list score-part part-name midi-instrument midi-channel
-    midi-program midi-unpitched measure note pitch step alter octave duration chord rest unpitched grace cue voice
-    staff tie notations tied articulations ornaments accent strong-accent staccato staccatissimo trill-mark tremolo
-    instrument direction direction-type dynamics metronome beat-unit beat-unit-dot per-minute rehearsal sound offset
-    attributes divisions key fifths mode time beats beat-type transpose diatonic chromatic octave-change barline repeat
-    ending backup forward pppppp ppppp pppp ppp pp p mp mf f ff fff ffff fffff ffffff
-"""
-_BUILT = frozenset(_BUILT_NAMES.split())
 
 
 def read(path: Path | str, limits: Limits = DEFAULT_LIMITS) -> Score:
     """The score in a .musicxml, .xml or .mxl file.
 
     Raises:
-        FormatError: the file is missing, not MusicXML, not score-partwise, or broken.
+        FormatError: the file is missing, not MusicXML, or broken.
         LimitError: it passes ``limits``.
     """
     return read_with_report(path, limits)[0]
@@ -84,13 +58,10 @@ def read_with_report(path: Path | str, limits: Limits = DEFAULT_LIMITS) -> tuple
 
 def parse(data: bytes, limits: Limits = DEFAULT_LIMITS) -> tuple[Score, tuple[str, ...]]:
     """Score and report of MusicXML text or of a zipped .mxl, told apart by the first bytes."""
-    target = _Target(limits)
     chunks = _unzipped(data, limits) if data[:2] == b"PK" else _chunks(io.BytesIO(data), limits)
-    parser = DefusedXMLParser(target=target, forbid_dtd=False, forbid_entities=True, forbid_external=True)
+    document = _Document(limits)
     try:
-        for chunk in chunks:
-            parser.feed(chunk)
-        parser.close()
+        document.read(chunks)
     except ParseError as error:
         line, column = error.position
         raise FormatError(
@@ -103,7 +74,7 @@ def parse(data: bytes, limits: Limits = DEFAULT_LIMITS) -> tuple[Score, tuple[st
     except (LookupError, ValueError) as error:
         # expat's way to say that it does not know the declared encoding, or that the text is not in it
         raise FormatError("text in a known encoding", str(error)) from None
-    return target.result()
+    return document.assembly.score()
 
 
 def _chunks(file: Any, limits: Limits) -> Iterator[bytes]:
@@ -162,94 +133,100 @@ def _root_file(archive: zipfile.ZipFile, names: list[str]) -> str:
     raise FormatError("a rootfile element", "none", where=container)
 
 
-class _Target:
-    """Builds measures and the header as Elements, hands each to :class:`Parts` as it closes."""
+class _Root:
+    """Target of the guarding parser: learns the root's name."""
 
-    def __init__(self, limits: Limits) -> None:
-        self.limits = limits
-        self.parts = Parts(limits)
-        self.part_list = PartList()
-        self.stack: list[Element] = []
-        self.skipped = 0
-        self.depth = 0
-        self.built = 0
-        self.root = ""
-        self.titles: dict[str, str] = {}
-        self.composer = ""
-        self.text = ""
+    def __init__(self) -> None:
+        self.tag = ""
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
-        tag = tag.rpartition("}")[2] if "}" in tag else tag
-        if self.depth == 0:
-            self._check_root(tag)
-        self.depth += 1
-        if self.skipped or self.depth == 1:
-            self.skipped += bool(self.skipped)
-            return
-        if not self.stack and tag == "part":
-            self.limits.check("tracks", len(self.parts.parts) + 1)
-            self.parts.begin(self.part_list.get(attributes.get("id", "")))
-            return
-        if tag not in _BUILT:
-            self.skipped = 1
-            return
-        self.built += 1
-        if self.built > MAX_ELEMENTS_PER_MEASURE:
-            raise LimitError(f"at most {MAX_ELEMENTS_PER_MEASURE:,} elements in a measure", "more")
-        if self.depth > MAX_DEPTH:
-            raise LimitError(f"at most {MAX_DEPTH} nested elements", "more")
-        element = Element(tag, attributes)
-        if self.stack:
-            self.stack[-1].append(element)
-        self.stack.append(element)
-        self.text = ""
-
-    def _check_root(self, tag: str) -> None:
-        if tag == "score-timewise":
-            raise FormatError("score-partwise", "score-timewise", hint="Open and save it in a notation program.")
-        if tag != "score-partwise":
-            raise FormatError("MusicXML (score-partwise)", f"XML with the root <{tag[:50]}>")
-        self.root = tag
-
-    def data(self, text: str) -> None:
-        if not self.skipped and self.stack and len(self.text) < MAX_TEXT_CHARACTERS:
-            self.text += text
-
-    def end(self, tag: str) -> None:
-        self.depth -= 1
-        if self.skipped:
-            self.skipped -= 1
-            return
-        if not self.stack:
-            return
-        element = self.stack.pop()
-        element.text, self.text = self.text.strip(), ""
-        if self.stack:
-            return
-        self.built = 0
-        if element.tag == "measure":
-            self.parts.measure(element)
-        elif element.tag == "score-part":
-            self.part_list.add(element)
-        elif element.tag == "part-list":
-            for part in element.iter("score-part"):
-                self.part_list.add(part)
-        else:
-            self._header(element)
-
-    def _header(self, element: Element) -> None:
-        for item in element.iter():
-            if item.tag in ("work-title", "movement-title"):
-                self.titles.setdefault(item.tag, item.text or "")
-            elif item.tag == "creator" and item.get("type", "composer") == "composer" and not self.composer:
-                self.composer = item.text or ""
+        self.tag = self.tag or tag
 
     def close(self) -> None:
         return None
 
-    def result(self) -> tuple[Score, tuple[str, ...]]:
-        if not self.root:
-            raise FormatError("MusicXML (score-partwise)", "no XML element")
-        work, movement = self.titles.get("work-title", ""), self.titles.get("movement-title", "")
-        title = work if not movement or movement == work else movement if not work else f"{work}: {movement}"
-        return self.parts.score(title, self.composer)
+
+class _Document:
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self.assembly = Assembly(limits)
+        self.root = _Root()
+        self.guard = DefusedXMLParser(target=self.root, forbid_dtd=False, forbid_entities=True, forbid_external=True)
+        self.parser = XMLPullParser(("end",))
+        self.prefix = ""  # of the namespace, where the file has one
+        self.is_timewise = False
+        self.timewise: dict[str, list[Element]] = {}
+        self.since = self.stray = 0
+
+    def read(self, chunks: Iterator[bytes]) -> None:
+        """Read the whole file."""
+        silent = total = 0
+        for chunk in chunks:
+            if not self.root.tag:
+                self._check_head(chunk)
+            self.parser.feed(chunk)
+            silent, total = silent + len(chunk), total + len(chunk)
+            if self._take():
+                silent = 0
+            if silent > MAX_MEASURE_BYTES:
+                raise LimitError(f"at most {MAX_MEASURE_BYTES:,} bytes in a measure", "more")
+            if self.is_timewise and total > MAX_TIMEWISE_BYTES:
+                raise LimitError(f"a timewise score of at most {MAX_TIMEWISE_BYTES:,} bytes", "a longer one")
+        if not self.root.tag:
+            self.guard.close()
+        self.parser.close()
+        self._take()
+        for name, measures in self.timewise.items():
+            for measure in measures:
+                self.assembly.measure(measure)
+            self.assembly.part(name)
+
+    def _check_head(self, chunk: bytes) -> None:
+        for start in range(0, len(chunk), GUARD_BYTES):
+            self.guard.feed(chunk[start : start + GUARD_BYTES])
+            if self.root.tag:
+                break
+        else:
+            return
+        space, _, name = self.root.tag.rpartition("}")
+        if name not in ("score-partwise", "score-timewise"):
+            raise FormatError("MusicXML (score-partwise or score-timewise)", f"XML with the root <{name[:50]}>")
+        self.prefix = space + "}" if space else ""
+        self.is_timewise = name == "score-timewise"
+
+    def _take(self) -> bool:
+        """Hand on what is complete; whether a measure was."""
+        found = False
+        for _, element in self.parser.read_events():
+            tag = element.tag
+            self.since += 1
+            if self.prefix:
+                tag = element.tag = tag.removeprefix(self.prefix)
+            if tag == "measure":
+                self.stray += self.since - sum(1 for _ in element.iter())
+                if self.stray > MAX_STRAY_ELEMENTS:
+                    raise LimitError(f"at most {MAX_STRAY_ELEMENTS:,} elements outside of measures", "more")
+                if self.is_timewise:
+                    self._timewise(element)
+                else:
+                    self.assembly.measure(element)
+                    element.clear()
+                found, self.since = True, 0
+            elif tag == "part" and not self.is_timewise:
+                self.assembly.part(element.get("id", ""))
+                element.clear()
+                found, self.since = True, 0
+            elif tag in _HEADER:
+                self.assembly.header(element)
+        return found
+
+    def _timewise(self, element: Element) -> None:
+        for part in element.findall("part"):
+            name = part.get("id", "")
+            part.tag = "measure"
+            measures = self.timewise.setdefault(name, [])
+            self.limits.check("tracks", len(self.timewise))
+            measures.append(part)
+
+
+_HEADER = frozenset({"score-part", "work-title", "movement-title", "creator"})

@@ -14,6 +14,11 @@ UNIT_QUARTERS = {
 }  # fmt: skip
 
 
+VALUES = {
+    "whole": 1, "half": 2, "quarter": 4, "eighth": 8, "16th": 16, "32nd": 32, "64th": 64, "128th": 128, "256th": 256,
+}  # fmt: skip
+
+
 def integer(text: str | None, default: int) -> int:
     """``text`` as a whole number, ``default`` where it is none."""
     return int(text) if text and re.fullmatch(r"\s*[-+]?\d{1,9}\s*", text) else default

@@ -10,14 +10,14 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from cadenza.formats.musicxml import layout
+from cadenza.formats.musicxml import directions, layout, marks
 from cadenza.formats.musicxml.beats import grace_groups
-from cadenza.formats.musicxml.directions import bar_lines, directions
-from cadenza.formats.musicxml.notes import Piece, note_xml, rest_xml
+from cadenza.formats.musicxml.notes import Head, Piece, note_xml, rest_xml
 from cadenza.formats.musicxml.xml import attribute, escape
-from cadenza.score.model import Score, Track
+from cadenza.score.model import Note, Score, Technique, Track
 from cadenza.score.notevalues import Bar
 from cadenza.score.time import BarTable, bar_table
+from cadenza.score.written import Mark
 
 View = Literal["score", "tab", "both"]
 HEAD = """<?xml version="1.0" encoding="UTF-8"?>
@@ -68,15 +68,52 @@ class _Stream:
 class _Part:
     def __init__(self, score: Score, table: BarTable, index: int, track: Track, view: View) -> None:
         self.score, self.table, self.index, self.track = score, table, index, track
-        self.name = f"P{index + 1}"
+        self.name, self.view = f"P{index + 1}", view
         self.shows_tab = view != "score" and bool(track.tuning) and bool((track.notes["string"] > 0).any())
         self.n_staves = 1 if self.shows_tab else layout.staves(track)
-        self.semitones = next((m.values[0] for m in track.marks if m.kind == "transposition" and m.values), 0)
+        self.semitones = marks.semitones(track)
         self.fifths = (7 * self.semitones + 5) % 12 - 5 if self.semitones % 12 else 0
         self.keys = {key.onset_ticks: key for key in score.keys}
         self.metres = {metre.onset_ticks: metre for metre in score.metres}
         self.notes = list(track)
+        self.levels = marks.loudness(track.marks, track.notes["onset_ticks"]).tolist()
+        self.ends = self._ends()
+        crossing = {(m.onset_ticks, m.voice, m.pitch): m.values[0] for m in track.marks if m.kind == "staff"}
+        self.cross: dict[int, int] = {}  # row → the staff on which it stands, where it is not its voice's
+        for row, note in enumerate(self.notes if crossing and not self.shows_tab else ()):
+            staff = crossing.get((note.onset_ticks, note.voice, note.pitch))
+            if staff:
+                self.cross[row] = staff
+        self.at_notes: dict[tuple[int, int, int], list[Mark]] = {}
+        self.at_beats: dict[tuple[int, int], list[Mark]] = {}
+        for mark in track.marks:
+            if mark.kind in marks.AT_NOTES:
+                key = (mark.onset_ticks, mark.voice, -mark.string if mark.string else mark.pitch)
+                self.at_notes.setdefault(key, []).append(mark)
+            elif mark.kind in marks.AT_BEATS:
+                self.at_beats.setdefault((mark.onset_ticks, mark.voice), []).append(mark)
         self.streams = self._streams()
+
+    def _ends(self) -> dict[int, tuple[list[str], bool]]:
+        """Row → the connections (hammer, shift, legato) that end there, and whether what it begins falls."""
+        out: dict[int, tuple[list[str], bool]] = {}
+        kinds = {"hammer": Technique.HAMMER, "shift": Technique.SLIDE_SHIFT, "legato": Technique.SLIDE_LEGATO}
+        every = Technique.HAMMER | Technique.SLIDE_SHIFT | Technique.SLIDE_LEGATO
+        if not (self.track.notes["techniques"] & np.uint64(int(every))).any():
+            return out
+        waiting: dict[int, list[int]] = {}
+        for row, note in enumerate(self.notes):
+            line = -note.string if note.string else note.voice
+            for other in waiting.pop(line, []):
+                if self.notes[other].onset_ticks == note.onset_ticks:
+                    waiting.setdefault(line, []).append(other)
+                    continue
+                names = [name for name, bit in kinds.items() if self.notes[other].techniques & bit]
+                out[row] = (out.get(row, ([], False))[0] + names, out.get(row, ([], False))[1])
+                out[other] = (out.get(other, ([], False))[0], note.pitch < self.notes[other].pitch)
+            if note.techniques & every:
+                waiting.setdefault(line, []).append(row)
+        return out
 
     # ── the header ───────────────────────────────────────────────────────────────────────────────────────
 
@@ -171,8 +208,11 @@ class _Part:
         """All measures of the part."""
         table, ticks = self.table, self.score.ticks_per_quarter
         out: list[str] = []
-        spoken = directions(self.score, table) if self.index == 0 else [[] for _ in range(len(table))]
-        lines = bar_lines(table)
+        spoken = directions.of_track(self.track, table)
+        if self.index == 0:
+            of_score = directions.of_score(self.score, table)
+            spoken = [[*first, *second] for first, second in zip(of_score, spoken, strict=True)]
+        lines = directions.bar_lines(table)
         fifths = 0
         starts, ends = table.starts_ticks.tolist(), table.ends_ticks.tolist()
         metre = table.metres[0]
@@ -188,7 +228,7 @@ class _Part:
                 fifths = self.keys[start].fifths
             late = [key for key in self.score.keys if start < key.onset_ticks < stop]
             measure = Bar(table.metres[bar].numerator, table.metres[bar].denominator, ticks)
-            out += self._streams_xml(bar, start, stop, fifths, measure, spoken[bar])
+            out += self._streams_xml(bar, start, stop, fifths, measure, sorted(spoken[bar], key=lambda s: s[0]))
             for key in late:
                 fifths = key.fifths
                 out.append(f"<backup><duration>{stop - key.onset_ticks}</duration></backup>")
@@ -255,7 +295,7 @@ class _Part:
         return f"<staff-details>{''.join(out)}</staff-details>"
 
     def _streams_xml(
-        self, bar: int, start: int, stop: int, fifths: int, measure: Bar, spoken: list[tuple[int, str]]
+        self, bar: int, start: int, stop: int, fifths: int, measure: Bar, spoken: list[directions.Spoken]
     ) -> list[str]:
         streams = self.streams[bar]
         out: list[str] = []
@@ -267,29 +307,29 @@ class _Part:
             if not any(stream.items for stream in mine):
                 rest = _Item(start, stop, [], None)
                 mine = [_Stream((staff - 1) * layout.VOICES_PER_STAFF, [rest]), *mine]
-            signs = self._signs(mine, written_fifths)
+            accidentals = self._accidentals(mine, written_fifths)
             for stream in mine:
                 if cursor > start:
                     out.append(f"<backup><duration>{cursor - start}</duration></backup>\n")
                 cursor = start
-                marks = self._beams(stream, measure, start)
-                for item, (beam, tuplet) in zip(stream.items, marks, strict=True):
+                shown = self._beams(stream, measure, start)
+                for item, (beam, tuplet) in zip(stream.items, shown, strict=True):
                     if item.start > cursor:
                         out.append(_forward(item.start - cursor))
                         cursor = item.start
-                    out += self._graces(stream, item.start, staff)
+                    out += self._graces(stream, item.start, staff, accidentals)
                     while waiting and waiting[0][0] < item.stop:
-                        tick, text = waiting.pop(0)
-                        out.append(_direction(text, tick - cursor, self.n_staves))
-                    out += self._item(item, stream.voice, staff, beam, tuplet, signs, stop - start)
+                        tick, voice, text = waiting.pop(0)
+                        out.append(self._direction(text, tick - cursor, voice))
+                    out += self._item(item, stream.voice, staff, beam, tuplet, accidentals, stop - start)
                     cursor = item.stop
                 for tick in sorted(t for t in stream.graces if all(item.start != t for item in stream.items)):
                     if tick > cursor:
                         out.append(_forward(tick - cursor))
                         cursor = tick
-                    out += self._graces(stream, tick, staff)
-            for tick, text in waiting:
-                out.append(_direction(text, tick - cursor, self.n_staves))
+                    out += self._graces(stream, tick, staff, accidentals)
+            for tick, voice, text in waiting:
+                out.append(self._direction(text, tick - cursor, voice))
             waiting = []
         if cursor < stop:
             out.append(_forward(stop - cursor))
@@ -299,7 +339,7 @@ class _Part:
         note = self.notes[row]
         return layout.written(note.pitch - self.semitones, note.spelling - self.fifths)
 
-    def _signs(self, streams: list[_Stream], fifths: int) -> dict[tuple[int, int], int]:
+    def _accidentals(self, streams: list[_Stream], fifths: int) -> dict[tuple[int, int], int]:
         """(row, tick) → the accidental to print there, for all voices of one staff in one bar."""
         if self.track.is_drums or self.shows_tab:
             return {}
@@ -317,8 +357,8 @@ class _Part:
                     keys.append((row, item.start))
                     tied = self.notes[row].onset_ticks < item.start
                     placed.append((item.start, step, octave, alter, tied))
-        signs = layout.accidentals(placed, fifths)
-        return {key: sign for key, sign in zip(keys, signs, strict=True) if sign is not None}
+        found = layout.accidentals(placed, fifths)
+        return {key: sign for key, sign in zip(keys, found, strict=True) if sign is not None}
 
     def _beams(self, stream: _Stream, measure: Bar, start: int) -> list[tuple[list[str], str]]:
         items = stream.items
@@ -335,58 +375,77 @@ class _Part:
         staff: int,
         beam: list[str],
         tuplet: str,
-        signs: dict[tuple[int, int], int],
+        accidentals: dict[tuple[int, int], int],
         bar_ticks: int,
     ) -> list[str]:
-        place = Piece(voice, staff if self.n_staves > 1 else 0, item.stop - item.start, item.beat, beam, tuplet)
+        length = item.stop - item.start
+        place = Piece(voice, staff if self.n_staves > 1 else 0, length, item.beat, beam, tuplet)
+        place.marks = self.at_beats.pop((item.start, voice), ())
         if not item.rows:
-            is_whole_bar = item.beat is None and item.stop - item.start == bar_ticks
+            is_whole_bar = item.beat is None and length == bar_ticks
             return [rest_xml(place, is_whole_bar)]
         out = []
         for number, row in enumerate(sorted(item.rows, key=lambda row: self.notes[row].pitch)):
             note = self.notes[row]
-            out.append(
-                note_xml(
-                    place, note, self._pitch(row), number > 0,
-                    stops=note.onset_ticks < item.start, goes_on=note.offset_ticks > item.stop,
-                    accidental=signs.get((row, item.start)), ticks_per_quarter=self.score.ticks_per_quarter,
-                    shows_tab=self.shows_tab,
-                )
-            )  # fmt: skip
+            place.in_chord = number > 0
+            place.stops, place.goes_on = note.onset_ticks < item.start, note.offset_ticks > item.stop
+            out.append(self._note(row, item.start, place, accidentals.get((row, item.start))))
         return out
 
-    def _graces(self, stream: _Stream, tick: int, staff: int) -> list[str]:
+    def _graces(self, stream: _Stream, tick: int, staff: int, accidentals: dict[tuple[int, int], int]) -> list[str]:
         out = []
         for slot in stream.graces.get(tick, []):
-            place = Piece(stream.voice, staff if self.n_staves > 1 else 0, 0, (16, 0, 1, 1), [], "")
+            place = Piece(stream.voice, staff if self.n_staves > 1 else 0, 0, (16, 0, 1, 1))
             for number, row in enumerate(sorted(slot, key=lambda row: self.notes[row].pitch)):
-                out.append(
-                    note_xml(
-                        place, self.notes[row], self._pitch(row), number > 0,
-                        ticks_per_quarter=self.score.ticks_per_quarter, shows_tab=self.shows_tab,
-                    )
-                )  # fmt: skip
+                place.in_chord = number > 0
+                out.append(self._note(row, self.notes[row].onset_ticks, place, accidentals.get((row, -1))))
         return out
 
-    def _pitch(self, row: int) -> str:
+    def _note(self, row: int, tick: int, place: Piece, accidental: int | None) -> str:
         note = self.notes[row]
+        ends, falls = self.ends.get(row, ((), False))
+        said = self.at_notes.pop((tick, place.voice, -note.string if note.string else note.pitch), ())
+        head = Head(self._pitch(note, row), accidental=accidental, marks=said, ends=ends, falls=falls)
+        head.instrument = f"{self.name}-I{note.pitch}" if self.track.is_drums else ""
+        head.shows_fret = self.view != "score"
+        place.velocity = self.levels[row]
+        home = place.staff
+        for mark in said:
+            if mark.kind == "tremolo_picking":
+                head.tremolo = mark.values[0]
+        if note.bends and not self._is_detuned(note):
+            head.curve = [(bend.offset_ticks, bend.cents) for bend in note.bends]
+        if row in self.cross:
+            place.staff = self.cross[row]
+        text = note_xml(place, note, head, self.score.ticks_per_quarter)
+        place.staff = home
+        return text
+
+    def _is_detuned(self, note: Note) -> bool:
+        """Whether the note's curve is one constant that its alteration can say."""
+        if self.track.is_drums or len(note.bends) != 1 or note.bends[0].offset_ticks:
+            return False
+        return 0 < abs(note.bends[0].cents) < 50
+
+    def _direction(self, text: str, offset: int, voice: int) -> str:
+        shift = f'<offset sound="yes">{offset}</offset>' if offset else ""
+        staff = layout.staff_of(voice, self.n_staves)
+        is_plain = voice == (staff - 1) * layout.VOICES_PER_STAFF
+        who = "" if is_plain or text.startswith("<harmony") else f"<voice>{voice + 1}</voice>"
+        where = f"<staff>{staff}</staff>" if self.n_staves > 1 else ""
+        return text.replace("<!place>", shift + who + where)
+
+    def _pitch(self, note: Note, row: int) -> str:
         if self.track.is_drums:
             step, octave, _ = layout.drum_place(note.pitch)
-            display = f"<display-step>{step}</display-step><display-octave>{octave}</display-octave>"
-            return f"<unpitched>{display}</unpitched>\n{self.name}-I{note.pitch}"
+            return (
+                f"<unpitched><display-step>{step}</display-step><display-octave>{octave}</display-octave></unpitched>"
+            )
         step, alter, octave = self._written(row)
-        cents = note.bends[0].cents if len(note.bends) == 1 and note.bends[0].offset_ticks == 0 else 0
-        cents = cents if abs(cents) < 50 else 0
-        value = Decimal(100 * alter + cents) / 100
+        value = Decimal(100 * alter + (note.bends[0].cents if self._is_detuned(note) else 0)) / 100
         altered = f"<alter>{value.normalize():f}</alter>" if value else ""
         return f"<pitch><step>{step}</step>{altered}<octave>{octave}</octave></pitch>"
 
 
 def _forward(ticks: int) -> str:
     return f"<forward><duration>{ticks}</duration></forward>\n"
-
-
-def _direction(text: str, offset: int, n_staves: int) -> str:
-    shift = f'<offset sound="yes">{offset}</offset>' if offset else ""
-    staff = "<staff>1</staff>" if n_staves > 1 else ""
-    return text.replace("<!offset>", shift + staff)
