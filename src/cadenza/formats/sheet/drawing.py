@@ -69,6 +69,7 @@ def finish(svg: str, sheet: Sheet, colour_from_ticks: int | None, width_mm: floa
     if colour_from_ticks is not None:
         _colour(margin, sheet.places, is_new)
     paper = ElementTree.Element(tag("rect"), {"width": number(width), "height": number(height), "fill": "white"})
+    paper.set("style", "stroke:none")
     inner.insert(0, paper)
     root.set("width", f"{number(width_mm)}mm")
     root.set("height", f"{number(height_mm)}mm")

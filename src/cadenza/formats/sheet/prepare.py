@@ -112,6 +112,9 @@ def prepare(score: Score, view: View) -> tuple[Sheet, float]:
             is_tab.append(True)
             has_notation.append(view == "both")
     drawn = edit.project(placed.with_tracks(parts), musicxml.PROJECTION)
+    # A sheet has a staff even where the score has no track.
+    is_tab += [False] * (len(drawn.tracks) - len(is_tab))
+    has_notation += [False] * (len(drawn.tracks) - len(has_notation))
     text = musicxml.encode(drawn, view="tab")
     places, bars, text = _named(text, drawn, is_tab)
     sheet = Sheet(text, drawn, bar_table(drawn), tuple(is_tab), tuple(has_notation), places, bars)
