@@ -221,7 +221,7 @@ def test_render_refuses_before_the_work(cli, tab: Path, tmp_path: Path, options,
 
 
 def test_convert_to_a_sheet(cli, tab: Path, tmp_path: Path) -> None:
-    status, out, err = cli("convert", tab, tmp_path / "a.pdf")
+    status, _, err = cli("convert", tab, tmp_path / "a.pdf")
     assert (status, err) == (0, "")
     assert (tmp_path / "a.pdf").read_bytes().startswith(b"%PDF-")
 

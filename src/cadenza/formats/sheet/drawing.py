@@ -67,7 +67,7 @@ def finish(svg: str, sheet: Sheet, colour_from_ticks: int | None, width_mm: floa
 
     draw_tablature(Pen(margin, FONT, GENERATED), sheet, boxes, list(_staves(margin, sheet)), is_new)
     if colour_from_ticks is not None:
-        _colour(margin, sheet.places, is_new)
+        _colour(margin, {**sheet.places, **sheet.rests}, is_new)
     paper = ElementTree.Element(tag("rect"), {"width": number(width), "height": number(height), "fill": "white"})
     paper.set("style", "stroke:none")
     inner.insert(0, paper)
@@ -253,7 +253,7 @@ def _staves(margin: ElementTree.Element, sheet: Sheet) -> Iterator[Staff]:
 
 
 def _colour(margin: ElementTree.Element, places: dict[str, Place], is_new: Callable[[Place], bool]) -> None:
-    """Colour each group all of whose notes are new: notes with their stems, chords, beams."""
+    """Colour each group all of whose notes and rests are new: notes with their stems, chords, beams."""
 
     def visit(group: ElementTree.Element) -> tuple[bool, bool]:
         """Whether it holds notes, and whether all of them are new."""
@@ -265,7 +265,7 @@ def _colour(margin: ElementTree.Element, places: dict[str, Place], is_new: Calla
             seen = [visit(child) for child in group]
             held = any(has for has, _ in seen)
             new = held and all(every for has, every in seen if has)
-        if new and group.get("class") in ("note", "chord", "beam", "tuplet", "tabGrp"):
+        if new and group.get("class") in ("note", "rest", "mRest", "chord", "beam", "tuplet", "tabGrp"):
             group.set("fill", GENERATED)
             group.set("color", GENERATED)
             group.set("stroke", "none")

@@ -34,6 +34,7 @@ _NAMES = {
     60: "Horn", 65: "Saxophone", 66: "Saxophone", 68: "Oboe", 70: "Bassoon", 71: "Clarinet", 72: "Piccolo", 73: "Flute",
     74: "Recorder", 105: "Banjo",
 }  # fmt: skip
+_DRUM_VALUES = ((1, 12), (1, 8), (1, 6), (1, 4), (1, 3), (1, 2), (2, 3), (3, 4), (1, 1))  # quarters, rising
 _STEPS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 _VALUES = {
     "long": 0, "breve": 0, "whole": 1, "half": 2, "quarter": 4, "eighth": 8, "16th": 16, "32nd": 32, "64th": 64,
@@ -78,7 +79,7 @@ class Sheet:
         score: the parts as they are drawn.
         is_tab: for each part, whether it is a tablature.
         has_notation: for each part, whether a staff above says its rhythm.
-        places: identity of a drawn note → what it is.
+        places: identity of a drawn note → what it is; rests: the same of rests.
         bars: (part, bar) → voices → chords in order of time.
     """
 
@@ -88,6 +89,7 @@ class Sheet:
     is_tab: tuple[bool, ...]
     has_notation: tuple[bool, ...]
     places: dict[str, Place]
+    rests: dict[str, Place]
     bars: dict[tuple[int, int], dict[int, list[Chord]]]
 
 
@@ -116,8 +118,8 @@ def prepare(score: Score, view: View) -> tuple[Sheet, float]:
     is_tab += [False] * (len(drawn.tracks) - len(is_tab))
     has_notation += [False] * (len(drawn.tracks) - len(has_notation))
     text = musicxml.encode(drawn, view="tab")
-    places, bars, text = _named(text, drawn, is_tab)
-    sheet = Sheet(text, drawn, bar_table(drawn), tuple(is_tab), tuple(has_notation), places, bars)
+    places, rests, bars, text = _named(text, drawn, is_tab)
+    sheet = Sheet(text, drawn, bar_table(drawn), tuple(is_tab), tuple(has_notation), places, rests, bars)
     return sheet, drawn.ticks_per_quarter / ticks
 
 
@@ -142,6 +144,7 @@ def _fingered(track: Track) -> Track:
 def _long_drums(track: Track, score: Score) -> Track:
     """Hits that last to the next one of their voice, at most to the end of the beat: a drum has no length to show."""
     notes, ticks = track.notes.copy(), score.ticks_per_quarter
+    values = np.array([ticks * enters // divided for enters, divided in _DRUM_VALUES if ticks * enters % divided == 0])
     for voice in np.unique(notes["voice"]):
         mine = notes["voice"] == voice
         onsets = notes["onset_ticks"][mine]
@@ -150,7 +153,10 @@ def _long_drums(track: Track, score: Score) -> Track:
         room = np.minimum(after, (onsets // ticks + 1) * ticks) - onsets
         table = bar_table(score)
         ends = table.ends_ticks[np.clip(table.index_of(onsets), 0, len(table) - 1)]
-        notes["duration_ticks"][mine] = np.maximum(1, np.minimum(room, ends - onsets))
+        room = np.minimum(room, ends - onsets)
+        # The longest single note value that fits: a tied drum is never written.
+        place = np.searchsorted(values, room, side="right") - 1
+        notes["duration_ticks"][mine] = np.where(place >= 0, values[np.maximum(place, 0)], np.maximum(1, room))
     return replace(track.with_notes(notes), beats=NO_BEATS)
 
 
@@ -159,11 +165,12 @@ def _long_drums(track: Track, score: Score) -> Track:
 
 def _named(
     text: str, score: Score, is_tab: list[bool]
-) -> tuple[dict[str, Place], dict[tuple[int, int], dict[int, list[Chord]]], str]:
-    """The text with an ``id`` at every note, and what they are."""
+) -> tuple[dict[str, Place], dict[str, Place], dict[tuple[int, int], dict[int, list[Chord]]], str]:
+    """Notes, rests, bars, and the text with an ``id`` at every note and rest."""
     head, _, body = text.partition("<score-partwise")
     root = ElementTree.fromstring("<score-partwise" + body)
     places: dict[str, Place] = {}
+    rests: dict[str, Place] = {}
     bars: dict[tuple[int, int], dict[int, list[Chord]]] = {}
     starts = bar_table(score).starts_ticks.tolist()
     for part, element in enumerate(root.iter("part")):
@@ -183,6 +190,8 @@ def _named(
                 if note.find("rest") is None:
                     row = finder.row(note, start, voice, is_grace)
                     places[name] = Place(part, row, start, tied)
+                else:
+                    rests[name] = Place(part, -1, start, False)
                 if is_grace:
                     continue
                 chords = bars.setdefault((part, bar), {}).setdefault(voice, [])
@@ -190,7 +199,7 @@ def _named(
                     chords.append(_chord(note, start))
                 if note.find("rest") is None and chords:
                     chords[-1].names.append(name)
-    return places, bars, head + ElementTree.tostring(root, "unicode")
+    return places, rests, bars, head + ElementTree.tostring(root, "unicode")
 
 
 def _bare(note: ElementTree.Element) -> None:

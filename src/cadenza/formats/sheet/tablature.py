@@ -24,7 +24,7 @@ NUMBER_SIZE = 1.16  # of fret numbers, in spaces between strings
 _LETTERS = (
     (T.TAP, "T"), (T.SLAP, "S"), (T.POP, "P"), (T.TRILL, "tr"), (T.HARMONIC_ARTIFICIAL, "A.H."),
     (T.HARMONIC_TAPPED, "T.H."), (T.HARMONIC_PINCH, "P.H."), (T.HARMONIC_SEMI, "S.H."),
-    (T.ACCENT, ">"), (T.HEAVY_ACCENT, "^"), (T.STACCATO, "·"),
+    (T.ACCENT, ">"), (T.HEAVY_ACCENT, "^"), (T.STACCATO, "•"),
 )  # fmt: skip
 _SPANS = ((T.PALM_MUTE, "P.M."), (T.LET_RING, "let ring"))
 
