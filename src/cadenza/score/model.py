@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cadenza.base.errors import RangeError
-from cadenza.score.written import DIRECTIONS, NO_BEATS, Mark, sealed_beats
+from cadenza.score.written import DIRECTIONS, NO_BEATS, Mark, sealed_beats, sorted_marks
 
 
 class Technique(IntFlag):
@@ -206,7 +206,7 @@ class Track:
         object.__setattr__(self, "bends", _sealed(bends, BEND_DTYPE))
         object.__setattr__(self, "controls", _sealed(controls[order], CONTROL_DTYPE))
         object.__setattr__(self, "beats", sealed_beats(self.beats))
-        object.__setattr__(self, "marks", tuple(sorted(set(self.marks))))
+        object.__setattr__(self, "marks", sorted_marks(self.marks))
 
     @classmethod
     def of(cls, notes: Iterable[Note], **fields: Any) -> Track:

@@ -7,7 +7,7 @@ A bar of one voice is given as the ticks at which something begins or ends. It i
 
 * *plain* stretches, where every point lies on halves of halves of a whole note,
 * *tuplets*: spans of a power of two within which all points lie on one division by 3, 5, 6, 7, 9, 11, 13 or 15,
-* *free* stretches (times as performed): what lies there has no note value.
+* *free* stretches (times as performed): what lies there has a note value only where its length happens to be one.
 
 Plain stretches are written as a notation program would: a value may not hide the bar's strong places (the middle of
 4/4, the beats of 6/8) unless it fills them, syncopations of one level are kept, everything else is tied.
@@ -19,6 +19,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from math import gcd
 
 LEAST = 256
@@ -110,7 +111,8 @@ def spell(points: Sequence[int], bar_start: int, bar_stop: int, bar: Bar) -> lis
             out += _tuplet(inside, start, stop, enters, times, bar)
         else:
             edges = [start, *(p for p in inside if start < p < stop), stop]
-            out += [Value(a, b, 0) for a, b in zip(edges, edges[1:], strict=False)]
+            coins = _coins(bar.whole)
+            out += [Value(a, b, *coins.get(b - a, (0, 0))) for a, b in pairwise(edges)]
         at = stop
     if at < length:
         out += _plain(inside, at, length, bar)
@@ -193,7 +195,7 @@ def _tuplet(inside: list[int], start: int, stop: int, enters: int, times: int, b
     unit = span // (enters * halved)
     of_unit = bar.whole * times * halved // span  # the unit's note value
     out = []
-    for low, high in zip(edges, edges[1:], strict=False):
+    for low, high in pairwise(edges):
         at, left = low, (high - low) // unit
         while left:
             size = 1 << (left.bit_length() - 1)
@@ -213,7 +215,7 @@ def _tuplet(inside: list[int], start: int, stop: int, enters: int, times: int, b
 def _plain(inside: list[int], start: int, stop: int, bar: Bar) -> list[Value]:
     edges = [start, *(p for p in inside if start < p < stop), stop]
     out: list[Value] = []
-    for low, high in zip(edges, edges[1:], strict=False):
+    for low, high in pairwise(edges):
         out += _metric(low, high, bar)
     return out
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from math import gcd, lcm
 from typing import Any
 from xml.etree.ElementTree import Element
@@ -275,15 +275,22 @@ class _Draft:
         base = starts[rows[:, 0]]
         self.onset, self.end = base + rows[:, 1] * factor, base + rows[:, 2] * factor
         self._first_graces()
+        row_of = {id(note): row for row, note in enumerate(self.notes)}
+        # row → (unit, cents): where the note's pitch moves
+        self.curves: dict[int, list[tuple[int, int]]] = {}
+        for note, signs in part.bends:
+            row = row_of.get(id(note))
+            if row is not None:
+                onset, length = int(self.onset[row]), int(self.end[row] - self.onset[row])
+                self.curves[row] = [(onset + offset, cents) for offset, cents in curve(signs, max(length, 0))]
         beats = np.array(part.beats, np.int64).reshape(-1, 8)
         base = starts[beats[:, 0]]
         self.beats = beats
         self.beat_onset, self.beat_end = base + beats[:, 1] * factor, base + beats[:, 2] * factor
-        by_note = {id(note): row for row, note in enumerate(self.notes)}
         self.mark_at = []
         for measure, unit, _, _, note, _, _ in part.marks:
-            if note is not None and note[TECHNIQUES] & GRACE and id(note) in by_note:
-                self.mark_at.append(int(self.onset[by_note[id(note)]]))
+            if note is not None and note[TECHNIQUES] & GRACE and id(note) in row_of:
+                self.mark_at.append(int(self.onset[row_of[id(note)]]))
             else:
                 self.mark_at.append(max(int(starts[measure]) + unit * factor, 0))
 
@@ -307,9 +314,9 @@ class _Draft:
 
     def times(self) -> NDArray[np.int64]:
         """Every time that the resolution must hold."""
-        return np.concatenate(
-            [self.onset, self.end, self.beat_onset, self.beat_end, np.array(self.mark_at, np.int64)]
-        )
+        points = [unit for line in self.curves.values() for unit, _ in line]
+        listed = np.array([*points, *self.mark_at], np.int64)
+        return np.concatenate([self.onset, self.end, self.beat_onset, self.beat_end, listed])
 
     def _voices(self) -> dict[tuple[str, str], int]:
         """(staff, voice) → voice of the Score: four a staff.
@@ -370,13 +377,12 @@ class _Draft:
         keep = self._keys_of_drums()
         drums = (kinds == DRUM).any() or (info.is_drums and not (kinds == PITCHED).any())
         wanted = [kind for kind in (PITCHED, DRUM) if (kinds == kind).any()] or [DRUM if drums else PITCHED]
-        bent = {id(note): bends for note, bends in part.bends}
         out = []
         for kind in wanted:
             rows = np.flatnonzero((kinds == kind) & keep)
             mine = [self.notes[row] for row in rows.tolist()]
             is_first = kind == wanted[0]
-            out.append(self._track(kind, mine, onset[rows], end[rows], bent, is_first, len(wanted)))
+            out.append(self._track(kind, mine, rows, onset[rows], end[rows], is_first, len(wanted)))
         return out
 
     def _keys_of_drums(self) -> NDArray[np.bool_]:
@@ -407,13 +413,13 @@ class _Draft:
         self,
         kind: int,
         mine: list[list[Any]],
+        rows: NDArray[np.int64],
         onset: NDArray[np.int64],
         end: NDArray[np.int64],
-        bent: dict[int, list[BendSign]],
         is_first: bool,
         n_tracks: int,
     ) -> Track:
-        part, info = self.part, self.info
+        part, info, line = self.part, self.info, self.line
         tuning = part.tuning if kind == PITCHED else ()
         listed = self._marks(mine, is_first)
         notes = np.zeros(len(mine), NOTE_DTYPE)
@@ -436,12 +442,14 @@ class _Draft:
             unsaid = notes["velocity"] == 0
             if unsaid.any():
                 notes["velocity"][unsaid] = marks.loudness(self.all_marks, notes["onset_ticks"][unsaid])
-        bends = []
-        for row, note in enumerate(mine):
-            if note[CENTS]:
-                bends.append((row, 0, note[CENTS]))
-            elif bent and id(note) in bent:
-                bends += [(row, *point) for point in curve(bent[id(note)], int(notes["duration_ticks"][row]))]
+        bends = [(row, 0, note[CENTS]) for row, note in enumerate(mine) if note[CENTS]]
+        for row, source in enumerate(rows.tolist() if self.curves else ()):
+            points = {}
+            for unit, cents in self.curves.get(source, ()):
+                points[min(line.at(unit) - int(onset[row]), int(notes["duration_ticks"][row]))] = cents
+            if points:
+                bends = [bend for bend in bends if bend[0] != row] if mine[row][CENTS] else bends
+                bends += [(row, offset, cents) for offset, cents in points.items()]
         self.limits.check("bend_points", len(bends))
         track = Track(
             name=info.name,
@@ -481,10 +489,11 @@ class _Draft:
         own: list[Mark] = []
         present = {id(note) for note in mine}
         for (_, _, kind, place, note, values, text), unit in zip(part.marks, self.mark_at, strict=True):
-            mark = Mark(line.at(unit), kind, self._voice_of(place), values=values, text=clean(text))
+            string, pitch = 0, -1
             if note is not None:
                 string = note[STRING] if part.tuning and note[STRING] <= len(part.tuning) else 0
-                mark = replace(mark, string=string) if string else replace(mark, pitch=note[PITCH])
+                pitch = -1 if string else note[PITCH]
+            mark = Mark(line.at(unit), kind, self._voice_of(place), string, pitch, values, clean(text) if text else "")
             if is_first or (note is not None and id(note) in present):
                 own.append(mark)
             all_marks.append(mark)
@@ -499,7 +508,11 @@ class _Draft:
     def _staff_marks(self, mine: list[list[Any]]) -> list[Mark]:
         """Notes that do not stand on the staff of their voice."""
         out = []
-        if self.n_staves > 1:
+        home = {
+            place: str(layout.staff_of(self.voices[key], self.n_staves)) == key[0]
+            for key, place in self.part.voices.items()
+        }
+        if not all(home.values()):
             onset_of = {id(note): int(unit) for note, unit in zip(self.notes, self.onset, strict=True)}
             for note in mine:
                 staff = min(max(integer(note[STAFF], 1), 1), 16)

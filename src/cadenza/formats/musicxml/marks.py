@@ -87,14 +87,9 @@ def chord_name(text: str) -> str:
     return root + sign + suffix.strip() + (f"/{bass}{bass_sign}" if bass else "")
 
 
-def settled(track: Track, graces: NDArray[np.bool_], length_ticks: int, clean: object) -> tuple[Mark, ...]:
-    """The marks of a track that are written, in the form in which they are read again.
-
-    Its notes and beats are final; ``graces`` (shape (n,)): its grace notes.
-    """
-    if not track.marks:
-        return ()
-    formed = []
+def formed(track: Track, clean: object) -> tuple[Mark, ...]:
+    """The marks of a track that can be written, in the form in which they are read again."""
+    out = []
     for mark in track.marks:
         if mark.kind in KEPT:
             form = _form(replace(mark, text="") if mark.kind == "ornament" else mark, clean)
@@ -103,11 +98,21 @@ def settled(track: Track, graces: NDArray[np.bool_], length_ticks: int, clean: o
                 form = mark if mark.text in signs.ORNAMENTS and has_place else None
                 form = replace(form, values=(), pitch=-1 if form.string else form.pitch) if form else None
             if form is not None:
-                formed.append(form)
-    out = _of_track(track, formed)
+                out.append(form)
+    return tuple(out)
+
+
+def settled(track: Track, graces: NDArray[np.bool_], length_ticks: int) -> tuple[Mark, ...]:
+    """The marks (as :func:`formed` makes them) of a track that find their place.
+
+    Its notes and beats are final; ``graces`` (shape (n,)): its grace notes.
+    """
+    if not track.marks:
+        return ()
+    out = _of_track(track, track.marks)
     n_staves = next((mark.values[0] for mark in out if mark.kind == "staves"), layout.asked_staves(track))
     places = _Places(track, graces)
-    for mark in formed:
+    for mark in track.marks:
         if mark.kind in AT_TIMES:
             if mark.onset_ticks <= length_ticks:
                 out.append(_on_staves(mark, n_staves))
@@ -126,10 +131,10 @@ def _on_staves(mark: Mark, n_staves: int) -> Mark:
     return replace(mark, voice=(layout.staff_of(mark.voice, n_staves) - 1) * layout.VOICES_PER_STAFF)
 
 
-def _of_track(track: Track, formed: Sequence[Mark]) -> list[Mark]:
+def _of_track(track: Track, listed: Sequence[Mark]) -> list[Mark]:
     out = []
     for kind, low, high in (("transposition", -36, 36), ("staves", 1, 16)):
-        said = [m for m in formed if m.kind == kind and m.onset_ticks == 0 and len(m.values) == 1]
+        said = [m for m in listed if m.kind == kind and m.onset_ticks == 0 and len(m.values) == 1]
         said = [m for m in said if low <= m.values[0] <= high]
         if not said:
             continue

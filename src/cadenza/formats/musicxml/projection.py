@@ -127,7 +127,7 @@ def _instrument(track: Track, score: Score) -> Track:
         notes["spelling"] = NO_SPELLING
     else:
         _spell(notes, score)
-    track = replace(track, notes=notes, tuning=tuning, capo_fret=capo)
+    track = replace(track, notes=notes, tuning=tuning, capo_fret=capo, marks=marks.formed(track, clean))
     return track if layout.said_staves(track) else _on_two_staves(track)
 
 
@@ -156,8 +156,12 @@ def _written(score: Score) -> Score:
 
     def write(track: Track) -> Track:
         graces = is_grace(track, table, ticks)
-        track = replace(track, beats=settled(track, graces, table, ticks))
-        return replace(track, marks=marks.settled(track, graces, score.length_ticks, clean)) if track.marks else track
+        beats = settled(track, graces, table, ticks)
+        if track.marks or beats.tobytes() != track.beats.tobytes():
+            track = replace(track, beats=beats)
+            found = marks.settled(track, graces, score.length_ticks)
+            track = replace(track, marks=found) if found != track.marks else track
+        return track
 
     return score.map_tracks(write)
 

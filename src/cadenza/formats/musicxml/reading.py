@@ -1,6 +1,6 @@
 """MusicXML bytes → Score: the half of the reader that knows XML and zips, not music.
 
-A file is streamed: a measure is given to :class:`~.part.PartReader` as soon as it is closed, and forgotten. Memory
+A file of more than :data:`WHOLE_BYTES` is streamed: a measure is given to :class:`~.part.PartReader` as soon as it is closed, and forgotten. Memory
 follows the largest measure, not the file: at most :data:`MAX_MEASURE_BYTES` of XML between the ends of two measures.
 (In a timewise score the measures are kept to its end; it may be :data:`MAX_TIMEWISE_BYTES` long.)
 
@@ -16,7 +16,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
-from xml.etree.ElementTree import Element, ParseError, XMLPullParser
+from xml.etree.ElementTree import Element, ParseError, XMLParser, XMLPullParser
 
 from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import DefusedXMLParser
@@ -30,6 +30,7 @@ CHUNK_BYTES = 1 << 16
 GUARD_BYTES = 1 << 9
 MAX_MEASURE_BYTES = 4 << 20
 MAX_TIMEWISE_BYTES = 16 << 20
+WHOLE_BYTES = 2 << 20
 MAX_STRAY_ELEMENTS = 300_000  # outside of measures
 MAX_ZIP_ENTRIES = 1_000
 CONTAINER_BYTES = 1 << 16
@@ -160,26 +161,71 @@ class _Document:
 
     def read(self, chunks: Iterator[bytes]) -> None:
         """Read the whole file."""
-        silent = total = 0
+        waiting: list[bytes] = []
+        size = 0
         for chunk in chunks:
             if not self.root.tag:
                 self._check_head(chunk)
-            self.parser.feed(chunk)
-            silent, total = silent + len(chunk), total + len(chunk)
-            if self._take():
-                silent = 0
-            if silent > MAX_MEASURE_BYTES:
-                raise LimitError(f"at most {MAX_MEASURE_BYTES:,} bytes in a measure", "more")
-            if self.is_timewise and total > MAX_TIMEWISE_BYTES:
-                raise LimitError(f"a timewise score of at most {MAX_TIMEWISE_BYTES:,} bytes", "a longer one")
-        if not self.root.tag:
-            self.guard.close()
-        self.parser.close()
-        self._take()
+            waiting.append(chunk)
+            size += len(chunk)
+            if size > WHOLE_BYTES:
+                self._stream(waiting, chunks)
+                break
+        else:
+            self._whole(waiting)
         for name, measures in self.timewise.items():
             for measure in measures:
                 self.assembly.measure(measure)
             self.assembly.part(name)
+
+    def _whole(self, chunks: list[bytes]) -> None:
+        """A small file at once: no events, which take as long as parsing."""
+        if not self.root.tag:
+            self.guard.close()
+        parser = XMLParser()
+        for chunk in chunks:
+            parser.feed(chunk)
+        root = parser.close()
+        if self.prefix:
+            for element in root.iter():
+                element.tag = element.tag.removeprefix(self.prefix)
+        for child in root:
+            if child.tag == "part" and not self.is_timewise:
+                for measure in child:
+                    if measure.tag == "measure":
+                        self.assembly.measure(measure)
+                self.assembly.part(child.get("id", ""))
+            elif child.tag == "measure" and self.is_timewise:
+                self._timewise(child)
+            else:
+                for element in child.iter():
+                    if element.tag in _HEADER:
+                        self.assembly.header(element)
+
+    def _stream(self, chunks: list[bytes], later: Iterator[bytes]) -> None:
+        """A large file, as it comes."""
+        silent = total = 0
+        for chunk in chunks:
+            self.parser.feed(chunk)
+            silent, total = self._count(silent, total, len(chunk))
+        for chunk in later:
+            if not self.root.tag:
+                self._check_head(chunk)
+            self.parser.feed(chunk)
+            silent, total = self._count(silent, total, len(chunk))
+        if not self.root.tag:
+            self.guard.close()
+        self.parser.close()
+        self._take()
+
+    def _count(self, silent: int, total: int, size: int) -> tuple[int, int]:
+        """Bytes since the last measure and in all, after ``size`` more."""
+        silent, total = 0 if self._take() else silent + size, total + size
+        if silent > MAX_MEASURE_BYTES:
+            raise LimitError(f"at most {MAX_MEASURE_BYTES:,} bytes in a measure", "more")
+        if self.is_timewise and total > MAX_TIMEWISE_BYTES:
+            raise LimitError(f"a timewise score of at most {MAX_TIMEWISE_BYTES:,} bytes", "a longer one")
+        return silent, total
 
     def _check_head(self, chunk: bytes) -> None:
         for start in range(0, len(chunk), GUARD_BYTES):
