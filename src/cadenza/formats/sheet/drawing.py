@@ -60,7 +60,7 @@ def finish(svg: str, sheet: Sheet, colour_from_ticks: int | None, width_mm: floa
         _composer(root, sheet.score.composer)
     margin = next(e for e in inner.iter(tag("g")) if e.get("class") == "page-margin")
     boxes = dict(_noted(margin, sheet.places))
-    _clear_tablature(margin, sheet, boxes)
+    _clear_tablature(margin, sheet)
 
     def is_new(place: Place) -> bool:
         return colour_from_ticks is not None and place.start_ticks >= colour_from_ticks
@@ -213,24 +213,42 @@ def _noted(margin: ElementTree.Element, places: dict[str, Place]) -> Iterator[tu
             yield name, Box(float(x), float(y), 0.0, group)
 
 
-def _clear_tablature(margin: ElementTree.Element, sheet: Sheet, boxes: dict[str, Box]) -> None:
-    """Take away the engraver's rhythm signs of tablatures, and ledger lines of their rests."""
+def _clear_tablature(margin: ElementTree.Element, sheet: Sheet) -> None:
+    """Take away what the engraver draws on tablatures and is drawn better or not at all: rhythm signs, brackets of
+    tuplets, ledger lines of rests, rests beside the staff or said by the notation above."""
     parents = {child: parent for parent in margin.iter() for child in parent}
-    for group in list(margin.iter(tag("g"))):
-        kind = group.get("class") or ""
-        if kind == "tabDurSym":
-            for child in list(group):
-                group.remove(child)
-        elif kind == "tabGrp":
-            for lines in [g for g in group.iter(tag("g")) if g.get("class") == "ledgerLines"]:
-                parents[lines].remove(lines)
-        elif kind in ("tupletNum", "tupletBracket"):
-            tuplet = parents[group]
-            if any(g.get("class") == "tabGrp" for g in tuplet.iter(tag("g"))):
-                tuplet.remove(group)
-        elif kind == "beam" and any(g.get("class") == "tabGrp" for g in group.iter(tag("g"))):
-            for child in [c for c in group if c.tag in (tag("polygon"), tag("path"))]:
-                group.remove(child)
+    for staff in [g for g in margin.iter(tag("g")) if g.get("class") == "staff"]:
+        groups = [(g, g.get("class") or "") for g in staff.iter(tag("g"))]
+        if not any(kind == "tabGrp" for _, kind in groups):
+            continue
+        heights = _line_heights(staff)
+        known = (sheet.places.get(g.get("id", "")) for g, _ in groups)
+        part = next((place.part for place in known if place), None)
+        is_said = part is not None and sheet.has_notation[part]
+        for group, kind in groups:
+            if kind in ("tupletNum", "tupletBracket", "ledgerLines"):
+                if group in list(parents[group]):  # what held it may be cleared
+                    parents[group].remove(group)
+            elif kind == "tabDurSym" or (kind == "rest" and (is_said or not _is_within(group, heights))):
+                for child in list(group):
+                    group.remove(child)
+            elif kind == "beam":
+                for child in [c for c in group if c.tag in (tag("polygon"), tag("path"))]:
+                    group.remove(child)
+
+
+def _line_heights(staff: ElementTree.Element) -> list[float]:
+    lines = [e.get("d", "").split() for e in staff if e.tag == tag("path")]
+    return sorted({float(parts[1]) for parts in lines if len(parts) == 4 and parts[1] == parts[3]})
+
+
+def _is_within(group: ElementTree.Element, heights: list[float]) -> bool:
+    """Whether the sign stands on the lines of a staff."""
+    sign = next(group.iter(tag("use")), None)
+    if sign is None or not heights:
+        return True
+    y = float((sign.get("transform") or "translate(0, 0)").split("translate(")[1].split(")")[0].split(",")[1])
+    return heights[0] <= y <= heights[-1]
 
 
 def _staves(margin: ElementTree.Element, sheet: Sheet) -> Iterator[Staff]:
@@ -242,7 +260,7 @@ def _staves(margin: ElementTree.Element, sheet: Sheet) -> Iterator[Staff]:
                 if not names or not sheet.is_tab[sheet.places[names[0]].part]:
                     continue
                 lines = [e.get("d", "").split() for e in staff if e.tag == tag("path")]
-                heights = sorted({float(parts[1]) for parts in lines if len(parts) == 4 and parts[1] == parts[3]})
+                heights = _line_heights(staff)
                 left = min(float(parts[0][1:]) for parts in lines)
                 right = max(float(parts[2][1:]) for parts in lines)
                 part, bar = (int(number) for number in names[0][1:].split("-")[:2])
@@ -265,7 +283,7 @@ def _colour(margin: ElementTree.Element, places: dict[str, Place], is_new: Calla
             seen = [visit(child) for child in group]
             held = any(has for has, _ in seen)
             new = held and all(every for has, every in seen if has)
-        if new and group.get("class") in ("note", "rest", "mRest", "chord", "beam", "tuplet", "tabGrp"):
+        if new and group.get("class") in ("note", "rest", "mRest", "chord", "beam", "tuplet", "tabGrp", "layer"):
             group.set("fill", GENERATED)
             group.set("color", GENERATED)
             group.set("stroke", "none")

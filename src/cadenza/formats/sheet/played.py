@@ -2,8 +2,9 @@
 
 Onsets go to a grid of each beat: sixteenths, or triplets where they fit clearly better, finer where a string is struck
 twice. A note lasts to the next onset of its track where it nearly does or would overlap it; pitch curves that only
-waver are left out. Of a piece on a grid whose note values nobody wrote down (a MIDI file), only the small rests go that
-make its notes detached. The score itself is untouched; a real transcription is not a picture's business.
+waver, or bend a note of a chord, are left out. Of a piece on a grid whose note values nobody wrote down (a MIDI file),
+only the small rests go that make its notes detached. The score itself is untouched; a real transcription is not a
+picture's business.
 """
 
 from __future__ import annotations
@@ -98,7 +99,8 @@ def _written(track: Track, ticks_per_quarter: int, grid: dict[int, int], unit: i
     notes["onset_ticks"], notes["duration_ticks"] = onset * unit, (stop - onset) * unit
     if track.is_drums:
         notes["duration_ticks"] = unit
-    bends = _clear_bends(bends, notes["duration_ticks"], old)
+    alone = np.bincount(np.searchsorted(every, onset))[np.searchsorted(every, onset)] == 1 if len(onset) else onset == 0
+    bends = _clear_bends(bends[alone[bends["note"]]], notes["duration_ticks"], old)
     even_track = replace(track, notes=notes, bends=bends, beats=NO_BEATS, marks=())
     return edit.drop_doubled().apply(even.with_tracks([even_track])).tracks[0]
 
