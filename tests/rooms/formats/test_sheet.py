@@ -25,6 +25,7 @@ from cadenza.formats.sheet.played import as_written, is_played
 from cadenza.formats.sheet.prepare import prepare
 from cadenza.formats.sheet.process import ProcessLimits, run
 from cadenza.score.model import STANDARD_TUNINGS, Bend, Note, Score, Technique, Tempo, Track
+from cadenza.score.written import Mark
 
 ROOT = Path(__file__).parents[3]
 TUNING = STANDARD_TUNINGS["guitar"]
@@ -126,6 +127,27 @@ def test_what_hands_do_is_drawn():
     assert words(root, "letter") == Counter({"T": 1})
     assert sum(e.get("class") == "beam" for e in root.iter(tag("polygon"))) == 1
     assert sum(e.get("class") == "arrow" for e in root.iter(tag("polygon"))) >= 3
+
+
+def test_signs_of_a_beat_are_drawn():
+    chord = [tab_note(0, 1, string, 2) for string in (2, 3, 4)]
+    marks = (
+        Mark(0, "stroke", values=(2, 8)),
+        Mark(Q, "pick_stroke", values=(1,)),
+        Mark(2 * Q, "tremolo_bar", values=(0, -4, 0, 0, 0, 30, -4, 0, 60, 0, 0)),
+        Mark(0, "lyric", values=(1,), text="la"),
+    )
+    track = Track.of([*chord, *(tab_note(i, 1, 3, 5) for i in (1, 2, 3))], name="G", tuning=TUNING, marks=marks)
+    plain = Track.of(list(track), name="G", tuning=TUNING)
+    for view in ("tab", "both"):
+        root, bare = page(Score((track,), Q), view), page(Score((plain,), Q), view)
+        assert words(root, "whammy") == Counter({"-full": 1})
+        assert sum(e.get("class") == "arrow" for e in root.iter(tag("polygon"))) == 1
+        ours = next(g for g in root.iter(tag("g")) if g.get("class") == "tablature")
+        without = next(g for g in bare.iter(tag("g")) if g.get("class") == "tablature")
+        # The arrow's shaft, the pick stroke and the whammy's curve.
+        assert len(list(ours.iter(tag("path")))) == len(list(without.iter(tag("path")))) + 3
+        assert sum(e.text == "la" for e in root.iter(tag("text"))) == (view == "both")  # once, not under both staves
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from cadenza.score import edit
 from cadenza.score.fingering import finger, tuning_for
 from cadenza.score.model import NO_FRET, NO_STRING, Score, Track
 from cadenza.score.time import BarTable, bar_table
-from cadenza.score.written import NO_BEATS
+from cadenza.score.written import NO_BEATS, Mark
 
 View = Literal["score", "tab", "both"]
 _FAMILIES = (
@@ -34,6 +34,7 @@ _NAMES = {
     60: "Horn", 65: "Saxophone", 66: "Saxophone", 68: "Oboe", 70: "Bassoon", 71: "Clarinet", 72: "Piccolo", 73: "Flute",
     74: "Recorder", 105: "Banjo",
 }  # fmt: skip
+HANDS = frozenset({"stroke", "pick_stroke", "tremolo_bar"})  # kinds of marks that are drawn over tablatures
 _DRUM_VALUES = ((1, 12), (1, 8), (1, 6), (1, 4), (1, 3), (1, 2), (2, 3), (3, 4), (1, 1))  # quarters, rising
 _STEPS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 _VALUES = {
@@ -81,6 +82,7 @@ class Sheet:
         has_notation: for each part, whether a staff above says its rhythm.
         places: identity of a drawn note → what it is; rests: the same of rests.
         bars: (part, bar) → voices → chords in order of time.
+        hands: for each part its marks of :data:`HANDS`, which MusicXML does not hold.
     """
 
     musicxml: str
@@ -91,6 +93,7 @@ class Sheet:
     places: dict[str, Place]
     rests: dict[str, Place]
     bars: dict[tuple[int, int], dict[int, list[Chord]]]
+    hands: tuple[tuple[Mark, ...], ...]
 
 
 def prepare(score: Score, view: View) -> tuple[Sheet, float]:
@@ -110,21 +113,31 @@ def prepare(score: Score, view: View) -> tuple[Sheet, float]:
             is_tab.append(False)
             has_notation.append(False)
         if fretted and view != "score":
-            parts.append(track if view == "tab" else replace(track, name=" "))
+            parts.append(track if view == "tab" else replace(track, name=" ", marks=_of_hands(track)))
             is_tab.append(True)
             has_notation.append(view == "both")
     drawn = edit.project(placed.with_tracks(parts), musicxml.PROJECTION)
     # A sheet has a staff even where the score has no track.
     is_tab += [False] * (len(drawn.tracks) - len(is_tab))
     has_notation += [False] * (len(drawn.tracks) - len(has_notation))
+    factor = drawn.ticks_per_quarter / placed.ticks_per_quarter
+    hands = tuple(
+        tuple(replace(m, onset_ticks=round(m.onset_ticks * factor)) for m in part.marks if m.kind in HANDS)
+        for part in parts
+    )
     text = musicxml.encode(drawn, view="tab")
     places, rests, bars, text = _named(text, drawn, is_tab)
-    sheet = Sheet(text, drawn, bar_table(drawn), tuple(is_tab), tuple(has_notation), places, rests, bars)
+    sheet = Sheet(text, drawn, bar_table(drawn), tuple(is_tab), tuple(has_notation), places, rests, bars, hands)
     return sheet, drawn.ticks_per_quarter / ticks
 
 
 def _name(track: Track) -> str:
     return "Drums" if track.is_drums else _NAMES.get(track.program, _FAMILIES[track.program // 8])
+
+
+def _of_hands(track: Track) -> tuple[Mark, ...]:
+    """The marks that a tablature has below a staff of notation, which says the rest."""
+    return tuple(mark for mark in track.marks if mark.kind in HANDS or mark.kind == "transposition")
 
 
 def _without_strings(track: Track) -> Track:
