@@ -10,10 +10,12 @@ refuses them; the rest is parsed by the standard library's, in C.
 
 from __future__ import annotations
 
+import gc
 import io
 import zipfile
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 from xml.etree.ElementTree import Element, ParseError, XMLParser, XMLPullParser
@@ -27,7 +29,7 @@ from cadenza.formats.musicxml.assembly import Assembly
 from cadenza.score.model import Score
 
 CHUNK_BYTES = 1 << 16
-GUARD_BYTES = 1 << 9
+GUARD_BYTES = 1 << 10
 MAX_MEASURE_BYTES = 4 << 20
 MAX_TIMEWISE_BYTES = 16 << 20
 WHOLE_BYTES = 2 << 20
@@ -62,7 +64,8 @@ def parse(data: bytes, limits: Limits = DEFAULT_LIMITS) -> tuple[Score, tuple[st
     chunks = _unzipped(data, limits) if data[:2] == b"PK" else _chunks(io.BytesIO(data), limits)
     document = _Document(limits)
     try:
-        document.read(chunks)
+        with _collector_at_rest():
+            document.read(chunks)
     except ParseError as error:
         line, column = error.position
         raise FormatError(
@@ -76,6 +79,18 @@ def parse(data: bytes, limits: Limits = DEFAULT_LIMITS) -> tuple[Score, tuple[st
         # expat's way to say that it does not know the declared encoding, or that the text is not in it
         raise FormatError("text in a known encoding", str(error)) from None
     return document.assembly.score()
+
+
+@contextmanager
+def _collector_at_rest() -> Iterator[None]:
+    """Elements form no cycles; looking for some while thousands are made takes as long as making them."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _chunks(file: Any, limits: Limits) -> Iterator[bytes]:
@@ -183,8 +198,7 @@ class _Document:
         if not self.root.tag:
             self.guard.close()
         parser = XMLParser()
-        for chunk in chunks:
-            parser.feed(chunk)
+        parser.feed(b"".join(chunks))
         root = parser.close()
         if self.prefix:
             for element in root.iter():
@@ -228,8 +242,9 @@ class _Document:
         return silent, total
 
     def _check_head(self, chunk: bytes) -> None:
-        for start in range(0, len(chunk), GUARD_BYTES):
-            self.guard.feed(chunk[start : start + GUARD_BYTES])
+        # Mostly the first bytes are enough. Many small pieces of a long tag would each be scanned from its start.
+        for piece in (chunk[:GUARD_BYTES], chunk[GUARD_BYTES:]):
+            self.guard.feed(piece)
             if self.root.tag:
                 break
         else:

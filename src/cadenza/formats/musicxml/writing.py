@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Literal
@@ -70,7 +71,8 @@ class _Part:
         self.score, self.table, self.index, self.track = score, table, index, track
         self.name, self.view = f"P{index + 1}", view
         self.shows_tab = view != "score" and bool(track.tuning) and bool((track.notes["string"] > 0).any())
-        self.n_staves = 1 if self.shows_tab else layout.staves(track)
+        self.doubles = self.shows_tab and view == "both" and int(track.notes["voice"].max()) < layout.VOICES_PER_STAFF
+        self.n_staves = 2 if self.doubles else 1 if self.shows_tab else layout.staves(track)
         self.semitones = marks.semitones(track)
         self.fifths = (7 * self.semitones + 5) % 12 - 5 if self.semitones % 12 else 0
         self.keys = {key.onset_ticks: key for key in score.keys}
@@ -262,8 +264,8 @@ class _Part:
         if self.n_staves > 1:
             out.append(f"<staves>{self.n_staves}</staves>")
         for staff in range(1, self.n_staves + 1):
-            clef = layout.clef(self.track, staff, self.n_staves, self.semitones)
-            clef = layout.TAB if self.shows_tab else clef
+            clef = layout.clef(self.track, staff, 1 if self.doubles else self.n_staves, self.semitones)
+            clef = layout.TAB if self._is_tab(staff) else clef
             change = f"<clef-octave-change>{clef.octaves}</clef-octave-change>" if clef.octaves else ""
             number = attribute("number", str(staff)) if self.n_staves > 1 else ""
             line = f"<line>{clef.line}</line>"
@@ -292,7 +294,12 @@ class _Part:
             )
         if self.track.capo_fret:
             out.append(f"<capo>{self.track.capo_fret}</capo>")
-        return f"<staff-details>{''.join(out)}</staff-details>"
+        number = ' number="2"' if self.doubles else ""
+        return f"<staff-details{number}>{''.join(out)}</staff-details>"
+
+    def _is_tab(self, staff: int) -> bool:
+        """Whether a staff is tablature: the only one, or the second of two that say the same."""
+        return self.shows_tab and (staff == 2 or not self.doubles)
 
     def _streams_xml(
         self, bar: int, start: int, stop: int, fifths: int, measure: Bar, spoken: list[directions.Spoken]
@@ -303,10 +310,13 @@ class _Part:
         waiting = list(spoken)
         written_fifths = fifths - (0 if self.track.is_drums else self.fifths)
         for staff in range(1, self.n_staves + 1):
-            mine = [streams[v] for v in sorted(streams) if layout.staff_of(v, self.n_staves) == staff]
+            mine = [
+                streams[v] for v in sorted(streams) if self.doubles or layout.staff_of(v, self.n_staves) == staff
+            ]
+            self.staff = staff
             if not any(stream.items for stream in mine):
                 rest = _Item(start, stop, [], None)
-                mine = [_Stream((staff - 1) * layout.VOICES_PER_STAFF, [rest]), *mine]
+                mine = [_Stream(0 if self.doubles else (staff - 1) * layout.VOICES_PER_STAFF, [rest]), *mine]
             accidentals = self._accidentals(mine, written_fifths)
             for stream in mine:
                 if cursor > start:
@@ -317,17 +327,17 @@ class _Part:
                     if item.start > cursor:
                         out.append(_forward(item.start - cursor))
                         cursor = item.start
-                    out += self._graces(stream, item.start, staff, accidentals)
+                    out += self._graces(stream, item.start, accidentals)
                     while waiting and waiting[0][0] < item.stop:
                         tick, voice, text = waiting.pop(0)
                         out.append(self._direction(text, tick - cursor, voice))
-                    out += self._item(item, stream.voice, staff, beam, tuplet, accidentals, stop - start)
+                    out += self._item(item, stream.voice, beam, tuplet, accidentals, stop - start)
                     cursor = item.stop
                 for tick in sorted(t for t in stream.graces if all(item.start != t for item in stream.items)):
                     if tick > cursor:
                         out.append(_forward(tick - cursor))
                         cursor = tick
-                    out += self._graces(stream, tick, staff, accidentals)
+                    out += self._graces(stream, tick, accidentals)
             for tick, voice, text in waiting:
                 out.append(self._direction(text, tick - cursor, voice))
             waiting = []
@@ -341,7 +351,7 @@ class _Part:
 
     def _accidentals(self, streams: list[_Stream], fifths: int) -> dict[tuple[int, int], int]:
         """(row, tick) → the accidental to print there, for all voices of one staff in one bar."""
-        if self.track.is_drums or self.shows_tab:
+        if self.track.is_drums or self._is_tab(self.staff):
             return {}
         keys, placed = [], []
         for stream in streams:
@@ -364,7 +374,7 @@ class _Part:
         items = stream.items
         plain = [(i.start, i.stop, i.beat[0] if i.beat else 1, not i.rows) for i in items]
         tuplets = layout.tuplets([(i.start, i.stop, *(i.beat or (1, 0, 1, 1))) for i in items])
-        if self.shows_tab:
+        if self._is_tab(self.staff):
             return [([], tuplet) for tuplet in tuplets]
         return list(zip(layout.beams(plain, measure.beat, start), tuplets, strict=True))
 
@@ -372,14 +382,13 @@ class _Part:
         self,
         item: _Item,
         voice: int,
-        staff: int,
         beam: list[str],
         tuplet: str,
         accidentals: dict[tuple[int, int], int],
         bar_ticks: int,
     ) -> list[str]:
         length = item.stop - item.start
-        place = Piece(voice, staff if self.n_staves > 1 else 0, length, item.beat, beam, tuplet)
+        place = self._place(voice, length, item.beat, beam, tuplet)
         place.marks = self.at_beats.pop((item.start, voice), ())
         if not item.rows:
             is_whole_bar = item.beat is None and length == bar_ticks
@@ -392,28 +401,39 @@ class _Part:
             out.append(self._note(row, item.start, place, accidentals.get((row, item.start))))
         return out
 
-    def _graces(self, stream: _Stream, tick: int, staff: int, accidentals: dict[tuple[int, int], int]) -> list[str]:
+    def _graces(self, stream: _Stream, tick: int, accidentals: dict[tuple[int, int], int]) -> list[str]:
         out = []
         for slot in stream.graces.get(tick, []):
-            place = Piece(stream.voice, staff if self.n_staves > 1 else 0, 0, (16, 0, 1, 1))
+            place = self._place(stream.voice, 0, (16, 0, 1, 1))
             for number, row in enumerate(sorted(slot, key=lambda row: self.notes[row].pitch)):
                 place.in_chord = number > 0
                 out.append(self._note(row, self.notes[row].onset_ticks, place, accidentals.get((row, -1))))
         return out
 
+    def _place(
+        self,
+        voice: int,
+        length: int,
+        beat: tuple[int, int, int, int] | None,
+        beam: Sequence[str] = (),
+        tuplet: str = "",
+    ) -> Piece:
+        number = voice + layout.VOICES_PER_STAFF if self.doubles and self.staff == 2 else voice
+        return Piece(number, self.staff if self.n_staves > 1 else 0, length, beat, beam, tuplet)
+
     def _note(self, row: int, tick: int, place: Piece, accidental: int | None) -> str:
         note = self.notes[row]
         ends, falls = self.ends.get(row, ((), False))
-        said = self.at_notes.pop((tick, place.voice, -note.string if note.string else note.pitch), ())
+        said = self.at_notes.pop((tick, note.voice, -note.string if note.string else note.pitch), ())
         head = Head(self._pitch(note, row), accidental=accidental, marks=said, ends=ends, falls=falls)
         head.instrument = f"{self.name}-I{note.pitch}" if self.track.is_drums else ""
-        head.shows_fret = self.view != "score"
+        head.shows_fret = self.view != "score" and (not self.doubles or self.staff == 2)
         place.velocity = self.levels[row]
         home = place.staff
         for mark in said:
             if mark.kind == "tremolo_picking":
                 head.tremolo = mark.values[0]
-        if note.bends and not self._is_detuned(note):
+        if note.bends and not self._is_detuned(note) and not (self.doubles and self.staff == 1):
             head.curve = [(bend.offset_ticks, bend.cents) for bend in note.bends]
         if row in self.cross:
             place.staff = self.cross[row]
@@ -429,7 +449,7 @@ class _Part:
 
     def _direction(self, text: str, offset: int, voice: int) -> str:
         shift = f'<offset sound="yes">{offset}</offset>' if offset else ""
-        staff = layout.staff_of(voice, self.n_staves)
+        staff = 1 if self.doubles else layout.staff_of(voice, self.n_staves)
         is_plain = voice == (staff - 1) * layout.VOICES_PER_STAFF
         who = "" if is_plain or text.startswith("<harmony") else f"<voice>{voice + 1}</voice>"
         where = f"<staff>{staff}</staff>" if self.n_staves > 1 else ""
