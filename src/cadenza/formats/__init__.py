@@ -23,6 +23,7 @@ def module_for(path: Path, verb: str) -> Any:
 
     Raises:
         FormatError: none can; the error lists the suffixes that can be.
+        MissingExtraError: writing it needs a package that is not installed.
     """
     suffix = path.suffix.lower().lstrip(".")
     done = "read" if verb == "read" else "written"
@@ -32,7 +33,10 @@ def module_for(path: Path, verb: str) -> Any:
         raise FormatError(f"a file that can be {done}", found, where=str(path), hint=hint)
     if not _can(suffix, verb):
         raise FormatError(f"a format that can be {done}", f".{suffix}, which cannot", where=str(path), hint=hint)
-    return FORMATS.load(suffix)
+    module = FORMATS.load(suffix)
+    if verb == "write" and hasattr(module, "check_installed"):
+        module.check_installed(suffix)  # said before the work, not after
+    return module
 
 
 def _can(suffix: str, verb: str) -> bool:

@@ -62,8 +62,7 @@ class Mt3:
     variants: ClassVar[tuple[Mapping[str, Any], ...]] = (
         {},
         {"segment_seconds": 0},
-        {"segment_seconds": 1.111, "velocity_bins": 8},
-        {"segment_seconds": 5.0, "steps_per_second": 32, "velocity_bins": 127},
+        {"segment_seconds": 1.111, "steps_per_second": 32, "velocity_bins": 8},
     )
 
     def __post_init__(self) -> None:

@@ -190,6 +190,53 @@ def test_the_suffix_is_judged_before_the_work(cli, tmp_path: Path) -> None:
     assert "'.xyz'" in err
 
 
+def test_render_engraves(cli, tab: Path, tmp_path: Path) -> None:
+    from cadenza.formats.sheet.drawing import GENERATED
+
+    names = [tmp_path / name for name in ("a.svg", "a.pdf", "a.png")]
+    outs = [word for name in names for word in ("-o", name)]
+    status, out, err = cli("render", tab, *outs, "--view", "tab", "--colour-from", 2, "--width", 600)
+    assert status == 0, err
+    assert [line.partition(": ")[2] for line in out.splitlines()] == ["tablature of 16 notes"] * 3
+    assert GENERATED in names[0].read_text("utf-8")
+    assert names[1].read_bytes().startswith(b"%PDF-")
+    status, out, _ = cli("render", tab, "-o", tmp_path / "b.svg")
+    assert (status, "score and tablature" in out) == (0, True)
+    assert GENERATED not in (tmp_path / "b.svg").read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("-o", "{tmp}/a.svg", "--view", "roll"), "piano roll is a .png"),
+        (("-o", "{tmp}/a.png", "--view", "staff"), "--view"),
+        (("-o", "{tmp}/a.pdf", "--colour-from", "99"), "--colour-from"),
+    ],
+)
+def test_render_refuses_before_the_work(cli, tab: Path, tmp_path: Path, options, said) -> None:
+    status, _, err = cli("render", tab, *(word.format(tmp=tmp_path) for word in options))
+    assert status == 2
+    assert said in err
+    assert not list(tmp_path.glob("a.*"))
+
+
+def test_convert_to_a_sheet(cli, tab: Path, tmp_path: Path) -> None:
+    status, _, err = cli("convert", tab, tmp_path / "a.pdf")
+    assert (status, err) == (0, "")
+    assert (tmp_path / "a.pdf").read_bytes().startswith(b"%PDF-")
+
+
+def test_compose_prints_its_part_in_colour(cli, tab: Path, tmp_path: Path, model: Path) -> None:
+    from cadenza.formats.sheet.drawing import GENERATED
+
+    status, out, err = cli("compose", tab, "-o", tmp_path / "more.svg", "--bars", 1, "--model", model)
+    assert status == 0, err
+    assert "in colour" in out
+    text = (tmp_path / "more.svg").read_text("utf-8")
+    assert text.count('class="fret"') >= 16
+    assert (GENERATED in text) == ("1 bars, 0 notes" not in out)
+
+
 def test_doctor(cli) -> None:
     status, out, _ = cli("doctor")
     assert "reads: .gp3" in out

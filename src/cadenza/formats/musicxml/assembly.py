@@ -29,7 +29,6 @@ from cadenza.formats.musicxml.part import (
     PITCHED,
     SOUND,
     SPELLING,
-    STAFF,
     STRING,
     TECHNIQUES,
     VELOCITY,
@@ -270,8 +269,7 @@ class _Draft:
         factor = line.resolution // part.resolution
         starts = np.array(line.starts, np.int64)
         self.notes = [note for note in part.notes if note[KIND] != JOINED]
-        rows = np.array([[n[MEASURE], n[ONSET], n[END], n[TECHNIQUES] & GRACE] for n in self.notes], np.int64)
-        rows = rows.reshape(-1, 4)
+        rows = np.array([n[MEASURE : END + 1] for n in self.notes], np.int64).reshape(-1, 3)
         base = starts[rows[:, 0]]
         self.onset, self.end = base + rows[:, 1] * factor, base + rows[:, 2] * factor
         self._first_graces()
@@ -424,8 +422,9 @@ class _Draft:
         listed = self._marks(mine, is_first)
         notes = np.zeros(len(mine), NOTE_DTYPE)
         if mine:
-            columns = (PITCH, VELOCITY, TECHNIQUES, VOICE, SPELLING, STRING, FRET, CENTS)
-            table = np.array([[note[c] for c in columns] for note in mine], np.int64)
+            table = np.array([note[PITCH : FRET + 1] for note in mine], np.int64)
+            table = table[:, [PITCH - PITCH, VELOCITY - PITCH, TECHNIQUES - PITCH, VOICE - PITCH, SPELLING - PITCH,
+                              STRING - PITCH, FRET - PITCH]]  # fmt: skip
             notes["onset_ticks"] = onset
             notes["duration_ticks"] = np.maximum(end - onset, 1)
             places = np.zeros(len(self.part.voices), np.int64)
@@ -507,19 +506,21 @@ class _Draft:
 
     def _staff_marks(self, mine: list[list[Any]]) -> list[Mark]:
         """Notes that do not stand on the staff of their voice."""
-        out = []
-        home = {
-            place: str(layout.staff_of(self.voices[key], self.n_staves)) == key[0]
+        strangers = {
+            place: integer(key[0], 1)
             for key, place in self.part.voices.items()
+            if str(layout.staff_of(self.voices[key], self.n_staves)) != key[0]
         }
-        if not all(home.values()):
-            onset_of = {id(note): int(unit) for note, unit in zip(self.notes, self.onset, strict=True)}
-            for note in mine:
-                staff = min(max(integer(note[STAFF], 1), 1), 16)
-                voice = self.by_place[note[VOICE]]
-                if layout.staff_of(voice, self.n_staves) != staff:
-                    at = self.line.at(onset_of[id(note)])
-                    out.append(Mark(at, "staff", voice, pitch=note[PITCH], values=(staff,)))
+        out: list[Mark] = []
+        if self.n_staves == 1 or not strangers:
+            return out
+        onset_of = {id(note): row for row, note in enumerate(self.notes)}
+        for note in mine:
+            staff = min(max(strangers.get(note[VOICE], 0), 0), 16)
+            voice = self.by_place[note[VOICE]]
+            if staff and layout.staff_of(voice, self.n_staves) != staff:
+                at = self.line.at(int(self.onset[onset_of[id(note)]]))
+                out.append(Mark(at, "staff", voice, pitch=note[PITCH], values=(staff,)))
         return out
 
     def _merged_tab(self, track: Track) -> Track:

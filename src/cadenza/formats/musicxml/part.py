@@ -105,6 +105,7 @@ class PartReader:
         if self.loose_ends:
             self._join_loose_ends()
         self.part.lengths[self.index] = self.reach
+        self.limits.check("notes", len(self.part.notes))
         self.limits.check("quarters", self.reach // self.part.resolution, self._where())
         if self.open_ending:
             self._bar(endings=self.open_ending)
@@ -259,10 +260,11 @@ class PartReader:
         if not in_chord:
             onset = self.previous = self.cursor
             self.cursor += length
-            name = parts["voice"].text if "voice" in parts else "1"
-            if onset < self.ends_of.get(name or "1", 0):
-                self.part.crossed.add(name or "1")
-            self.ends_of[name or "1"] = self.cursor
+            if self.part.staves > 1:
+                name = (parts["voice"].text if "voice" in parts else "1") or "1"
+                if onset < self.ends_of.get(name, 0):
+                    self.part.crossed.add(name)
+                self.ends_of[name] = self.cursor
             if "type" in parts and length:
                 self._beat(element, parts, voice, onset, length)
         onset = self.previous
@@ -280,12 +282,12 @@ class PartReader:
             self.reach = onset + length
         note[END] = onset + length
         if "tie" in parts or "notations" in parts:
-            ties = {tie.get("type") for tie in element.iterfind("tie")}
-            ties = ties or {tied.get("type") for tied in element.iterfind("notations/tied")}
+            ties = {child.get("type") for child in element if child.tag == "tie"} if "tie" in parts else set()
+            if not ties and "notations" in parts:
+                ties = {sign.get("type") for child in element if child.tag == "notations" for sign in child.iter("tied")}
             if ties and self._tied(element, note, ties):
                 return
         self.part.notes.append(note)
-        self.limits.check("notes", len(self.part.notes))
 
     def _voice(self, parts: dict[str, Element]) -> int:
         staff = parts["staff"].text if "staff" in parts else "1"
@@ -361,7 +363,7 @@ class PartReader:
         velocity = velocity_of(loudness) if loudness else 0
         staff = parts["staff"].text if "staff" in parts else "1"
         if "pitch" in parts:
-            said = tuple(child.text for child in parts["pitch"])
+            said = tuple([child.text for child in parts["pitch"]])
             found = self.pitches.get(said)
             if found is None:
                 found = self.pitches[said] = self._pitch(parts["pitch"])

@@ -21,7 +21,11 @@ VALUES = {
 
 def integer(text: str | None, default: int) -> int:
     """``text`` as a whole number, ``default`` where it is none."""
-    return int(text) if text and re.fullmatch(r"\s*[-+]?\d{1,9}\s*", text) else default
+    if text is None:
+        return default
+    if text.isdecimal() and text.isascii() and len(text) < 10:
+        return int(text)
+    return int(text) if re.fullmatch(r"\s*[-+]?\d{1,9}\s*", text) else default
 
 
 def number(text: str | None, default: float) -> float:

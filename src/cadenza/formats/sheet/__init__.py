@@ -14,7 +14,7 @@ from typing import Any, get_args
 
 from cadenza.base.errors import RangeError
 from cadenza.base.files import write_atomically
-from cadenza.formats.sheet.process import DEFAULT_PROCESS_LIMITS, ProcessLimits
+from cadenza.formats.sheet.process import DEFAULT_PROCESS_LIMITS, ProcessLimits, require, run
 from cadenza.score.model import Score
 
 WRITES = ("svg", "pdf")
@@ -22,6 +22,15 @@ PAGE_MM = (210.0, 297.0)  # A4
 _UNITS = 10  # of the engraver's page to a millimetre
 _MARGIN_MM = 12
 VIEWS = ("score", "tab", "both")
+
+
+def check_installed(suffix: str) -> None:
+    """Raise where what writes files of this suffix is not installed.
+
+    Raises:
+        MissingExtraError: with the command that installs it.
+    """
+    require("verovio", *([] if suffix == "svg" else ["typst"]))
 
 
 def write(
@@ -52,12 +61,11 @@ def write(
     """
     path = Path(path)
     kind = path.suffix.lower().lstrip(".")
-    pages = engrave(score, view=view, colour_from_ticks=colour_from_ticks, limits=limits, needs_paint=kind != "svg")
+    check_installed(kind)
+    pages = engrave(score, view=view, colour_from_ticks=colour_from_ticks, limits=limits)
     if kind == "svg":
         files = [page.svg.encode("utf-8") for page in pages]
     else:
-        from cadenza.formats.sheet.process import run
-
         listed = [{"svg": page.svg, "width": page.width_mm, "height": page.height_mm} for page in pages]
         job = {
             "verb": "paint", "kind": kind, "pages": listed, "ppi": width / (PAGE_MM[0] / 25.4),
@@ -78,14 +86,11 @@ def engrave(
     view: str = "both",
     colour_from_ticks: int | None = None,
     limits: ProcessLimits = DEFAULT_PROCESS_LIMITS,
-    needs_paint: bool = False,
 ) -> list[Any]:
     """The pages as :class:`~cadenza.formats.sheet.drawing.Page`; arguments and errors as :func:`write`."""
-    from cadenza.formats.sheet.process import require, run
-
     if view not in VIEWS:
         raise RangeError(f"a view out of {', '.join(VIEWS)}", repr(view))
-    require("verovio", *(["typst"] if needs_paint else []))
+    require("verovio")
     from cadenza.formats.sheet.drawing import finish
     from cadenza.formats.sheet.prepare import View, prepare
 
@@ -101,8 +106,9 @@ def engrave(
         "smuflTextFont": "none",
         "spacingStaff": 15 if any(t and not n for t, n in zip(sheet.is_tab, sheet.has_notation, strict=True)) else 10,
         "spacingSystem": 6,
-        "justifyVertically": False,
+        "bottomMarginHeader": 5.0 if sheet.score.composer else 2.0,
     }
     job = {"verb": "engrave", "musicxml": sheet.musicxml, "options": options, "max_pages": limits.pages, "crop": True}
     from_ticks = None if colour_from_ticks is None else round(colour_from_ticks * factor)
-    return [finish(svg, sheet, from_ticks, PAGE_MM[0]) for svg in run(job, limits)["pages"]]
+    svgs = run(job, limits)["pages"]
+    return [finish(svg, sheet, from_ticks, PAGE_MM[0], index == 0) for index, svg in enumerate(svgs)]

@@ -40,12 +40,13 @@ class Page:
     height_mm: float
 
 
-def finish(svg: str, sheet: Sheet, colour_from_ticks: int | None, width_mm: float) -> Page:
+def finish(svg: str, sheet: Sheet, colour_from_ticks: int | None, width_mm: float, is_first: bool = False) -> Page:
     """The engraver's page, made whole.
 
     Args:
         colour_from_ticks: what starts at this tick of ``sheet.score`` or later is coloured.
         width_mm: of the paper.
+        is_first: the composer stands on this page.
     """
     root = ElementTree.fromstring(svg)
     inner = next(root.iter(tag("svg")), root)
@@ -55,17 +56,20 @@ def finish(svg: str, sheet: Sheet, colour_from_ticks: int | None, width_mm: floa
     for text in list(root.iter(tag("text"))):
         _plain_words(text)
     _even_words(root)
+    if is_first and sheet.score.composer:
+        _composer(root, sheet.score.composer)
     margin = next(e for e in inner.iter(tag("g")) if e.get("class") == "page-margin")
     boxes = dict(_noted(margin, sheet.places))
-    _clear_tablature(margin, sheet, boxes)
+    _clear_tablature(margin, sheet)
 
     def is_new(place: Place) -> bool:
         return colour_from_ticks is not None and place.start_ticks >= colour_from_ticks
 
     draw_tablature(Pen(margin, FONT, GENERATED), sheet, boxes, list(_staves(margin, sheet)), is_new)
     if colour_from_ticks is not None:
-        _colour(margin, sheet.places, is_new)
+        _colour(margin, {**sheet.places, **sheet.rests}, is_new)
     paper = ElementTree.Element(tag("rect"), {"width": number(width), "height": number(height), "fill": "white"})
+    paper.set("style", "stroke:none")
     inner.insert(0, paper)
     root.set("width", f"{number(width_mm)}mm")
     root.set("height", f"{number(height_mm)}mm")
@@ -156,6 +160,25 @@ def _is_glyph(said: str) -> bool:
     return bool(stripped) and all("\ue000" <= c <= "\uf8ff" for c in stripped.replace(" ", ""))
 
 
+def _composer(root: ElementTree.Element, name: str) -> None:
+    """The composer's name at the right, below the title."""
+    head = next((g for g in root.iter(tag("g")) if (g.get("class") or "").startswith("pgHead")), None)
+    system = next((g for g in root.iter(tag("g")) if g.get("class") == "system"), None)
+    if system is None:
+        return
+    title = next(head.iter(tag("text")), None) if head is not None else None
+    size = 0.6 * float(title.get("font-size", 470)) if title is not None else 300.0
+    y = (float(title.get("y", 0)) if title is not None else 0.0) + 1.5 * size
+    edges = [e.get("d", "").split() for e in system.iter(tag("path"))]
+    right = max((float(p[2][1:]) for p in edges if len(p) == 4 and p[1] == p[3]), default=0.0)
+    words = ElementTree.SubElement(
+        system, tag("text"), {"x": number(right), "y": number(y), "font-size": number(size), "font-family": FONT}
+    )
+    words.set("text-anchor", "end")
+    words.set("class", "composer")
+    words.text = name
+
+
 def _even_words(root: ElementTree.Element) -> None:
     """Words over a tablature are set as large as its wider lines; bring them to the size that others have."""
     for group in root.iter(tag("g")):
@@ -166,6 +189,7 @@ def _even_words(root: ElementTree.Element) -> None:
         if size > LARGEST_WORDS:
             k = LARGEST_WORDS / size
             x, y = (float(words.get(axis, 0)) * (1 - k) for axis in "xy")
+            y -= LARGEST_WORDS / 2  # and leave room for what tablature has above its lines
             group.set("transform", f"translate({number(x)}, {number(y)}) scale({k:.4f})")
 
 
@@ -189,20 +213,42 @@ def _noted(margin: ElementTree.Element, places: dict[str, Place]) -> Iterator[tu
             yield name, Box(float(x), float(y), 0.0, group)
 
 
-def _clear_tablature(margin: ElementTree.Element, sheet: Sheet, boxes: dict[str, Box]) -> None:
-    """Take away the engraver's rhythm signs of tablatures, and ledger lines of their rests."""
+def _clear_tablature(margin: ElementTree.Element, sheet: Sheet) -> None:
+    """Take away what the engraver draws on tablatures and is drawn better or not at all: rhythm signs, brackets of
+    tuplets, ledger lines of rests, rests beside the staff or said by the notation above."""
     parents = {child: parent for parent in margin.iter() for child in parent}
-    for group in list(margin.iter(tag("g"))):
-        kind = group.get("class") or ""
-        if kind == "tabDurSym":
-            for child in list(group):
-                group.remove(child)
-        elif kind == "tabGrp":
-            for lines in [g for g in group.iter(tag("g")) if g.get("class") == "ledgerLines"]:
-                parents[lines].remove(lines)
-        elif kind == "beam" and any(g.get("class") == "tabGrp" for g in group.iter(tag("g"))):
-            for child in [c for c in group if c.tag in (tag("polygon"), tag("path"))]:
-                group.remove(child)
+    for staff in [g for g in margin.iter(tag("g")) if g.get("class") == "staff"]:
+        groups = [(g, g.get("class") or "") for g in staff.iter(tag("g"))]
+        if not any(kind == "tabGrp" for _, kind in groups):
+            continue
+        heights = _line_heights(staff)
+        known = (sheet.places.get(g.get("id", "")) for g, _ in groups)
+        part = next((place.part for place in known if place), None)
+        is_said = part is not None and sheet.has_notation[part]
+        for group, kind in groups:
+            if kind in ("tupletNum", "tupletBracket", "ledgerLines"):
+                if group in list(parents[group]):  # what held it may be cleared
+                    parents[group].remove(group)
+            elif kind == "tabDurSym" or (kind == "rest" and (is_said or not _is_within(group, heights))):
+                for child in list(group):
+                    group.remove(child)
+            elif kind == "beam":
+                for child in [c for c in group if c.tag in (tag("polygon"), tag("path"))]:
+                    group.remove(child)
+
+
+def _line_heights(staff: ElementTree.Element) -> list[float]:
+    lines = [e.get("d", "").split() for e in staff if e.tag == tag("path")]
+    return sorted({float(parts[1]) for parts in lines if len(parts) == 4 and parts[1] == parts[3]})
+
+
+def _is_within(group: ElementTree.Element, heights: list[float]) -> bool:
+    """Whether the sign stands on the lines of a staff."""
+    sign = next(group.iter(tag("use")), None)
+    if sign is None or not heights:
+        return True
+    y = float((sign.get("transform") or "translate(0, 0)").split("translate(")[1].split(")")[0].split(",")[1])
+    return heights[0] <= y <= heights[-1]
 
 
 def _staves(margin: ElementTree.Element, sheet: Sheet) -> Iterator[Staff]:
@@ -214,7 +260,7 @@ def _staves(margin: ElementTree.Element, sheet: Sheet) -> Iterator[Staff]:
                 if not names or not sheet.is_tab[sheet.places[names[0]].part]:
                     continue
                 lines = [e.get("d", "").split() for e in staff if e.tag == tag("path")]
-                heights = sorted({float(parts[1]) for parts in lines if len(parts) == 4 and parts[1] == parts[3]})
+                heights = _line_heights(staff)
                 left = min(float(parts[0][1:]) for parts in lines)
                 right = max(float(parts[2][1:]) for parts in lines)
                 part, bar = (int(number) for number in names[0][1:].split("-")[:2])
@@ -225,7 +271,7 @@ def _staves(margin: ElementTree.Element, sheet: Sheet) -> Iterator[Staff]:
 
 
 def _colour(margin: ElementTree.Element, places: dict[str, Place], is_new: Callable[[Place], bool]) -> None:
-    """Colour each group all of whose notes are new: notes with their stems, chords, beams."""
+    """Colour each group all of whose notes and rests are new: notes with their stems, chords, beams."""
 
     def visit(group: ElementTree.Element) -> tuple[bool, bool]:
         """Whether it holds notes, and whether all of them are new."""
@@ -237,7 +283,7 @@ def _colour(margin: ElementTree.Element, places: dict[str, Place], is_new: Calla
             seen = [visit(child) for child in group]
             held = any(has for has, _ in seen)
             new = held and all(every for has, every in seen if has)
-        if new and group.get("class") in ("note", "chord", "beam", "tuplet", "tabGrp"):
+        if new and group.get("class") in ("note", "rest", "mRest", "chord", "beam", "tuplet", "tabGrp", "layer"):
             group.set("fill", GENERATED)
             group.set("color", GENERATED)
             group.set("stroke", "none")

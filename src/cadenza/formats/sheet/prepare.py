@@ -16,15 +16,14 @@ from typing import Literal
 import numpy as np
 
 from cadenza.formats import musicxml
+from cadenza.formats.sheet.played import as_written
 from cadenza.score import edit
 from cadenza.score.fingering import finger, tuning_for
 from cadenza.score.model import NO_FRET, NO_STRING, Score, Track
 from cadenza.score.time import BarTable, bar_table
-from cadenza.score.written import NO_BEATS
+from cadenza.score.written import NO_BEATS, Mark
 
 View = Literal["score", "tab", "both"]
-GRIDS = (48, 12)  # points a quarter: what a written piece is on, and what a played one is moved to
-_PLAYED = 0.02  # more than so many notes off the fine grid: the piece was played, not written
 _FAMILIES = (
     "Piano", "Chimes", "Organ", "Guitar", "Bass", "Strings", "Ensemble", "Brass",
     "Reeds", "Pipes", "Synth lead", "Synth pad", "Synth", "World", "Percussion", "Effects",
@@ -35,6 +34,8 @@ _NAMES = {
     60: "Horn", 65: "Saxophone", 66: "Saxophone", 68: "Oboe", 70: "Bassoon", 71: "Clarinet", 72: "Piccolo", 73: "Flute",
     74: "Recorder", 105: "Banjo",
 }  # fmt: skip
+HANDS = frozenset({"stroke", "pick_stroke", "tremolo_bar"})  # kinds of marks that are drawn over tablatures
+_DRUM_VALUES = ((1, 12), (1, 8), (1, 6), (1, 4), (1, 3), (1, 2), (2, 3), (3, 4), (1, 1))  # quarters, rising
 _STEPS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 _VALUES = {
     "long": 0, "breve": 0, "whole": 1, "half": 2, "quarter": 4, "eighth": 8, "16th": 16, "32nd": 32, "64th": 64,
@@ -79,8 +80,9 @@ class Sheet:
         score: the parts as they are drawn.
         is_tab: for each part, whether it is a tablature.
         has_notation: for each part, whether a staff above says its rhythm.
-        places: identity of a drawn note → what it is.
+        places: identity of a drawn note → what it is; rests: the same of rests.
         bars: (part, bar) → voices → chords in order of time.
+        hands: for each part its marks of :data:`HANDS`, which MusicXML does not hold.
     """
 
     musicxml: str
@@ -89,14 +91,16 @@ class Sheet:
     is_tab: tuple[bool, ...]
     has_notation: tuple[bool, ...]
     places: dict[str, Place]
+    rests: dict[str, Place]
     bars: dict[tuple[int, int], dict[int, list[Chord]]]
+    hands: tuple[tuple[Mark, ...], ...]
 
 
 def prepare(score: Score, view: View) -> tuple[Sheet, float]:
     """The sheet of a score, and the ticks of it that one tick of ``score`` is."""
     ticks = score.ticks_per_quarter
     parts, is_tab, has_notation = [], [], []
-    placed = on_a_grid(score)
+    placed = as_written(score)
     for track in placed.tracks:
         track = track if track.name.strip() else replace(track, name=_name(track))
         if track.is_drums:
@@ -109,28 +113,31 @@ def prepare(score: Score, view: View) -> tuple[Sheet, float]:
             is_tab.append(False)
             has_notation.append(False)
         if fretted and view != "score":
-            parts.append(track if view == "tab" else replace(track, name=" "))
+            parts.append(track if view == "tab" else replace(track, name=" ", marks=_of_hands(track)))
             is_tab.append(True)
             has_notation.append(view == "both")
     drawn = edit.project(placed.with_tracks(parts), musicxml.PROJECTION)
+    # A sheet has a staff even where the score has no track.
+    is_tab += [False] * (len(drawn.tracks) - len(is_tab))
+    has_notation += [False] * (len(drawn.tracks) - len(has_notation))
+    factor = drawn.ticks_per_quarter / placed.ticks_per_quarter
+    hands = tuple(
+        tuple(replace(m, onset_ticks=round(m.onset_ticks * factor)) for m in part.marks if m.kind in HANDS)
+        for part in parts
+    )
     text = musicxml.encode(drawn, view="tab")
-    places, bars, text = _named(text, drawn, is_tab)
-    sheet = Sheet(text, drawn, bar_table(drawn), tuple(is_tab), tuple(has_notation), places, bars)
+    places, rests, bars, text = _named(text, drawn, is_tab)
+    sheet = Sheet(text, drawn, bar_table(drawn), tuple(is_tab), tuple(has_notation), places, rests, bars, hands)
     return sheet, drawn.ticks_per_quarter / ticks
-
-
-def on_a_grid(score: Score) -> Score:
-    """Played time moved to a grid that note values can say; a written piece as it is."""
-    fine, coarse = GRIDS
-    onsets = [track.notes["onset_ticks"] for track in score.tracks]
-    every = np.concatenate(onsets) if onsets else np.zeros(0, np.int64)
-    if not len(every) or np.mean(every * fine % score.ticks_per_quarter != 0) <= _PLAYED:
-        return score
-    return edit.grid(coarse).apply(score)
 
 
 def _name(track: Track) -> str:
     return "Drums" if track.is_drums else _NAMES.get(track.program, _FAMILIES[track.program // 8])
+
+
+def _of_hands(track: Track) -> tuple[Mark, ...]:
+    """The marks that a tablature has below a staff of notation, which says the rest."""
+    return tuple(mark for mark in track.marks if mark.kind in HANDS or mark.kind == "transposition")
 
 
 def _without_strings(track: Track) -> Track:
@@ -150,6 +157,7 @@ def _fingered(track: Track) -> Track:
 def _long_drums(track: Track, score: Score) -> Track:
     """Hits that last to the next one of their voice, at most to the end of the beat: a drum has no length to show."""
     notes, ticks = track.notes.copy(), score.ticks_per_quarter
+    values = np.array([ticks * enters // divided for enters, divided in _DRUM_VALUES if ticks * enters % divided == 0])
     for voice in np.unique(notes["voice"]):
         mine = notes["voice"] == voice
         onsets = notes["onset_ticks"][mine]
@@ -158,7 +166,10 @@ def _long_drums(track: Track, score: Score) -> Track:
         room = np.minimum(after, (onsets // ticks + 1) * ticks) - onsets
         table = bar_table(score)
         ends = table.ends_ticks[np.clip(table.index_of(onsets), 0, len(table) - 1)]
-        notes["duration_ticks"][mine] = np.maximum(1, np.minimum(room, ends - onsets))
+        room = np.minimum(room, ends - onsets)
+        # The longest single note value that fits: a tied drum is never written.
+        place = np.searchsorted(values, room, side="right") - 1
+        notes["duration_ticks"][mine] = np.where(place >= 0, values[np.maximum(place, 0)], np.maximum(1, room))
     return replace(track.with_notes(notes), beats=NO_BEATS)
 
 
@@ -167,11 +178,12 @@ def _long_drums(track: Track, score: Score) -> Track:
 
 def _named(
     text: str, score: Score, is_tab: list[bool]
-) -> tuple[dict[str, Place], dict[tuple[int, int], dict[int, list[Chord]]], str]:
-    """The text with an ``id`` at every note, and what they are."""
+) -> tuple[dict[str, Place], dict[str, Place], dict[tuple[int, int], dict[int, list[Chord]]], str]:
+    """Notes, rests, bars, and the text with an ``id`` at every note and rest."""
     head, _, body = text.partition("<score-partwise")
     root = ElementTree.fromstring("<score-partwise" + body)
     places: dict[str, Place] = {}
+    rests: dict[str, Place] = {}
     bars: dict[tuple[int, int], dict[int, list[Chord]]] = {}
     starts = bar_table(score).starts_ticks.tolist()
     for part, element in enumerate(root.iter("part")):
@@ -184,11 +196,15 @@ def _named(
         for bar, measure in enumerate(element.iter("measure")):
             for name, note, start, voice, is_chord in _walk(measure, starts[bar], f"n{part}-{bar}-"):
                 note.set("id", name)
+                if is_tab[part]:
+                    _bare(note)
                 is_grace = note.find("grace") is not None
                 tied = any(tie.get("type") == "stop" for tie in note.findall("tie"))
                 if note.find("rest") is None:
                     row = finder.row(note, start, voice, is_grace)
                     places[name] = Place(part, row, start, tied)
+                else:
+                    rests[name] = Place(part, -1, start, False)
                 if is_grace:
                     continue
                 chords = bars.setdefault((part, bar), {}).setdefault(voice, [])
@@ -196,7 +212,18 @@ def _named(
                     chords.append(_chord(note, start))
                 if note.find("rest") is None and chords:
                     chords[-1].names.append(name)
-    return places, bars, head + ElementTree.tostring(root, "unicode")
+    return places, rests, bars, head + ElementTree.tostring(root, "unicode")
+
+
+def _bare(note: ElementTree.Element) -> None:
+    """A note of a tablature without the signs that are drawn afterwards."""
+    for notations in note.findall("notations"):
+        for sign in list(notations):
+            if sign.tag == "technical":
+                for detail in [one for one in sign if one.tag not in ("string", "fret")]:
+                    sign.remove(detail)
+            elif sign.tag not in ("tied", "tuplet"):
+                notations.remove(sign)
 
 
 def _walk(

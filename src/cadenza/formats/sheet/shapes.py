@@ -58,6 +58,10 @@ class Pen:
         """A straight line."""
         self.path(f"M{_xy(start)} L{_xy(stop)}", width, dash)
 
+    def polyline(self, points: Sequence[Point], width: float) -> None:
+        """Straight lines from point to point."""
+        self.path("M" + " L".join(_xy(point) for point in points), width)
+
     def fill(self, points: Sequence[Point], kind: str) -> None:
         """A filled polygon."""
         corners = " ".join(f"{number(x)},{number(y)}" for x, y in points)

@@ -94,5 +94,5 @@ def _tuplets(pen: Pen, placed: Sequence[Placed], tip: float, space: float) -> No
             for start, stop in ((left - 0.2 * size, middle - gap), (middle + gap, right + 0.2 * size)):
                 if stop > start:
                     pen.line((start, y), (stop, y), 0.07 * size)
-            pen.words(str(chord.enters), (middle, y + 0.28 * size), 0.85 * size, "tuplet", italic=True)
+            pen.words(str(chord.enters), (middle, y + 0.33 * size), size, "tuplet", italic=True)
             run = []

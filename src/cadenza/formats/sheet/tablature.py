@@ -13,6 +13,7 @@ from itertools import pairwise
 
 from cadenza.formats.musicxml import layout
 from cadenza.formats.sheet.bends import bend_segments, height_name
+from cadenza.formats.sheet.hand import draw_pick_stroke, draw_stroke, draw_whammy, whammy_curve
 from cadenza.formats.sheet.prepare import Chord, Place, Sheet
 from cadenza.formats.sheet.shapes import SVG, Box, Pen, number
 from cadenza.formats.sheet.stems import draw_stems
@@ -24,7 +25,7 @@ NUMBER_SIZE = 1.16  # of fret numbers, in spaces between strings
 _LETTERS = (
     (T.TAP, "T"), (T.SLAP, "S"), (T.POP, "P"), (T.TRILL, "tr"), (T.HARMONIC_ARTIFICIAL, "A.H."),
     (T.HARMONIC_TAPPED, "T.H."), (T.HARMONIC_PINCH, "P.H."), (T.HARMONIC_SEMI, "S.H."),
-    (T.ACCENT, ">"), (T.HEAVY_ACCENT, "^"), (T.STACCATO, "·"),
+    (T.ACCENT, ">"), (T.HEAVY_ACCENT, "^"), (T.STACCATO, "•"),
 )  # fmt: skip
 _SPANS = ((T.PALM_MUTE, "P.M."), (T.LET_RING, "let ring"))
 
@@ -90,6 +91,8 @@ class _System:
         self.staves = staves
         self.space, self.top = staves[0].space, staves[0].lines[0]
         self.bottom, self.right = staves[0].lines[-1], staves[-1].right
+        self.top_signs = self.top
+        self.taken: list[tuple[float, float, float]] = []  # from, to, how high above the staff
         self.drawn: list[_Drawn] = []
         track = sheet.score.tracks[part]
         for staff in staves:
@@ -100,6 +103,9 @@ class _System:
                         self.drawn.append(_Drawn(name, boxes[name], place, track[place.row], staff))
         self.drawn.sort(key=lambda d: (d.place.start_ticks, d.box.y))
         self.at = {d.name: d for d in self.drawn}
+        self.starting: dict[tuple[int, int], list[_Drawn]] = {}  # by tick and voice
+        for drawn in self.drawn:
+            self.starting.setdefault((drawn.place.start_ticks, drawn.note.voice), []).append(drawn)
         self.columns = sorted({d.box.x for d in self.drawn})
 
     def _voices(self, staff: Staff) -> list[list[Chord]]:
@@ -114,9 +120,7 @@ class _System:
         if not self.sheet.has_notation[self.part]:
             for staff in self.staves:
                 crowded |= self._rhythm(staff)
-        lift = self.top - (2.4 * self.space if crowded else 0)
-        self._letters(lift)
-        self._spans(lift)
+        self._signs(self.top - (2.4 * self.space if crowded else 0))
         following = self._following()
         for drawn in self.drawn:
             if drawn.place.is_tied:
@@ -184,41 +188,85 @@ class _System:
 
     # ── above the staff ──────────────────────────────────────────────────────────────────────────────────
 
-    def _letters(self, top: float) -> None:
+    def _signs(self, top: float) -> None:
+        """What stands above the staff, each as low as what is there already lets it: bends (drawn later), letters,
+        vibrato, signs of beats, then the lines of palm mutes and let ring."""
+        self.top_signs = top
+        for drawn in self.drawn:
+            highest = max((cents for pair in bend_segments(drawn.note) for cents in pair), default=0)
+            if highest > 0 and not drawn.place.is_tied:
+                self._room(drawn.box.x, self._stop(drawn.box.x), self.top - self._height(highest) + self.space)
+        self._letters()
+        self._beat_signs()
+        for bit, said in _SPANS:
+            self._spans(bit, said)
+        self.pen.is_new = False
+
+    def _room(self, start: float, stop: float, height: float) -> float:
+        """The lowest place from ``start`` to ``stop`` for something of a height, which it takes."""
+        base = max((top for left, right, top in self.taken if left < stop and right > start), default=0.45 * self.space)
+        self.taken.append((start, stop, base + height))
+        return self.top_signs - base
+
+    def _letters(self) -> None:
+        size = 0.95 * self.space
         for x in self.columns:
             here = [d for d in self.drawn if d.box.x == x and not d.place.is_tied]
-            said = [letter for bit, letter in _LETTERS if any(d.note.techniques & bit for d in here)]
+            said = " ".join(letter for bit, letter in _LETTERS if any(d.note.techniques & bit for d in here))
             self.pen.is_new = bool(here) and all(self.is_new(d.place) for d in here)
             if said:
-                self.pen.words(" ".join(said), (x, top - 0.45 * self.space), 0.95 * self.space, "letter")
+                half = 0.25 * size * len(said)
+                self.pen.words(said, (x, self._room(x - half, x + half, size)), size, "letter")
             if any(d.note.techniques & T.VIBRATO for d in here):
-                stop = min(self._next_x(x) - 0.4 * self.space, x + 9 * self.space)
-                start = x + (0.9 * self.space * (0.5 * len(" ".join(said))) if said else -0.2 * self.space)
-                bend = max((cents for d in here for pair in bend_segments(d.note) for cents in pair), default=0)
-                high = 0.75 if bend <= 0 else 1.95 + 0.0045 * min(bend, 400)  # above a bend's height
-                self.pen.wave((start, top - high * self.space), stop, 0.5 * self.space, 0.14 * self.space)
-        self.pen.is_new = False
+                start, stop = x - 0.2 * self.space, self._stop(x)
+                y = self._room(start, stop, 0.75 * self.space) - 0.3 * self.space
+                self.pen.wave((start, y), stop, 0.5 * self.space, 0.14 * self.space)
+
+    def _spans(self, bit: Technique, said: str) -> None:
+        """Words with a dashed line over all neighbouring notes that are played so."""
+        run: list[tuple[float, bool]] = []
+        for x in [*self.columns, None]:
+            here = [d for d in self.drawn if d.box.x == x and d.note.techniques & bit]
+            if here and x is not None:
+                run.append((x, all(self.is_new(d.place) for d in here)))
+                continue
+            if run:
+                self.pen.is_new = all(new for _, new in run)
+                self._span(said, [place for place, _ in run])
+            run = []
+
+    def _beat_signs(self) -> None:
+        """Strokes beside their chords; pick strokes and the whammy bar above."""
+        for mark in self.sheet.hands[self.part]:
+            here = self.starting.get((mark.onset_ticks, mark.voice))
+            if not here:
+                continue
+            x, heights = here[0].box.x, [d.box.y for d in here]
+            self.pen.is_new = self.is_new(here[0].place)
+            half, stop = 0.4 * self.space, self._stop(x)
+            if mark.kind == "pick_stroke":
+                draw_pick_stroke(self.pen, mark, (x, self._room(x - half, x + half, 0.9 * self.space)), self.space)
+            elif mark.kind == "stroke":
+                draw_stroke(self.pen, mark, x - 0.9 * self.space, min(heights), max(heights), self.space)
+            elif whammy_curve(mark):
+                y = self._room(x - half, stop, 2 * self.space)
+                draw_whammy(self.pen, mark, (x, y - self.space), stop, self.space)
+
+    def _stop(self, x: float) -> float:
+        """Where something that lasts as long as the notes at ``x`` ends."""
+        return min(self._next_x(x) - 0.4 * self.space, x + 9 * self.space)
+
+    def _height(self, cents: int) -> float:
+        """Where a bend to so many cents ends."""
+        return self.top - (0.75 + 0.0045 * min(cents, 400)) * self.space
 
     def _next_x(self, x: float) -> float:
         return next((column for column in self.columns if column > x), self.right)
 
-    def _spans(self, top: float) -> None:
-        """ "P.M." and "let ring" with a dashed line over all neighbouring notes that have them."""
-        for level, (bit, said) in enumerate(_SPANS):
-            y = top - (1.75 + 1.1 * level) * self.space
-            run: list[float] = []
-            for x in [*self.columns, None]:
-                here = [d for d in self.drawn if d.box.x == x]
-                if any(d.note.techniques & bit for d in here) and x is not None:
-                    run.append(x)
-                    continue
-                if run:
-                    self._span(said, run, y)
-                run = []
-
-    def _span(self, said: str, run: list[float], y: float) -> None:
+    def _span(self, said: str, run: list[float]) -> None:
         size = 0.95 * self.space
         start = run[0] - 0.4 * self.space
+        y = self._room(start, max(start + 0.5 * size * len(said), run[-1] + 0.3 * self.space), 1.1 * self.space)
         self.pen.words(said, (start, y), size, "span", "start", italic=True)
         begin, stop = start + 0.52 * size * len(said), run[-1] + 0.3 * self.space
         if stop > begin:
@@ -237,13 +285,13 @@ class _System:
         x, y = drawn.box.x + half + 0.1 * space, drawn.box.y
 
         def height(cents: int) -> float:
-            return self.top - (0.75 + 0.0045 * min(cents, 400)) * space if cents > 0 else drawn.box.y
+            return self._height(cents) if cents > 0 else drawn.box.y
 
         first = segments[0][0]
         if first >= 25:  # bent before it is struck
             pen.line((x, y - 0.2 * space), (x, height(first)), width)
             pen.arrow((x, height(first)), True, 0.5 * space)
-            self._height(x, height(first), first)
+            self._name(x, height(first), first)
             y = height(first)
         room = max(min(self._next_x(drawn.box.x) - 0.5 * space, drawn.box.x + 9 * space) - x, 1.3 * space)
         step = room / len(segments)
@@ -256,12 +304,12 @@ class _System:
                 pen.path(f"M{number(x)} {number(y)} Q{number(x1)} {number(y)} {number(x1)} {number(y1)}", width)
                 pen.arrow((x1, y1), y1 < y, 0.5 * space)
                 if stop > start and stop > 0:
-                    self._height(x1, y1, stop)
+                    self._name(x1, y1, stop)
                 elif stop < 0:
                     pen.words(f"-{height_name(-stop)}", (x1, y1 + 0.9 * space), 0.85 * space, "bend")
             x, y = x1, y1
 
-    def _height(self, x: float, y: float, cents: int) -> None:
+    def _name(self, x: float, y: float, cents: int) -> None:
         self.pen.words(height_name(cents), (x, y - 0.2 * self.space), 0.9 * self.space, "bend")
 
     # ── from note to note ────────────────────────────────────────────────────────────────────────────────
@@ -279,8 +327,8 @@ class _System:
         pen, space, bits = self.pen, self.space, drawn.note.techniques
         half = 0.5 * NUMBER_SIZE * space * (1.15 if drawn.note.fret > 9 else 0.65)
         x, y = drawn.box.x, drawn.box.y
-        stop = after.box.x if after else self.right
-        wide = 0.12 * space
+        stop = after.box.x if after else min(self.right, x + 4 * space)
+        wide = 0.1 * space
         if bits & T.HAMMER:
             pen.arc((x, y - 0.5 * space), (stop, y - 0.5 * space), 0.55 * space, wide)
             if after:
