@@ -42,7 +42,7 @@ class Lacks:
 
 
 _WRITTEN = ("playing techniques", "written beats", "written marks")
-_FORM = ("repeats", "alternate endings", "segno, coda, fine", "da capo, dal segno")
+_FORM = ("repeats", "repeats of more than two passes", "alternate endings", "segno, coda, fine", "da capo, dal segno")
 _FRETS = ("string and fret", "tuning", "seven strings", "eight strings", "capo")
 _VOICES = ("two voices", "three voices")
 _SPELLING = "spelling (F sharp, G flat)"
@@ -59,7 +59,8 @@ _GP3 = (
     "trill: interval and speed", "tremolo picking", "tremolo picking: speed", "pick stroke", "rasgueado",
 )  # fmt: skip
 _ABC = (
-    *_FRETS, "bend up", "pre-bend and release", "bends to the cent, at any time", "palm mute", "dead note", "let ring",
+    *_FRETS, "controllers (volume, pan, pedal)", "velocity, exactly", "repeats of more than two passes", "bend up",
+    "pre-bend and release", "bends to the cent, at any time", "palm mute", "dead note", "let ring",
     "shift slide", "legato slide", "slide in from below", "slide in from above", "slide out downwards",
     "slide out upwards", "hammer-on, pull-off", "ghost note", "tap", "slap", "pop", "artificial harmonic",
     "tapped harmonic", "pinch harmonic", "semi harmonic", "vibrato", "whammy bar", "wide vibrato", "fade", "rasgueado",
