@@ -25,6 +25,7 @@ import resource
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import zipfile
 from collections.abc import Sequence
@@ -54,11 +55,57 @@ class Findings:
 
 
 def mutate(rng: random.Random, seeds: Sequence[bytes]) -> bytes:
-    """One of ``seeds`` after one to four mutations."""
-    data = bytearray(rng.choice(seeds))
+    """One of ``seeds`` after one to four mutations.
+
+    Bytes that are changed blindly mostly break a zip's checksum or an XML's tags and get no further than that. So
+    every other zip is mutated within, and every other XML document by whole elements.
+    """
+    data = rng.choice(seeds)
+    if data[:2] == b"PK" and rng.random() < 0.5:
+        return _zipped_again(rng, data)[:MAX_CASE_BYTES]
+    return _mutated(rng, data, seeds)[:MAX_CASE_BYTES]
+
+
+def _mutated(rng: random.Random, data: bytes, seeds: Sequence[bytes]) -> bytes:
+    out = bytearray(data)
+    by_elements = data[:64].lstrip(b"\xef\xbb\xbf \r\n")[:1] == b"<" and rng.random() < 0.5
     for _ in range(rng.choice((1, 1, 2, 4))):
-        _MUTATIONS[rng.randrange(len(_MUTATIONS))](rng, data, seeds)
-    return bytes(data[:MAX_CASE_BYTES])
+        (_edit_elements if by_elements else _MUTATIONS[rng.randrange(len(_MUTATIONS))])(rng, out, seeds)
+    return bytes(out)
+
+
+def _zipped_again(rng: random.Random, data: bytes) -> bytes:
+    """The zip with one of its files mutated, the largest mostly."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        files = {info.filename: archive.read(info) for info in archive.infolist()}
+    chosen = max(files, key=lambda name: len(files[name])) if rng.random() < 0.9 else rng.choice(sorted(files))
+    files[chosen] = _mutated(rng, files[chosen], [files[chosen]])
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            archive.writestr(zipfile.ZipInfo(name), content)
+    return out.getvalue()
+
+
+_LEAF = re.compile(rb"<([\w:-]+)(?: [^<>]*)?>[^<>]*</\1>|<[\w:-]+(?: [^<>]*)?/>")
+
+
+def _edit_elements(rng: random.Random, data: bytearray, seeds: Sequence[bytes]) -> None:
+    """An element without children, of a stretch of the document, goes, comes twice, moves, or says something else."""
+    start = rng.randrange(max(1, len(data)))
+    found = list(_LEAF.finditer(data, start, start + 4096)) or list(_LEAF.finditer(data, 0, 4096))
+    if not found:
+        return
+    one, other = rng.choice(found), rng.choice(found)
+    text = one.group()
+    new = {
+        0: b"",
+        1: text * rng.choice((2, 2, 20)),
+        2: other.group(),
+        3: re.sub(rb">[^<>]*<", b">" + rng.choice((b"", b"x", *_NUMBERS)) + b"<", text),
+        4: re.sub(rb"\"[^\"<>]*\"", b'"' + rng.choice((b"", b"x", *_NUMBERS)) + b'"', text, count=1),
+    }[rng.randrange(5)]
+    data[one.start() : one.end()] = new
 
 
 def _place(rng: random.Random, data: bytearray) -> int:
@@ -192,7 +239,11 @@ def _listen(worker: subprocess.Popen[str], findings: Findings, at: int) -> int:
     """Collect the worker's lines until it ends; the next case to do."""
     assert worker.stdout is not None
     done = False
+    # The CPU limit ends what loops; this ends what waits.
+    watch = _watched(worker)
     for line in worker.stdout:
+        watch.cancel()
+        watch = _watched(worker)
         row = json.loads(line)
         if "peak" in row:
             findings.peak_bytes = max(findings.peak_bytes, row["peak"])
@@ -205,11 +256,20 @@ def _listen(worker: subprocess.Popen[str], findings: Findings, at: int) -> int:
             findings.broken.append(f"case {row['index']}: {row['broken']}")
         at = row["index"] + 1
     code = worker.wait(STUCK_SECONDS)
+    watch.cancel()
     if not done:
         findings.broken.append(f"case {at}: the worker died with {code}")
         findings.outcomes["dead"] = findings.outcomes.get("dead", 0) + 1
         at += 1
     return at
+
+
+def _watched(worker: subprocess.Popen[str]) -> threading.Timer:
+    """A timer that kills the worker, started."""
+    timer = threading.Timer(STUCK_SECONDS, worker.kill)
+    timer.daemon = True
+    timer.start()
+    return timer
 
 
 def _status_bytes(name: str) -> int:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import json
 import random
+import tempfile
 import zipfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,7 +30,8 @@ from cadenza.score.model import (
 from tests import fuzz_gpif
 
 GUITAR, BASS = STANDARD_TUNINGS["guitar"], STANDARD_TUNINGS["bass"]
-SUFFIXES = ("mid", "gp3", "gp4", "gp5", "gpx", "gp", "smidi", "abc", "musicxml", "mxl", "jams")
+ALIASES = ("midi", "xml", "txt")  # of mid, musicxml and dadagp: the same bytes under another suffix
+SUFFIXES = tuple(suffix for suffix in formats.suffixes("read") if suffix not in ALIASES)
 SHARED = {  # where real files lie in the shared data, and every how manieth is taken
     "mid": (("mutopia/**/*.mid", 200), ("groove/**/*.mid", 300)),
     "gp3": (("guitarpro/**/*.gp3", 1),),
@@ -82,8 +85,6 @@ def plain(n: int = 60) -> Score:
 
 
 def _guitar_pro(suffix: str) -> dict[str, bytes]:
-    import tempfile
-
     import guitarpro
 
     out = {}
@@ -211,27 +212,54 @@ def jams(n: int = 6, contour: int = 40, **metadata: object) -> bytes:
     return json.dumps(tree).encode()
 
 
-def generated(suffix: str) -> dict[str, bytes]:
-    """Name → bytes of small sound files of the format."""
-    if suffix == "mid":
-        from cadenza.formats import midi
+def _midi(suffix: str) -> dict[str, bytes]:
+    from cadenza.formats import midi
 
-        return {"band": midi.encode(band()), "plain": midi.encode(plain(200)), "empty": midi.encode(Score())}
-    if suffix in ("gpx", "gp"):
-        return fuzz_gpif.generated(suffix, {"a": band(0), "b": band(1, 12), "c": plain()})
-    if suffix.startswith("gp"):
-        return _guitar_pro(suffix)
-    if suffix == "smidi":
-        return _text()
-    if suffix == "abc":
-        return _abc()
-    if suffix == "jams":
-        return {"solo": jams(), "tiny": jams(1, 0)}
+    return {"band": midi.encode(band()), "plain": midi.encode(plain(200)), "empty": midi.encode(Score())}
+
+
+def _musicxml(suffix: str) -> dict[str, bytes]:
     documents = {"two": xml(*MEASURES), "parts": xml(*MEASURES * 3, parts=2)}
     if suffix == "musicxml":
         return documents
     stored = {f"{name} stored": mxl(data, method=zipfile.ZIP_STORED) for name, data in documents.items()}
     return {name: mxl(data) for name, data in documents.items()} | stored
+
+
+def _written(suffix: str) -> dict[str, bytes]:
+    """For a format that cadenza also writes, or that :mod:`docs.makers` can make."""
+    from docs.makers import MAKERS
+
+    out = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for name, score in (("band", band(0)), ("few", band(1, 12)), ("plain", plain())):
+            path = Path(folder, f"{name}.{suffix}")
+            MAKERS.get(suffix, formats.write)(score, path)
+            out[name] = path.read_bytes()
+    return out
+
+
+#: Suffix → maker of its seeds. Any other readable format is seeded with what cadenza writes.
+GENERATED: dict[str, Callable[[str], dict[str, bytes]]] = {
+    "mid": _midi,
+    **dict.fromkeys(("gp3", "gp4", "gp5"), _guitar_pro),
+    **dict.fromkeys(
+        ("gpx", "gp"), lambda suffix: fuzz_gpif.generated(suffix, {"a": band(0), "b": band(1, 12), "c": plain()})
+    ),
+    "smidi": lambda suffix: _text(),
+    "abc": lambda suffix: _abc(),
+    "jams": lambda suffix: {"solo": jams(), "tiny": jams(1, 0)},
+    **dict.fromkeys(("musicxml", "mxl"), _musicxml),
+}
+
+
+def generated(suffix: str) -> dict[str, bytes]:
+    """Name → bytes of small sound files of the format.
+
+    Raises:
+        FormatError: nothing here or in cadenza makes files of it: add a maker to :data:`GENERATED`.
+    """
+    return GENERATED.get(suffix, _written)(suffix)
 
 
 def seed_files(suffix: str, folder: Path, shared: str | None = None) -> list[Path]:
@@ -458,7 +486,7 @@ def bombs(suffix: str) -> dict[str, bytes]:
     """Name → bytes of files that mean harm."""
     if suffix in ("gpx", "gp"):
         return fuzz_gpif.bombs(suffix)
-    if suffix.startswith("gp"):
+    if suffix in ("gp3", "gp4", "gp5"):
         return _guitar_pro_bombs(suffix)
     made = {"smidi": _text_bombs, "abc": _abc_bombs, "musicxml": _xml_bombs, "mxl": _zip_bombs, "jams": _jams_bombs}
     return made[suffix]() if suffix in made else {}

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 from cadenza import formats
 from cadenza.app.losses import projected
@@ -199,28 +200,42 @@ def convert_one(job: Job) -> list[Row]:
         return [_failed(job, error, time.perf_counter() - start)]
     except Exception as error:  # a fault of ours or of a library must not cost the other files
         return [_failed(job, _fault(error, job.source), time.perf_counter() - start)]
-    if len(tunes) == 1:
-        return [_guarded(job, tunes[0], start)]
+    if len(tunes) == 1 and isinstance(tunes[0][1], Score):
+        return [_guarded(job, tunes[0][1], start)]
+    numbers = [number for number, _ in tunes]
+    if len(set(numbers)) < len(numbers):  # two tunes of one number: counted from 1 instead
+        numbers = list(range(1, len(tunes) + 1))
     rows = []
-    for number, tune in enumerate(tunes, 1):
-        start = time.perf_counter()
-        name = f"{number:0{len(str(len(tunes)))}}{job.target.suffix}"
+    for number, (_, tune) in zip(numbers, tunes, strict=True):
+        name = f"{number:0{len(str(max(numbers)))}}{job.target.suffix}"
         target_name = str(Path(job.target_name).parent / job.source.name / name)
         one = replace(
             job, target=_book_folder(job) / name, target_name=target_name, source_name=f"{job.source_name}#{number}"
         )
-        if job.resume and _is_done(job.source, one.target):
+        if isinstance(tune, CadenzaError):
+            rows.append(_failed(one, tune, time.perf_counter() - start))
+        elif job.resume and _is_done(job.source, one.target):
             rows.append(Row(one.source_name, one.target_name, "skipped"))
         else:
             rows.append(_guarded(one, tune, start))
+        start = time.perf_counter()
     return rows
 
 
-def _tunes(module: object, path: Path) -> list[Score]:
+def _tunes(module: Any, path: Path) -> list[tuple[int, Score | CadenzaError]]:
+    """(number, tune) of each in the file; where one cannot be read and the format can list them, its error instead."""
     try:
-        return list(module.read_all(path))  # type: ignore[attr-defined]
+        return list(module.read_all(path))
     except CadenzaError as error:
-        raise error if str(path) in error.where else error.at(str(path)) from error
+        if not hasattr(module, "numbers"):
+            raise error if str(path) in error.where else error.at(str(path)) from error
+    out: list[tuple[int, Score | CadenzaError]] = []
+    for number in module.numbers(path):
+        try:
+            out.append((number, module.read(path, number=number)))
+        except CadenzaError as error:
+            out.append((number, error.at(f"{path}#{number}")))
+    return out
 
 
 def _guarded(job: Job, score: Score, start: float) -> Row:

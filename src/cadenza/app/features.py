@@ -244,7 +244,7 @@ MARK_EXAMPLES: dict[str, tuple[str, tuple[int, ...], str, Technique]] = {
     "stroke": ("beat", (2, 16), "", Technique.NONE),
     "arpeggio": ("beat", (1,), "", Technique.NONE),
     "pick_stroke": ("beat", (1,), "", Technique.NONE),
-    "tremolo_bar": ("beat", (6, 4, 0, 0, 0, 30, -4, 0, 60, 0, 0), "", Technique.NONE),
+    "tremolo_bar": ("beat", (0, -4, 0, 0, 0, 30, -4, 0, 60, 0, 0), "", Technique.NONE),
     "wide_vibrato": ("beat", (), "", Technique.NONE),
     "fade": ("beat", (1,), "", Technique.NONE),
     "rasgueado": ("beat", (), "", Technique.NONE),
@@ -262,7 +262,7 @@ MARK_EXAMPLES: dict[str, tuple[str, tuple[int, ...], str, Technique]] = {
     "wah": ("beat", (1,), "", Technique.NONE),
     "golpe": ("beat", (1,), "", Technique.NONE),
     "barre": ("beat", (5, 0), "", Technique.NONE),
-    "bend": ("note", (1, 4, 0, 0, 0, 60, 4, 0), "", Technique.NONE),
+    "bend": ("note", (0, 4, 0, 0, 0, 60, 4, 0), "", Technique.NONE),
     "trill": ("note", (2, 16), "", Technique.TRILL),
     "tremolo_picking": ("note", (16,), "", Technique.TREMOLO_PICKING),
     "harmonic": ("note", (1200,), "", Technique.HARMONIC_ARTIFICIAL),
@@ -274,7 +274,10 @@ MARK_EXAMPLES: dict[str, tuple[str, tuple[int, ...], str, Technique]] = {
     "left_hand_tap": ("note", (), "", Technique.NONE),
     "pick_slide": ("note", (1,), "", Technique.NONE),
     "dangling": ("note", (int(Technique.HAMMER),), "", Technique.NONE),
+    "slur": ("note", (1, 1), "", Technique.NONE),
 }
+#: Kind → values of a second mark, two beats later, without which the first says nothing.
+MARK_ENDS = {"slur": (1, 0), "crescendo": (0,)}
 #: Kind of mark → its row's name, where the kind alone would not say what it adds to the rows above.
 MARK_NAMES = {
     "transposition": "transposing instrument",
@@ -295,8 +298,13 @@ MARK_NAMES = {
     "staves": "number of staves",
     "dangling": "hammer-on or slide to nothing",
 }
-#: Kinds that only say how a source wrote what other rows show already: ties, grace notes.
-MARKS_LEFT_OUT = ("tied", "tie", "grace", "dead_slap")
+#: Kinds that only say how a source wrote what other rows show already (ties, grace notes, drums), or that mean
+#: something together with others only.
+MARKS_LEFT_OUT = ("tied", "tie", "grace", "dead_slap", "staff", "source", "overfull", "row")
+
+
+def _marked(score: Score, marks: tuple[Mark, ...]) -> Score:
+    return score.map_tracks(lambda track: replace(track, marks=marks))
 
 
 def _mark(kind: str) -> Feature:
@@ -305,14 +313,19 @@ def _mark(kind: str) -> Feature:
     bent = (Bend(0, 0), Bend(QUARTER, 200)) if kind == "bend" else ()
     notes = [tab_note(i) for i in range(8)]
     notes[2] = tab_note(2, techniques=technique, bends=bent)
-    on_string = Mark(at, kind, 0, STRING if where == "note" else 0, -1, values, text)
-    on_pitch = Mark(at, kind, 0, 0, notes[2].pitch if where == "note" else -1, values, text)
-    scores = (
-        tab(notes).map_tracks(lambda track: replace(track, marks=(on_string,))),
-        staff(notes).map_tracks(lambda track: replace(track, marks=(on_pitch,))),
-    )
+    if kind == "slap_effect":  # which stands where no note can carry it
+        notes.pop(2)
+    elif kind == "dangling":  # where no note follows
+        notes = notes[:3]
+    pitch, on_note = tab_note(2).pitch, where == "note"
+    scores = []
+    for count in (1, 2) if kind in MARK_ENDS else (1,):
+        said = [(at, values), (at + 2 * QUARTER, MARK_ENDS.get(kind, ()))][:count]
+        on_string = tuple(Mark(tick, kind, 0, STRING if on_note else 0, -1, held, text) for tick, held in said)
+        on_pitch = tuple(Mark(tick, kind, 0, 0, pitch if on_note else -1, held, text) for tick, held in said)
+        scores += [_marked(tab(notes), on_string), _marked(staff(notes), on_pitch)]
     name = MARK_NAMES.get(kind, kind.replace("_", " "))
-    return Feature(name, "written marks", scores, _marks_of(kind), _all_there)
+    return Feature(name, "written marks", tuple(scores), _marks_of(kind), _all_there)
 
 
 def _note_rows() -> list[Feature]:
@@ -389,9 +402,10 @@ def _form_rows() -> list[Feature]:
     group = "time and form"
     tempo = _held(tempo_at, lambda entry: round(entry.quarters_per_minute, 3))
     metre = _held(metre_at, lambda entry: (entry.numerator, entry.denominator))
-    repeat = (BarMark(0, True), BarMark(4 * q, False, 3))
+    twice, thrice = ((BarMark(0, True), BarMark(4 * q, False, times)) for times in (2, 3))
     ending = (BarMark(0, True), BarMark(2 * q, False, 2, (1,)), BarMark(4 * q, False, 0, (2,)))
     half = (Metre(0, 2, 4),)
+    repeats = _bar_marks(lambda m: (m.repeat_open, m.repeat_close))
     places = tuple(BarMark(i * 2 * q, directions=(t,)) for i, t in enumerate(t for t in TARGETS[:4]))
     jump = (BarMark(0, directions=("segno",)), BarMark(4 * q, directions=(JUMPS[4],)))
     return [
@@ -407,8 +421,8 @@ def _form_rows() -> list[Feature]:
                 _held(key_at, lambda entry: entry.fifths), gone=_flat),
         Feature("minor keys", group, with_fields(keys=(Key(0, 1, "minor"),)), _held(key_at, lambda entry: entry.mode),
                 gone=lambda after: "minor" not in after),
-        Feature("repeats", group, with_fields(bars=repeat), _bar_marks(lambda m: (m.repeat_open, m.repeat_close)),
-                gone=lambda after: not any(any(row[1]) for row in after)),
+        Feature("repeats", group, with_fields(bars=twice), repeats, gone=_no_repeats),
+        Feature("repeats of more than two passes", group, with_fields(bars=thrice), repeats, gone=_no_repeats),
         Feature("alternate endings", group, with_fields(bars=ending, metres=half), _bar_marks(lambda m: m.endings)),
         Feature("segno, coda, fine", group, with_fields(bars=places, metres=half), _bar_marks(lambda m: m.directions)),
         Feature("da capo, dal segno", group, with_fields(bars=jump), _bar_marks(lambda m: m.directions)),
@@ -418,9 +432,13 @@ def _form_rows() -> list[Feature]:
         Feature("composer", group, with_fields(composer="A. Nobody"), lambda s: s.composer),
         Feature("texts of any script", group, with_fields(title="Сюита 旋律"), lambda s: s.title,
                 lambda before, after: before == after, lambda after: not after),
-        Feature("length with rests at the end", group, with_fields(length_ticks=11 * q + 240),
+        Feature("length with rests at the end", group, with_fields(length_ticks=12 * q),
                 lambda s: _quarters(s, s.length_ticks), gone=lambda after: after <= 8),
     ]  # fmt: skip
+
+
+def _no_repeats(after: Any) -> bool:
+    return not any(any(row[1]) for row in after)
 
 
 def _flat_at(value: float) -> Callable[[Any], bool]:
@@ -436,13 +454,19 @@ def _beat_rows() -> list[Feature]:
     threes, fives = _beats(24, 320, 8, enters=3, times=2), _beats(10, 768, 4, enters=5, times=4)
     tied = _beats(16, QUARTER // 2, 8)  # each note written as two tied eighths, where one quarter would do
     rests = _beats(8)
+    uneven = np.zeros(8, BEAT_DTYPE)  # dotted quarter, eighth
+    uneven["onset_ticks"] = [place * QUARTER // 2 for place in (0, 3, 4, 7, 8, 11, 12, 15)]
+    uneven["duration_ticks"], uneven["value"], uneven["dots"] = [1440, 480] * 4, [4, 8] * 4, [1, 0] * 4
+    uneven["enters"] = uneven["times"] = 1
+    swung = both([tab_note(int(row["onset_ticks"]) / QUARTER, int(row["duration_ticks"]) / QUARTER) for row in uneven])
+    dotted = tuple(score.map_tracks(lambda track: replace(track, beats=uneven)) for score in swung)
     rested = tuple(
         s.map_tracks(lambda track: track.keep(track.notes["onset_ticks"] % (2 * QUARTER) == 0)) for s in both()
     )
     group = "written beats"
     return [
         Feature("plain note values", group, both(), _beat_values, _all_there),
-        Feature("dotted values", group, spelled(_beats(4, 1440, 4, dots=1), 1.5, 4), _beat_values, _all_there),
+        Feature("dotted values", group, dotted, _beat_values, _all_there),
         Feature("triplets", group, spelled(threes, 1 / 3, 24), _beat_values, _all_there),
         Feature("quintuplets", group, spelled(fives, 0.8, 10), _beat_values, _all_there),
         Feature("ties where one value would do", group, spelled(tied, 1, 8), _beat_values, _all_there),

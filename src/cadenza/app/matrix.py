@@ -42,7 +42,7 @@ class Lacks:
 
 
 _WRITTEN = ("playing techniques", "written beats", "written marks")
-_FORM = ("repeats", "alternate endings", "segno, coda, fine", "da capo, dal segno")
+_FORM = ("repeats", "repeats of more than two passes", "alternate endings", "segno, coda, fine", "da capo, dal segno")
 _FRETS = ("string and fret", "tuning", "seven strings", "eight strings", "capo")
 _VOICES = ("two voices", "three voices")
 _SPELLING = "spelling (F sharp, G flat)"
@@ -59,7 +59,8 @@ _GP3 = (
     "trill: interval and speed", "tremolo picking", "tremolo picking: speed", "pick stroke", "rasgueado",
 )  # fmt: skip
 _ABC = (
-    *_FRETS, "bend up", "pre-bend and release", "bends to the cent, at any time", "palm mute", "dead note", "let ring",
+    *_FRETS, "controllers (volume, pan, pedal)", "velocity, exactly", "repeats of more than two passes", "bend up",
+    "pre-bend and release", "bends to the cent, at any time", "palm mute", "dead note", "let ring",
     "shift slide", "legato slide", "slide in from below", "slide in from above", "slide out downwards",
     "slide out upwards", "hammer-on, pull-off", "ghost note", "tap", "slap", "pop", "artificial harmonic",
     "tapped harmonic", "pinch harmonic", "semi harmonic", "vibrato", "whammy bar", "wide vibrato", "fade", "rasgueado",
@@ -160,24 +161,24 @@ def made_and_read(suffix: str, maker: Maker) -> Callable[[Score], Score]:
 
 def cell(suffix: str, feature: Feature, through: Callable[[Score], Score]) -> str:
     """One cell."""
-    found = outcome(feature, through)
+    return _said(suffix, feature, outcome(feature, through))
+
+
+def _said(suffix: str, feature: Feature, found: str) -> str:
     return ABSENT_CELL if found != KEPT and lacks(suffix, feature) else found
 
 
 def table(makers: Mapping[str, Maker]) -> dict[str, dict[str, str]]:
     """Suffix → feature → cell."""
-    rows, out = features(), {}
-    found: dict[int, dict[str, dict[str, str]]] = {}
+    rows, writable = features(), formats.suffixes("write")
+    found: dict[Any, dict[str, str]] = {}
+    out = {}
     for suffix, way in ways(makers).items():
-        # A projection is its module's, whatever the suffix: what is not in the format may still be another.
-        module, projected = formats.FORMATS.load(suffix), suffix in formats.suffixes("write")
-        like = next((s for s in found.get(id(module), {}) if ABSENT.get(s) == ABSENT.get(suffix)), "") if projected else ""
-        if like and not isinstance(getattr(module, "ABSENT", ()), Mapping):
-            out[suffix] = out[like]
-            continue
-        out[suffix] = {row.name: cell(suffix, row, way) for row in rows}
-        if projected:
-            found.setdefault(id(module), {})[suffix] = out[suffix]
+        # A projection is its module's, whatever the suffix; what is not in the format may differ.
+        through = formats.FORMATS.load(suffix).__name__ if suffix in writable else suffix
+        if through not in found:
+            found[through] = {row.name: outcome(row, way) for row in rows}
+        out[suffix] = {row.name: _said(suffix, row, found[through][row.name]) for row in rows}
     return out
 
 

@@ -17,7 +17,7 @@ from cadenza import formats
 from cadenza.app import batch
 from cadenza.app.cli.main import main
 from cadenza.app.workers import each
-from cadenza.base.errors import ConfigError
+from cadenza.base.errors import ConfigError, NotationError
 from cadenza.score.model import STANDARD_TUNINGS, BarMark, Note, Score, Track
 from tests.rooms.app.jobs import job
 
@@ -164,20 +164,52 @@ def test_a_source_is_never_written_over(folder: Path) -> None:
     assert [row.source for row in refused] == ["sub/deep/b.gp5"]
 
 
-def test_a_book_becomes_a_folder(tmp_path: Path, monkeypatch) -> None:
+@pytest.fixture
+def book(tmp_path: Path, monkeypatch):
+    """A format whose files hold many tunes: what is in ``tunes``."""
+    tunes: list[tuple[int, object]] = [(n, tab(n)) for n in (7, 2, 30)]
+
+    def read(path: Path, number: int) -> Score:
+        found = dict(tunes)[number]
+        if isinstance(found, Exception):
+            raise found
+        return found  # type: ignore[return-value]
+
+    def read_all(path: Path) -> list[tuple[int, Score]]:
+        return [(number, read(path, number)) for number, _ in tunes]
+
     module = formats.FORMATS.load("smidi")
-    tunes = [tab(n) for n in (1, 2, 3)]
-    monkeypatch.setattr(module, "read_all", lambda path: tunes, raising=False)
+    monkeypatch.setattr(module, "read_all", read_all, raising=False)
+    monkeypatch.setattr(module, "numbers", lambda path: [number for number, _ in tunes], raising=False)
+    monkeypatch.setattr(module, "read", read)
     (tmp_path / "book.smidi").write_text("")
-    one = batch.Job(tmp_path / "book.smidi", tmp_path / "out" / "book.mid", "book.smidi", "book.mid")
+    return batch.Job(tmp_path / "book.smidi", tmp_path / "out" / "book.mid", "book.smidi", "book.mid"), tunes
+
+
+def test_a_book_becomes_a_folder(book, tmp_path: Path) -> None:
+    one, tunes = book
     made = batch.convert_one(one)
     assert [(row.source, row.target, row.status, row.notes_out) for row in made] == [
-        (f"book.smidi#{n}", f"book.smidi/{n}.mid", "converted", n) for n in (1, 2, 3)
+        (f"book.smidi#{n}", f"book.smidi/{n:02}.mid", "converted", n) for n in (7, 2, 30)
     ]
-    assert formats.read(tmp_path / "out" / "book.smidi" / "2.mid").n_notes == 2
+    assert formats.read(tmp_path / "out" / "book.smidi" / "02.mid").n_notes == 2
     assert {row.status for row in batch.convert_one(one)} == {"skipped"}
     tunes[:] = tunes[:1]
     assert [row.target for row in batch.convert_one(one)] == ["book.mid"]
+
+
+def test_a_broken_tune_costs_itself_only(book) -> None:
+    one, tunes = book
+    tunes[1] = (2, NotationError("a note", "a hat", where="line 3"))
+    made = batch.convert_one(one)
+    assert [row.status for row in made] == ["converted", "failed", "converted"]
+    assert made[1].where.endswith("book.smidi#2, line 3")
+
+
+def test_two_tunes_of_one_number_both_survive(book) -> None:
+    one, tunes = book
+    tunes[:] = [(1, tab(1)), (1, tab(1))]
+    assert [row.target for row in batch.convert_one(one)] == ["book.smidi/1.mid", "book.smidi/2.mid"]
 
 
 def test_a_fault_of_ours_is_a_row(tmp_path: Path, monkeypatch) -> None:
