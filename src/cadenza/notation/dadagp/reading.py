@@ -35,17 +35,17 @@ DIRECTION_OF_TOKEN = {token: direction for direction, token in TOKEN_OF_DIRECTIO
 def score_of(piece: SaidPiece) -> Score:
     """The score that a piece tells."""
     parts = []
-    tempos = {0: piece.tempo}
+    changes: dict[int, int] = {}
     for name, tuning in piece.instruments.items():
         parts.append(_part(piece, name, tuning))
         for _, beat in parts[-1].rows():
             if "tempo" in beat.marks:
-                tempos.setdefault(beat.start, beat.marks["tempo"][0][0])
+                changes.setdefault(beat.start, beat.marks["tempo"][0][0])
     metres, marks = _bars(piece.bars)
     score = Score(
         tracks=(),
         ticks_per_quarter=QUARTER_TICKS,
-        tempos=tuple(Tempo(tick, float(tempo)) for tick, tempo in sorted(tempos.items())),
+        tempos=tuple(Tempo(tick, float(tempo)) for tick, tempo in sorted({0: piece.tempo, **changes}.items())),
         metres=metres,
         bars=marks,
         composer="" if piece.artist == "unknown" else piece.artist,
