@@ -13,12 +13,12 @@ import pytest
 from cadenza import formats
 from tests import fuzz, fuzz_seeds
 
-MUTATIONS = {"gp3": 2000, "gp4": 2000, "gp5": 2000, "smidi": 2000, "musicxml": 300, "mxl": 300, "jams": 300}
+MUTATIONS = {"gp3": 2000, "gp4": 2000, "gp5": 2000, "smidi": 2000, "dadagp": 1000, "musicxml": 300, "mxl": 300, "jams": 300}
 
 
 def test_every_readable_format_is_fuzzed():
     assert set(fuzz_seeds.SUFFIXES) == {*MUTATIONS, "mid"}
-    assert set(formats.suffixes("read")) - {"midi", "xml"} == set(fuzz_seeds.SUFFIXES)  # aliases of mid and musicxml
+    assert set(formats.suffixes("read")) - {"midi", "xml", "txt"} == set(fuzz_seeds.SUFFIXES)  # three are aliases
 
 
 @pytest.mark.slow
