@@ -13,6 +13,7 @@ from pathlib import Path
 
 from cadenza import formats
 from cadenza.notation.abc import Abc
+from cadenza.notation.dadagp import DadaGP
 from cadenza.notation.simplified import SimplifiedMidi
 from cadenza.score.model import (
     STANDARD_TUNINGS,
@@ -39,6 +40,7 @@ SHARED = {  # where real files lie in the shared data, and every how manieth is 
     "gp5": (("guitarpro/**/*.gp5", 1),),
     "gpx": (("guitarpro/**/*.gpx", 2),),
     "gp": (("guitarpro/**/*.gp", 8),),
+    "dadagp": (("dadagp_golden/*.txt", 10),),
     "mxl": (("**/*.mxl", 400),),
     "jams": (("guitarset/**/*.jams", 100),),
 }
@@ -248,6 +250,9 @@ GENERATED: dict[str, Callable[[str], dict[str, bytes]]] = {
     ),
     "smidi": lambda suffix: _text(),
     "abc": lambda suffix: _abc(),
+    "dadagp": lambda suffix: {
+        name: DadaGP().encode(score).encode() for name, score in (("band", band(n=24)), ("plain", plain()))
+    },
     "jams": lambda suffix: {"solo": jams(), "tiny": jams(1, 0)},
     **dict.fromkeys(("musicxml", "mxl"), _musicxml),
 }
@@ -283,6 +288,39 @@ HEADER = "q480 i0:g0\n"
 
 def _repeated(text: str, n_bytes: int = MEGABYTE) -> str:
     return text * (n_bytes // len(text))
+
+
+def _token_bombs() -> dict[str, bytes]:
+    head = "artist:unknown\ndowntune:0\ntempo:120\nstart\n"
+    bar = head + "new_measure\n"
+    note, end = "clean0:note:s1:f0\n", "end"
+    ringing = note + "wait:3840\nnew_measure\n" + "clean0:note:s1:f0\nnfx:tie\nwait:3840\nnew_measure\n" * 12_000
+    texts = {
+        "waits": bar + "wait:1\n" * 55_000 + end,
+        "long waits": bar + "wait:262144\n" * 55_000 + end,
+        "long bars": head + "new_measure\nwait:262144\n" * 15_000 + end,
+        "short bars": head + "new_measure\nwait:60\n" * 19_000 + end,
+        "bars": head + "new_measure\nwait:60\n" * 200_000 + end,
+        "notes": bar + (note + "wait:60\n") * 4_000 + end,
+        "notes in bars": head + ("new_measure\n" + (note + "wait:120\n") * 8) * 2_500 + "wait:60\n" + end,
+        "notes of a tick": bar + (note + "wait:1\n") * 25_000 + end,
+        "chords": bar + ("".join(f"clean0:note:s{s}:f0\n" for s in range(1, 7)) + "wait:60\n") * 4_000 + end,
+        "instruments": bar + ("".join(f"clean{n}:note:s1:f0\n" for n in range(16)) + "wait:60\n") * 2_000 + end,
+        "drums": bar + ("".join(f"drums:note:{n}\n" for n in range(100)) + "wait:60\n") * 500 + end,
+        "one long tie": head + "new_measure\n" + ringing + "wait:60\n" + end,
+        "bend points": bar + note + "nfx:bend:type1\n" + "param:val4:vib0\n" * 50_000 + "wait:60\n" + end,
+        "bends": bar + (note + "nfx:bend:type1\n" + "param:val4:vib0\n" * 900 + "wait:60\n") * 60 + end,
+        "graces": bar + (note + "nfx:grace:fret3\nparam:duration32:dead0:beat0:transition1\nwait:60\n") * 9_000 + end,
+        "tempos": bar + "".join(f"clean0:rest\nbfx:tempo_change:{n}\nwait:60\n" for n in range(1, 15_000)) + end,
+        "one token": "artist:a\n" + "a" * 900_000,
+        "digits": "artist:unknown\ndowntune:0\ntempo:" + "9" * 900_000,
+        "artist": "artist:" + "a" * 900_000 + "\ndowntune:0\ntempo:120\nstart\nnew_measure\nend",
+        "tuning": head.replace("start", "clean0:tuning" + ":60" * 300_000 + "\nstart"),
+        "tunings": head.replace("start\n", "clean0:tuning:60\n" * 55_000) + "start",
+        "words on one line": "artist:a " + "wait:1 " * 140_000,
+        "blank lines": "artist:a" + "\n" * 900_000,
+    }
+    return {name: text.encode() for name, text in texts.items()}
 
 
 def _text_bombs() -> dict[str, bytes]:
@@ -488,5 +526,8 @@ def bombs(suffix: str) -> dict[str, bytes]:
         return fuzz_gpif.bombs(suffix)
     if suffix in ("gp3", "gp4", "gp5"):
         return _guitar_pro_bombs(suffix)
-    made = {"smidi": _text_bombs, "abc": _abc_bombs, "musicxml": _xml_bombs, "mxl": _zip_bombs, "jams": _jams_bombs}
+    made = {
+        "smidi": _text_bombs, "abc": _abc_bombs, "dadagp": _token_bombs, "musicxml": _xml_bombs, "mxl": _zip_bombs,
+        "jams": _jams_bombs,
+    }  # fmt: skip
     return made[suffix]() if suffix in made else {}

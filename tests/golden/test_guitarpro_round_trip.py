@@ -9,7 +9,7 @@ import guitarpro
 import pytest
 
 from cadenza.formats.guitarpro import PROJECTION, read, write
-from cadenza.score.edit import project
+from cadenza.score.edit import drop_marks, project
 from cadenza.score.model import Score, Technique
 
 OVERFULL_END = "the last bar holds more than its metre; the written file has one bar more for the rest"
@@ -52,7 +52,7 @@ def test_fixtures_come_back(shared_data: Path, tmp_path: Path) -> None:
         write(score, written)
         again = read(written)
         assert again == project(score, PROJECTION), name
-        if again != score:
+        if again != drop_marks(("source", "overfull")).apply(score):  # no .gp5 file says these two
             assert voiceless(again) == voiceless(score), name
             differing[name] = OVERFULL if again.length_ticks == score.length_ticks else OVERFULL_END
         for track in again.tracks:
@@ -75,7 +75,8 @@ def agrees_with_pyguitarpro(score: Score, song: guitarpro.Song, name: str) -> No
             assert track.channel.instrument == ours.program
         notes = [n for m in track.measures for v in m.voices for b in v.beats for n in b.notes]
         begun = [n for n in notes if n.type != guitarpro.NoteType.tie]
-        assert len(begun) + sum(n.effect.isGrace for n in notes) == len(ours), name
+        from_nothing = sum(mark.kind == "tie" for mark in ours.marks)  # tied notes that no note comes before
+        assert len(begun) + from_nothing + sum(n.effect.isGrace for n in notes) == len(ours), name
         assert sum(n.type == guitarpro.NoteType.dead for n in begun) + sum(
             n.effect.isGrace and n.effect.grace.isDead for n in notes
         ) == sum(bool(n.techniques & Technique.DEAD) for n in ours)

@@ -156,11 +156,14 @@ def beat_lines(beat: Beat) -> list[str]:
     return out
 
 
+_NONE = Technique.NONE
+
+
 @dataclass(slots=True)
 class NoteEffects:
     """What the lines of a note say."""
 
-    bits: Technique = Technique.NONE
+    bits: Technique = _NONE
     marks: dict[str, Values] = field(default_factory=dict)
     grace_fret: int | None = None
     above: int = 0  # semitones of the harmonic over the fretted note
@@ -220,7 +223,7 @@ def _read_harmonic(out: NoteEffects, words: list[str], fret: int, fretted_pitch:
 def read_beat(lines: list[str]) -> tuple[dict[str, tuple[Values, str]], Technique]:
     """The marks of a beat, tempo among them, and the slap of the notes that begin on it."""
     marks: dict[str, tuple[Values, str]] = {}
-    slap = Technique.NONE
+    slap = _NONE
     for group in groups(lines):
         words = group[0].split(":")
         kind, values = words[1], words[2:]

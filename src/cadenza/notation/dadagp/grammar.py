@@ -127,6 +127,23 @@ def fields_of_token(token: str) -> tuple[Field, ...]:
     return fields
 
 
+@lru_cache(maxsize=1 << 10)
+def _number(value: str) -> int | None:
+    return int(value) if _NUMBER.fullmatch(value) else None
+
+
+@lru_cache(maxsize=1 << 10)
+def _event(kind: str) -> tuple[str, str]:
+    """Instrument and the rest of a kind."""
+    name, _, rest = kind.partition(":")
+    return name, rest
+
+
+@lru_cache(maxsize=1 << 10)
+def _usual_tuning(name: str, downtune: int) -> Tuning:
+    return Tuning("bass" if tables.family(name) == "bass" else "guitar", downtune)
+
+
 class DadaGPState:
     """A place in a text; see the module's prose.
 
@@ -243,7 +260,7 @@ class DadaGPState:
         return self._of_event(kind) if self.n_bars else ()
 
     def _of_event(self, kind: str) -> Iterable[Span]:
-        name, _, rest = kind.partition(":")
+        name, rest = _event(kind)
         if name not in _INSTRUMENTS:
             return ()
         strings = self._now.get(name)
@@ -259,8 +276,7 @@ class DadaGPState:
         return ()
 
     def _tuning(self, name: str) -> Tuning:
-        found = self.tunings.get(name)
-        return found or Tuning("bass" if tables.family(name) == "bass" else "guitar", self.downtune)
+        return self.tunings.get(name) or _usual_tuning(name, self.downtune)
 
     # ── reading on ───────────────────────────────────────────────────────────────────────────────────────
 
@@ -273,7 +289,7 @@ class DadaGPState:
         kind, value = field
         if self._stage == END:
             raise NotationError("nothing after the end", repr(str(field)[:40]))
-        number = int(value) if _NUMBER.fullmatch(value) else None
+        number = _number(value)
         for _, low, high in self._of_kind(kind):
             if high == NO_NUMBER:
                 if bool(value) == (kind == "artist:"):
@@ -384,7 +400,7 @@ class DadaGPState:
             self._stage = END
         else:
             self._measure_rank = -1
-            name, _, rest = kind.partition(":")
+            name, rest = _event(kind)
             strings = self._now.setdefault(name, set())
             self._at_beat = True
             if rest == "note:":

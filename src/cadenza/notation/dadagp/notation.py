@@ -91,10 +91,13 @@ class DadaGP:
 
     def _before(self) -> tuple[Edit, ...]:
         if self.artist == "composer":
-            says, name = "tells the composer as one word", artist_token
+            edit = Edit(
+                "tells the composer as one word",
+                lambda score: replace(score, composer=artist_token(score.composer)),
+            )
         else:
-            says, name = "drops the composer", lambda composer: ""
-        return (*BEFORE_BEATS, Edit(says, lambda score: replace(score, composer=name(score.composer))))
+            edit = Edit("drops the composer", lambda score: replace(score, composer=""))
+        return (*BEFORE_BEATS, edit)
 
     @property
     def projection(self) -> tuple[Edit, ...]:

@@ -35,17 +35,17 @@ DIRECTION_OF_TOKEN = {token: direction for direction, token in TOKEN_OF_DIRECTIO
 def score_of(piece: SaidPiece) -> Score:
     """The score that a piece tells."""
     parts = []
-    tempos = {0: piece.tempo}
+    changes: dict[int, int] = {}
     for name, tuning in piece.instruments.items():
         parts.append(_part(piece, name, tuning))
         for _, beat in parts[-1].rows():
             if "tempo" in beat.marks:
-                tempos.setdefault(beat.start, beat.marks["tempo"][0][0])
+                changes.setdefault(beat.start, beat.marks["tempo"][0][0])
     metres, marks = _bars(piece.bars)
     score = Score(
         tracks=(),
         ticks_per_quarter=QUARTER_TICKS,
-        tempos=tuple(Tempo(tick, float(tempo)) for tick, tempo in sorted(tempos.items())),
+        tempos=tuple(Tempo(tick, float(tempo)) for tick, tempo in sorted({0: piece.tempo, **changes}.items())),
         metres=metres,
         bars=marks,
         composer="" if piece.artist == "unknown" else piece.artist,
@@ -134,7 +134,10 @@ def _add(
         fretted = tuning.open_pitch(note.string) + note.fret
         fret = fretted - track.tuning[string - 1]
         pitch = fretted
-    said = effects.read_note(note.effects, note.fret, fretted, track.is_drums)
+    if note.effects:
+        said = effects.read_note(note.effects, note.fret, fretted, track.is_drums)
+    else:
+        said = effects.NoteEffects()
     marks, bits = said.marks, said.bits
     if "wide_vibrato" in beat.marks:
         if bits & Technique.VIBRATO:
@@ -152,7 +155,8 @@ def _add(
             pitch += said.above
         else:
             bits &= ~HARMONICS
-        held = Item(beat.start, beat.end, pitch, string, fret, DEFAULT_VELOCITY, bits | slap, 0, ())
+        techniques = bits | slap if slap else bits
+        held = Item(beat.start, beat.end, pitch, string, fret, DEFAULT_VELOCITY, techniques, 0, ())
         part.items.append(held)
         if said.grace_fret is not None:
             _add_grace(held, said, 0 if tuning is None else track.tuning[string - 1], fret - note.fret)
@@ -160,9 +164,9 @@ def _add(
     held.links.append(link)
     beat.links.append(link)
     held.end = beat.end
-    held.techniques |= bits
     if len(held.links) > 1:
-        for each in held.links:
+        held.techniques |= bits
+        for each in (held.links[0], link):
             each.marks["tied"] = (int(each.bits),)
 
 

@@ -276,10 +276,16 @@ def _insert(new: SaidBeat, line: list[SaidBeat]) -> None:
     if present is None:
         if not new.notes and any(beat.notes and beat.start < new.start < beat.end for beat in line):
             return
-        line.append(new)
-        return
+        present = SaidBeat(new.start, new.end)
+        line.append(present)
     taken = {(note.string, note.fret if note.string == 0 else 0) for note in present.notes}
-    present.notes += [n for n in new.notes if (n.string, n.fret if n.string == 0 else 0) not in taken]
+    struck = {note.fret for note in new.notes if note.string == 0 and not note.is_tied}
+    for note in new.notes:
+        place = (note.string, note.fret if note.string == 0 else 0)
+        if place in taken or (note.string == 0 and note.is_tied and note.fret in struck):
+            continue  # of a drum that sounds and is struck again the stroke is told
+        taken.add(place)
+        present.notes.append(note)
     present.end = max(present.end, new.end)
     kinds = {group[0].split(":")[1] for group in groups(present.effects)}
     for group in groups(new.effects):

@@ -40,6 +40,11 @@ THROUGHOUT = Technique.LET_RING | Technique.VIBRATO | Technique.PALM_MUTE
 OF_THE_FIRST = HARMONICS | ANY_SLAP | Technique.DEAD | Technique.GRACE
 
 
+_ANY_SLAP, _HARMONICS = int(ANY_SLAP), int(HARMONICS)
+_TRILL, _TREMOLO_PICKING = int(Technique.TRILL), int(Technique.TREMOLO_PICKING)
+_VIBRATO = int(Technique.VIBRATO)
+
+
 # ── values that can be held ──────────────────────────────────────────────────────────────────────────────
 
 
@@ -199,10 +204,11 @@ def settle(row: list[Beat], track: Track) -> None:
     """Make a voice's beats say all that is written and nothing that does not fit; items become what they say."""
     items: list[Item] = []
     for beat in row:
+        is_wide = "wide_vibrato" in beat.marks
         for link in beat.links:
             if link.is_first:
                 items.append(link.item)
-            if "wide_vibrato" in beat.marks:
+            if is_wide:
                 link.item.techniques |= Technique.VIBRATO
         _share_slap(beat)
     struck: set[int] = set()  # strings on which a note was
@@ -252,6 +258,8 @@ def _share_slap(beat: Beat) -> None:
     if not begun:
         return
     beat.marks.pop("slap_effect", None)
+    if not any(int(item.techniques) & _ANY_SLAP for item in begun):
+        return
     found = next((slap for slap in SLAPS if any(item.techniques & slap for item in begun)), Technique.NONE)
     for item in begun:
         item.techniques = item.techniques & ~ANY_SLAP | found
@@ -301,6 +309,8 @@ def link_tied(techniques: Technique, links: list[Link]) -> None:
 def _bends(item: Item) -> list[tuple[Link, Values]]:
     """The bends that are written at links: those that marks say, if they are the note's."""
     said = [(link, curve_values(link.marks["bend"])) for link in item.links if "bend" in link.marks]
+    if not said and not item.bends:
+        return []
     held = [(link, values) for link, values in said if values is not None]
     parts = [(item.onset if link.is_first else link.beat.start, values) for link, values in held]
     if len(held) == len(said) and bend_points(parts, item.onset, item.end) == item.bends:
@@ -309,23 +319,25 @@ def _bends(item: Item) -> list[tuple[Link, Values]]:
 
 
 def _of_link(link: Link, track: Track) -> dict[str, Values]:
-    said, item, bits = link.marks, link.item, link.bits
+    said, item, bits = link.marks, link.item, int(link.bits)  # enumerations are slow
     out: dict[str, Values] = {}
-    if bits & Technique.TRILL:
+    if bits & _TRILL:
         out["trill"] = trill(said.get("trill"), item.fret)
-    if bits & Technique.TREMOLO_PICKING:
+    if bits & _TREMOLO_PICKING:
         out["tremolo_picking"] = tremolo(said.get("tremolo_picking"))
+    if not said:
+        return out
     fingers = fingering(said.get("fingering"))
     if fingers is not None:
         out["fingering"] = fingers
-    if bits & Technique.VIBRATO and "wide_vibrato" in link.beat.marks and "vibrato" in said:
+    if bits & _VIBRATO and "wide_vibrato" in link.beat.marks and "vibrato" in said:
         out["vibrato"] = ()
     if link.is_first:
         if "grace" in said and item.grace is not None:
             out["grace"] = said["grace"]
-        if bits & HARMONICS and "harmonic" in said and not track.is_drums:
+        if bits & _HARMONICS and "harmonic" in said and not track.is_drums:
             above = item.pitch - track.tuning[item.string - 1] - track.capo_fret - item.fret
-            place = harmonics.named(bits & HARMONICS, said["harmonic"], item.fret, above)
+            place = harmonics.named(link.bits & HARMONICS, said["harmonic"], item.fret, above)
             if place is not None:
                 out["harmonic"] = place
     return out
