@@ -24,7 +24,6 @@ from cadenza.formats.musicxml.part import (
     KIND,
     MAX_COMMON_RESOLUTION,
     MEASURE,
-    ONSET,
     PITCH,
     PITCHED,
     SOUND,
@@ -140,7 +139,9 @@ class Assembly:
         line = _TimeLine(starts, resolution)
         drafts = [_Draft(info, part, line, self.limits) for info, part in self.parts]
         tempos, keys, markers = self._maps(line)
-        ticks = _resolution(line, [*(d.times() for d in drafts), *([t for t, *_ in m] for m in (tempos, keys, markers))])
+        ticks = _resolution(
+            line, [*(d.times() for d in drafts), *([t for t, *_ in m] for m in (tempos, keys, markers))]
+        )
         line.ticks = ticks
         tracks = [track for draft in drafts for track in draft.tracks()]
         self.limits.check("tracks", len(tracks))

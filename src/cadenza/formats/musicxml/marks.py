@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -35,10 +35,10 @@ def semitones(track: Track) -> int:
     return next((mark.values[0] for mark in track.marks if mark.kind == "transposition"), 0)
 
 
-def _form(mark: Mark, clean: object) -> Mark | None:
+def _form(mark: Mark, clean: Callable[[str], str]) -> Mark | None:
     """The form in which a mark is read again; None where it cannot be said."""
     kind, values = mark.kind, mark.values
-    text = clean(mark.text)  # type: ignore[operator]
+    text = clean(mark.text)
     first = values[0] if values else 0
     if kind in AT_NOTES:
         mark = replace(mark, pitch=-1) if mark.string else mark
@@ -87,7 +87,7 @@ def chord_name(text: str) -> str:
     return root + sign + suffix.strip() + (f"/{bass}{bass_sign}" if bass else "")
 
 
-def formed(track: Track, clean: object) -> tuple[Mark, ...]:
+def formed(track: Track, clean: Callable[[str], str]) -> tuple[Mark, ...]:
     """The marks of a track that can be written, in the form in which they are read again."""
     out = []
     for mark in track.marks:
@@ -159,9 +159,9 @@ def _valid_staffs(track: Track, listed: list[Mark], n_staves: int, places: _Plac
     valid: dict[tuple[int, int, int], Mark] = {}
     for mark in crossing:
         staff = mark.values[0] if len(mark.values) == 1 else 0
-        if 1 <= staff <= n_staves and staff != layout.staff_of(mark.voice, n_staves) and mark.pitch >= 0:
-            if mark.onset_ticks in places.onsets.get((mark.voice, mark.pitch), ()):
-                valid.setdefault((mark.voice, mark.onset_ticks, mark.pitch), mark)
+        is_away = 1 <= staff <= n_staves and staff != layout.staff_of(mark.voice, n_staves) and mark.pitch >= 0
+        if is_away and mark.onset_ticks in places.onsets.get((mark.voice, mark.pitch), ()):
+            valid.setdefault((mark.voice, mark.onset_ticks, mark.pitch), mark)
     for voice in {voice for voice, _, _ in valid}:
         mine = track.notes[track.notes["voice"] == voice]
         at_home = any(
