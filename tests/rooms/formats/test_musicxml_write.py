@@ -281,7 +281,7 @@ def _sounding(score: Score) -> Counter:
 
 
 def _sounding_by_partitura(path) -> Counter:
-    """All but grace notes. partitura counts a main note that a grace note is tied to as that grace note: taken apart."""
+    """All but grace notes. A main note that is tied to a grace note is part of it in partitura: here taken apart."""
     sys.modules.setdefault("fluidsynth", None)  # type: ignore[arg-type]  # else partitura tries a download
     partitura = pytest.importorskip("partitura", reason="partitura is the independent reader of this test")
     out: Counter = Counter()
@@ -325,6 +325,15 @@ def _are_pieces(pieces: Counter, whole: Counter) -> bool:
                 left -= Counter([found])
                 at += found[1]
     return not left
+
+
+def test_partitura_reads_what_we_write(tmp_path):
+    upper = [Note(160 * i, 160, 60 + i) for i in range(6)] + [Note(960, 1440, 72), Note(960, 960, 76)]
+    lower = [Note(240, 1200, 48, voice=1), Note(1440, 480, 50, voice=1), Note(1920, 480, 51, voice=1)]
+    score = Score((Track.of([*upper, *lower], program=73),), metres=(Metre(0, 3, 4),), keys=(Key(0, -3),))
+    path = tmp_path / "piece.musicxml"
+    musicxml.write(score, path)
+    assert _sounding_by_partitura(path) == _sounding(score)
 
 
 @pytest.mark.slow

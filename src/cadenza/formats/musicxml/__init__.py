@@ -21,8 +21,8 @@ Reading takes partwise and timewise scores of all versions; writing makes MusicX
 - The resolution is the least multiple of 480 that makes all times exact; only where that passes 65,535 is the exact
   one or, last, a rounding to 40,320 taken.
 
-Not read: layout, beams, clefs (the writer chooses them by range and instrument), figured bass, octave-shift lines (pitches
-are given as they sound), percussion and harp pictures.
+Not read: layout, beams, clefs (the writer chooses them by range and instrument), figured bass, octave-shift lines
+(pitches are given as they sound), percussion and harp pictures.
 
 Format: W3C MusicXML 4.0, https://www.w3.org/2021/06/musicxml40/.
 """

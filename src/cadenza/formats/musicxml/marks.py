@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from cadenza.formats.musicxml import layout, signs
 from cadenza.score.model import BEND_DTYPE, Track
-from cadenza.score.written import Mark
+from cadenza.score.written import Mark, sorted_marks
 
 DEFAULT_VELOCITY = 80
 #: kinds that stand at a moment of a voice, at a beat, at a note
@@ -102,16 +102,16 @@ def formed(track: Track, clean: Callable[[str], str]) -> tuple[Mark, ...]:
     return tuple(out)
 
 
-def settled(track: Track, graces: NDArray[np.bool_], length_ticks: int) -> tuple[Mark, ...]:
+def settled(track: Track, beats: NDArray[np.void], graces: NDArray[np.bool_], length_ticks: int) -> tuple[Mark, ...]:
     """The marks (as :func:`formed` makes them) of a track that find their place.
 
-    Its notes and beats are final; ``graces`` (shape (n,)): its grace notes.
+    Its notes and ``beats`` are final; ``graces`` (shape (n,)): its grace notes.
     """
     if not track.marks:
         return ()
     out = _of_track(track, track.marks)
     n_staves = next((mark.values[0] for mark in out if mark.kind == "staves"), layout.asked_staves(track))
-    places = _Places(track, graces)
+    places = _Places(track, beats, graces)
     for mark in track.marks:
         if mark.kind in AT_TIMES:
             if mark.onset_ticks <= length_ticks:
@@ -121,7 +121,7 @@ def settled(track: Track, graces: NDArray[np.bool_], length_ticks: int) -> tuple
                 out.append(mark)
         elif mark.kind in AT_NOTES and places.has(mark):
             out.append(mark)
-    return tuple(_valid_staffs(track, out, n_staves, places))
+    return sorted_marks(_valid_staffs(track, out, n_staves, places))
 
 
 def _on_staves(mark: Mark, n_staves: int) -> Mark:
@@ -175,11 +175,10 @@ def _valid_staffs(track: Track, listed: list[Mark], n_staves: int, places: _Plac
 class _Places:
     """Where marks can stand in a track."""
 
-    def __init__(self, track: Track, graces: NDArray[np.bool_]) -> None:
+    def __init__(self, track: Track, beats: NDArray[np.void], graces: NDArray[np.bool_]) -> None:
         notes = track.notes
         plain = notes[~graces]
         self.notes = set(zip(plain["voice"].tolist(), plain["onset_ticks"].tolist(), strict=True))
-        beats = track.beats
         self.beats = self.notes | set(zip(beats["voice"].tolist(), beats["onset_ticks"].tolist(), strict=True))
         self.onsets: dict[tuple[int, int], set[int]] = {}
         self.spans: dict[tuple[int, int], list[tuple[int, int]]] = {}

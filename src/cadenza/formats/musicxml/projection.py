@@ -174,11 +174,9 @@ def _written(score: Score) -> Score:
     def write(track: Track) -> Track:
         graces = is_grace(track, table, ticks)
         beats = settled(track, graces, table, ticks)
-        if track.marks or beats.tobytes() != track.beats.tobytes():
-            track = replace(track, beats=beats)
-            found = marks.settled(track, graces, score.length_ticks)
-            track = replace(track, marks=found) if found != track.marks else track
-        return track
+        found = marks.settled(track, beats, graces, score.length_ticks)
+        is_same = found == track.marks and len(beats) == len(track.beats) and bool((beats == track.beats).all())
+        return track if is_same else replace(track, beats=beats, marks=found)
 
     return score.map_tracks(write)
 
