@@ -13,6 +13,7 @@ from cadenza.score.model import BEND_DTYPE, Track
 from cadenza.score.written import Mark, sorted_marks
 
 DEFAULT_VELOCITY = 80
+OCTAVE, LOWEST_WRITTEN = 12, 12  # C0, for octaves are numbered 0–9
 #: kinds that stand at a moment of a voice, at a beat, at a note
 AT_TIMES = frozenset({"text", "dynamic", "crescendo", "pedal", "chord"})
 AT_BEATS = frozenset({"lyric", "fermata", "arpeggio"})
@@ -132,20 +133,25 @@ def _on_staves(mark: Mark, n_staves: int) -> Mark:
 
 
 def _of_track(track: Track, listed: Sequence[Mark]) -> list[Mark]:
+    """The marks of the whole track, said once and only where they are not what holds unsaid."""
+    said = {mark.kind: mark.values[0] for mark in reversed(listed) if mark.kind in OF_TRACK and _is_said(mark)}
     out = []
-    for kind, low, high in (("transposition", -36, 36), ("staves", 1, 16)):
-        said = [m for m in listed if m.kind == kind and m.onset_ticks == 0 and len(m.values) == 1]
-        said = [m for m in said if low <= m.values[0] <= high]
-        if not said:
-            continue
-        value = said[0].values[0]
-        if kind == "transposition":
-            is_plain = track.is_drums or value == 0
-        else:
-            is_plain = value == layout.asked_staves(track) and not layout.needs_second_staff(track)
-        if not is_plain:
-            out.append(Mark(0, kind, values=(value,)))
+    shift = 0 if track.is_drums else said.get("transposition", 0)
+    if len(track) and not track.is_drums:
+        low, high = int(track.notes["pitch"].min()), int(track.notes["pitch"].max())
+        if low - shift < LOWEST_WRITTEN and high <= 127 - OCTAVE:
+            shift = -OCTAVE
+    if shift:
+        out.append(Mark(0, "transposition", values=(shift,)))
+    staves = said.get("staves", 0)
+    if staves and (staves != layout.asked_staves(track) or layout.needs_second_staff(track)):
+        out.append(Mark(0, "staves", values=(staves,)))
     return out
+
+
+def _is_said(mark: Mark) -> bool:
+    low, high = (1, 16) if mark.kind == "staves" else (-36, 36)
+    return mark.onset_ticks == 0 and len(mark.values) == 1 and low <= mark.values[0] <= high
 
 
 def _valid_staffs(track: Track, listed: list[Mark], n_staves: int, places: _Places) -> list[Mark]:

@@ -193,10 +193,19 @@ PROJECTION: tuple[Edit, ...] = (
     Edit("takes the least multiple of 480 ticks a quarter that is exact", _resolution),
     Edit(
         "gives notes without length one tick, spells pitches that have no (or a wrong) spelling, puts what lies "
-        "below middle C on a second staff where a keyboard's notes need one",
+        "below middle C on a second staff where a keyboard's notes need one, drops strings of notes without a fret "
+        "and of drums, and marks that MusicXML has no sign for (strokes, whammy bar, trill intervals …); what "
+        "sounds below C0 is written an octave higher, as a transposing instrument",
         _tracks,
     ),
-    Edit("fills the last bar, says each tempo, key and metre once", _bars),
-    Edit("writes note values and rests, ties what no single value can say", _written),
-    Edit("takes the least multiple of 480 ticks a quarter that is exact", _resolution),
+    Edit(
+        "fills the last bar, says each tempo, key and metre once, drops what stands after the end, tempos above "
+        "10,000, endings above 999 and repeats above 100",
+        _bars,
+    ),
+    Edit(
+        "writes note values and rests anew where the given ones do not fit the notes, and drops marks that find no "
+        "beat and no note",
+        lambda score: _resolution(_written(score)),
+    ),
 )
