@@ -108,9 +108,9 @@ def settled(track: Track, beats: NDArray[np.void], graces: NDArray[np.bool_], le
 
     Its notes and ``beats`` are final; ``graces`` (shape (n,)): its grace notes.
     """
-    if not track.marks:
-        return ()
     out = _of_track(track, track.marks)
+    if not track.marks:
+        return tuple(out)
     n_staves = next((mark.values[0] for mark in out if mark.kind == "staves"), layout.asked_staves(track))
     places = _Places(track, beats, graces)
     for mark in track.marks:
