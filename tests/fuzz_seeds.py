@@ -221,7 +221,9 @@ def _midi(suffix: str) -> dict[str, bytes]:
 
 
 def _musicxml(suffix: str) -> dict[str, bytes]:
-    documents = {"two": xml(*MEASURES), "parts": xml(*MEASURES * 3, parts=2)}
+    from cadenza.formats import musicxml
+
+    documents = {"two": xml(*MEASURES), "parts": xml(*MEASURES * 3, parts=2), "band": musicxml.encode(band()).encode()}
     if suffix == "musicxml":
         return documents
     stored = {f"{name} stored": mxl(data, method=zipfile.ZIP_STORED) for name, data in documents.items()}
