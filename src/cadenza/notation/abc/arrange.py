@@ -18,7 +18,7 @@ from itertools import pairwise
 import numpy as np
 
 from cadenza.base.errors import RangeError
-from cadenza.notation.abc.tune import grace_places
+from cadenza.notation.abc.assembling import grace_places
 from cadenza.score.model import BEND_DTYPE, NO_FRET, NO_STRING, NOTE_DTYPE, Technique, Track
 
 MAX_FREE_VOICES = 4  # that overlapping notes may open
@@ -227,7 +227,9 @@ def settle(part: Part, starts: list[int], ends: list[int], ticks_per_quarter: in
         if not changed and points == set(moved.values()) and before == sorted(item.key() for item in items):
             items.sort(key=lambda i: (i.onset, i.voice, i.pitch, i.end))
             return Part(part.track, items, moved)
-    raise RangeError("notes that come to rest in voices", f"{len(items)} that do not", where=f"track {part.track.name!r}")
+    raise RangeError(
+        "notes that come to rest in voices", f"{len(items)} that do not", where=f"track {part.track.name!r}"
+    )
 
 
 def points_by_bar(items: list[Item], starts: list[int], extra: Sequence[int]) -> dict[int, dict[int, list[int]]]:

@@ -24,7 +24,7 @@ from cadenza.notation.abc.pitches import (
 from cadenza.notation.abc.projection import Arranged
 from cadenza.notation.abc.text import escape
 from cadenza.notation.abc.voices import DEFAULT_VELOCITY
-from cadenza.score.model import NO_SPELLING, BarMark, Technique
+from cadenza.score.model import NO_SPELLING, BarMark, Technique, Tempo
 
 DYNAMIC_NAMES = {15: "ppp", 31: "pp", 47: "p", 63: "mp", 79: "mf", 95: "f", 111: "ff", 127: "fff"}
 DECORATIONS = (
@@ -139,7 +139,11 @@ class Writer:
         for place in range(len(marks) + 1):
             before = marks[place - 1] if place else none
             after = marks[place] if place < len(marks) else none
-            begins = after.endings if after.endings and (after.endings != volta or before.repeat_close or after.repeat_open) else ()
+            begins = (
+                after.endings
+                if after.endings and (after.endings != volta or before.repeat_close or after.repeat_open)
+                else ()
+            )
             ends = bool(volta) and not after.endings
             if not place:
                 out.append(("|:" if after.repeat_open else "") + (_volta(begins) if begins else ""))
@@ -175,7 +179,9 @@ class Writer:
         tempos = [tick for tick in self.tempos if part == 0]
         points = points_by_bar(items, self.starts, tempos)
         n_voices = self._n_voices(part)
-        lines = [_Line(self, voice, by_voice[voice], points.get(voice, {}), graces, is_drums) for voice in range(n_voices)]
+        lines = [
+            _Line(self, voice, by_voice[voice], points.get(voice, {}), graces, is_drums) for voice in range(n_voices)
+        ]
         if part == 0:
             lines[0].tempos = self.tempos
         if not self.overlays:
@@ -243,9 +249,9 @@ class _Line:
         self.writer, self.voice, self.items, self.points, self.graces = writer, voice, items, points, graces
         self.is_drums = is_drums
         self.velocity = DEFAULT_VELOCITY
-        self.tempos: dict[int, object] = {}
+        self.tempos: dict[int, Tempo] = {}
         self.tied: dict[tuple[int, int], int] = {}  # (letter, octave) → alteration of what is tied over the bar line
-        self.key = (0,) * 7
+        self.key: tuple[int, ...] = (0,) * 7
         self.in_octave: dict[tuple[int, str], int] = {}
         self.in_all: dict[int, int] = {}
 
@@ -285,7 +291,7 @@ class _Line:
     def _element(self, sounding: list[Item], low: int, high: int, bar_start: int, length: str) -> str:
         text = ""
         if low and low in self.tempos:
-            text += f"[Q:1/4={decimal(self.tempos[low].quarters_per_minute)}]"  # type: ignore[attr-defined]
+            text += f"[Q:1/4={decimal(self.tempos[low].quarters_per_minute)}]"
         if not sounding:
             return text + "z" + length
         begun = [item for item in sounding if item.onset == low]
@@ -295,8 +301,8 @@ class _Line:
                 text += f"!{DYNAMIC_NAMES[self.velocity]}!"
             group = self.graces.get((self.voice, low))
             if group:
-                notes = (self._note(p, self._spelling(p, s), low == bar_start) for p, s in group[2])
-                text += "{" + "".join(notes) + "}"
+                led = [self._note(p, self._spelling(p, s), low == bar_start) for p, s in group[2]]
+                text += "{" + "".join(led) + "}"
             text += "".join(sign for technique, sign in DECORATIONS if begun[0].techniques & technique)
         sounding = sorted(sounding, key=lambda i: (i.pitch, i.spelling))
         notes = [self._note(i.pitch, self._spelling(i.pitch, i.spelling), low == bar_start) for i in sounding]
