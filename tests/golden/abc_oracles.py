@@ -5,8 +5,8 @@
 prints every tune or file with a difference, and writes the counts to ``abc_oracles.json`` beside this script.
 
 Compared are notes as they sound (repeats unfolded): pitch, onset within 0.02 and duration within 0.05 quarters
-(abc2midi ends notes up to eleven 480ths early). Decorations go first: the others play staccato, trills, fermatas and grace notes
-each in its own way.
+(abc2midi ends notes up to eleven 480ths early). Decorations go first: the others play staccato, trills, fermatas and
+grace notes each in its own way.
 """
 
 from __future__ import annotations

@@ -443,8 +443,8 @@ def test_graces_dynamics_and_decorations():
         Note(360, 60, 62, techniques=Technique.GRACE), Note(420, 60, 63, techniques=Technique.GRACE),
         Note(480, 480, 64, 120, techniques=Technique.STACCATO | Technique.ACCENT), Note(960, 960, 65, 95),
     ]),))  # fmt: skip
-    assert body(score) == ["[V:1]z4 !fff!{D_E}.!accent!=E4 !f!F8|]"]
-    assert body(score, velocity="drop") == ["[V:1]z4 {D_E}.!accent!=E4 F8|]"]
+    assert body(score) == ["[V:1]z4 !fff!{D_E}!accent!.=E4 !f!F8|]"]
+    assert body(score, velocity="drop") == ["[V:1]z4 {D_E}!accent!.=E4 F8|]"]
 
 
 def test_upbeats_short_bars_and_repeats():

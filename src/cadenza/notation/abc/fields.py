@@ -23,13 +23,13 @@ LETTERS = tuple("CDEFGABcdefgab")
 SIGNS = ("|]", "||", "|:", ":|", "::", "|")
 FINAL_SIGNS = ("|]", ":|")
 DYNAMIC_FIELDS = tuple(f"!{name}!" for name in ("ppp", "pp", "p", "mp", "mf", "f", "ff", "fff"))
-DECORATIONS = (".", "!accent!", "!trill!")
+DECORATIONS = ("!accent!", "!trill!", '"^tr"', ".")
 HEADER = ("X:", "T:", "C:", "M:", "L:", "Q:1/4=", "K:")
 OPTIONAL = ("C:", "Q:1/4=")
 _BODY = re.compile(
     r"(?P<inline>\[V:|\[M:|\[K:|\[Q:1/4=)(?P<value>[^\]\n]*)|(?P<sign>\|\]|\|\||\|:|:\||::|\|)(?P<volta>[\d,]*)"
     r"|(?P<number>\d+)|(?P<slash>/)(?P<denominator>\d*)|(?P<tuplet>[(:])(?P<count>\d*)"
-    r"|(?P<plain>\^\^|__|![a-z]{1,12}!|[\^_=A-Ga-g,'z\-\[\]{}. &])"
+    r"|(?P<plain>\^\^|__|![a-z]{1,12}!|\x22\^tr\x22|[\^_=A-Ga-g,'z\-\[\]{}. &])"
 )
 _LINE = re.compile(
     r'(X:|T:|C:|M:|L:|Q:1/4=|K:|%%MIDI program |%%MIDI channel )(.*)|V:(\d+)(?:( merge)|( name=")(.*"))?'
@@ -86,7 +86,7 @@ def vocabulary(notation: Abc) -> list[str]:
     out += [f"Q:1/4={tempo}" for tempo in range(40, 241, 4)]
     out += [f"K:{name}" for name in (*MAJOR_NAMES, *MINOR_NAMES)]
     out += [f"V:{n}" for n in range(1, 33)] + ([] if notation.voices == "overlays" else [" merge"])
-    out += [f"%%MIDI program {n}" for n in range(128)] + ["%%MIDI channel 10"]
+    out += [f"%%MIDI program {n}" for n in range(128)] + [f"%%MIDI channel {n}" for n in range(1, 17)]
     out += [f"[V:{n}" for n in range(1, 33)] if notation.layout == "interleaved" else []
     out += [f"[M:{n}/{d}" for d in (2, 4, 8, 16, 32, 64) for n in range(1, 17)]
     out += [f"[K:{name}" for name in (*MAJOR_NAMES, *MINOR_NAMES)]

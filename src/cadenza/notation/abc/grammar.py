@@ -3,10 +3,10 @@
 Fields are pieces of the text: joined they are the text again. ::
 
     text    = X: T: [C:] M: L: [Q:] K: then, a line each, heads and bars
-    head    = V:n [ merge | name="…"] newline %%MIDI program p | %%MIDI channel 10
+    head    = V:n [ merge | name="…"] newline [%%MIDI channel c newline] %%MIDI program p | %%MIDI channel 10
     bar     = [|:] { [M:…] [K:…] } music { & music } sign         (& with overlays only)
     music   = element { space element }                            adds up to the metre
-    element = [(p:q:r] [[Q:…]] [!dynamic!] [{graces}] [.] [!accent!] [!trill!] ( note | chord | rest )
+    element = [(p:q:r] [[Q:…]] [!dynamic!] [{graces}] [!accent!] [!trill!] [.] ( note | chord | rest )
     note    = [accidental] letter { octave mark } [length] [-]
 
 Time is counted in 128th notes. The first bar may be shorter than its metre (an upbeat); every other bar is full, in
@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 
 from cadenza.base.errors import NotationError
 from cadenza.notation.abc.arrange import TUPLETS
+from cadenza.notation.abc.assembling import DRUM_CHANNEL
 from cadenza.notation.abc.fields import (
     ACCIDENTALS,
     DECORATIONS,
@@ -50,6 +51,7 @@ _DECIMAL = re.compile(r"\d{1,6}(\.\d{1,3})?")
 _VOLTA = re.compile(r"(\d{1,2}(,\d{1,2})*)?")
 _KEYS = frozenset((*MAJOR_NAMES, *MINOR_NAMES))
 _TIMES = dict(TUPLETS)
+HEAD_PLACES = ("after ", "before ", "head", "named", "sound", "channel", "program")
 
 
 Prefix = tuple[Field, ...]
@@ -168,7 +170,7 @@ class AbcState:
             elif kind == "%%MIDI program ":
                 out.append(Span(kind, 0, 127))
             elif kind == "%%MIDI channel ":
-                out.append(Span(kind, 10, 10))
+                out.append(Span(kind, 1, 16))
             else:
                 out.append(Span(kind))
         return out
@@ -213,8 +215,10 @@ class AbcState:
             return [NEWLINE]
         if place == "sound":
             return ["%%MIDI program ", "%%MIDI channel "]
-        if place == "sounded":
+        if place in ("sounded", "channel"):
             return [NEWLINE]
+        if place == "program":
+            return ["%%MIDI program "]
         if place == "inline":
             return ["]"]
         if place == "bar":
@@ -249,7 +253,8 @@ class AbcState:
             return self._within_note()
         if at in ("overlay", "&"):
             return ["&"] if at == "overlay" else [" "]
-        rank = {"": 0, "in tuplet": 1, "tempo": 2, "dynamic": 3, "graced": 4, ".": 5, "!accent!": 6, "!trill!": 7}[at]
+        ranks = ("", "in tuplet", "tempo", "dynamic", "graced", *DECORATIONS)
+        rank = ranks.index(at)
         out: list[str] = []
         if rank < 1 and self.tuplet is None:
             out.append("(")
@@ -356,7 +361,9 @@ class AbcState:
             possible = kind in kinds
         if not possible:
             raise NotationError(self._expected(kinds), "a line break" if kind == NEWLINE else repr(str(field)))
-        if self.place in HEADER or self.place.startswith(("after ", "before ", "head", "named", "sound")):
+        if self.place in HEADER or self.place.startswith(
+            ("after ", "before ", "head", "named", "sound", "channel", "program")
+        ):
             self._feed_head(kind, value)
         elif self.place == "inline":
             self.place = "voice" if self.prefix and self.prefix[-1].kind == "[V:" else self.returns
@@ -401,9 +408,14 @@ class AbcState:
             self.place = "named"
         elif place in ("head", "named"):
             self.place = "sound"
-        elif place == "sound":
-            self._number(value, 10 if "channel" in kind else 0, 10 if "channel" in kind else 127, "a number")
+        elif place == "sound" and "channel" in kind:
+            number = self._number(value, 1, 16, "a channel")
+            self.place = "sounded" if number == DRUM_CHANNEL else "channel"
+        elif place in ("sound", "program"):
+            self._number(value, 0, 127, "a program")
             self.place = "sounded"
+        elif place == "channel":
+            self.place = "program"
         elif self.notation.layout == "interleaved":
             self.place = "heads"
         else:

@@ -58,8 +58,9 @@ def of(notation: Abc) -> tuple[Edit, ...]:
             _twice,
         ),
         Edit(
-            "moves bar lines to 64ths, gives short bars but the first a metre of their own, fills the last bar, "
-            "says 4/4 where no metre is said, moves keys to starts of bars, says where every repeat begins and drops openings that nothing closes",
+            "moves bar lines to 64ths, gives short bars but an upbeat that is not repeated a metre of their own, "
+            "fills the last bar, says 4/4 where no metre is said, moves keys to starts of bars, says where every "
+            "repeat begins and drops openings that nothing closes",
             _bars,
         ),
         Edit("rounds tempos to thousandths of a quarter note a minute", _tempos),
@@ -67,8 +68,8 @@ def of(notation: Abc) -> tuple[Edit, ...]:
         Edit(
             "writes notes as bars of voices: overlapping notes of one voice go to another, equal pitches of a voice "
             "are cut where the next begins, notes that begin together are as loud as the loudest and share their "
-            "techniques, grace notes last a 32nd; moves times that note values down to 128ths and tuplets cannot meet "
-            "to the nearest of 24, 16 or 20 a quarter",
+            "techniques, tied ones are not staccato, grace notes last a 32nd; moves times that note values down to "
+            "128ths and tuplets cannot meet to the nearest of 24, 16 or 20 a quarter",
             lambda score: arranged(score).score,
         ),
     )
@@ -229,18 +230,12 @@ def _explicit(signs: list[Sign]) -> list[Sign]:
     return out
 
 
-def _metre_changes_before_first_repeat(
-    signs: list[Sign], starts: list[int], ends: list[int], table: BarTable, ticks: int
-) -> bool:
-    """Whether a repeat goes back to a short first bar from another metre; that bar then says its own."""
+def _returns_to_start(signs: list[Sign]) -> bool:
+    """Whether a repeat goes back to the first bar; a short one then says its own metre, not to surprise readers."""
     for bar, (opens, closes, _) in enumerate(signs):
-        if bar and opens:
-            return False
-        if bar and (
-            table.metres[bar] != table.metres[0] or ends[bar] - starts[bar] != bar_ticks(table.metres[bar], ticks)
-        ):
-            return any(sign[1] for sign in signs[bar:]) and not any(s[0] for s in signs[1 : bar + 1])
         if closes:
+            return True
+        if bar and opens:
             return False
     return False
 
@@ -268,7 +263,7 @@ def _bars(score: Score) -> Score:
     )
     starts, ends = table.starts_ticks.tolist(), table.ends_ticks.tolist()
     signs = _explicit([_sign(mark) for mark in table.marks])
-    has_upbeat = len(starts) > 1 and not _metre_changes_before_first_repeat(signs, starts, ends, table, ticks)
+    has_upbeat = len(starts) > 1 and not _returns_to_start(signs)
     metres: list[Metre] = []
     bars: list[BarMark] = []
     anchor = 0

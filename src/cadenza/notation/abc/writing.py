@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 from cadenza.notation.abc.arrange import Item, points_by_bar, runs
+from cadenza.notation.abc.assembling import DRUM_CHANNEL
 from cadenza.notation.abc.pitches import (
     ACCIDENTAL_TEXT,
     key_name,
@@ -28,11 +29,13 @@ from cadenza.score.model import NO_SPELLING, BarMark, Technique, Tempo
 
 DYNAMIC_NAMES = {15: "ppp", 31: "pp", 47: "p", 63: "mp", 79: "mf", 95: "f", 111: "ff", 127: "fff"}
 DECORATIONS = (
-    (Technique.STACCATO, "."),
     (Technique.ACCENT, "!accent!"),
     (Technique.TRILL, "!trill!"),
+    (Technique.STACCATO, "."),
 )
+TIED_TRILL = '"^tr"'  # players of text lose count in a trill that is tied
 BARS_PER_LINE = 4
+N_CHANNELS = 16
 
 
 def decimal(value: float) -> str:
@@ -122,10 +125,14 @@ class Writer:
         track = self.parts[part].track
         first = 1 + sum(1 if self.overlays else self._n_voices(i) for i in range(part))
         name = f' name="{escape(track.name, quoted=True)}"' if track.name else ""
-        sound = "%%MIDI channel 10" if track.is_drums else f"%%MIDI program {track.program}"
-        heads = [[f"V:{first}{name}", sound]]
+        sound = ["%%MIDI channel 10"] if track.is_drums else [f"%%MIDI program {track.program}"]
+        if not track.is_drums and sum(self._n_voices(i) for i in range(len(self.parts))) >= N_CHANNELS:
+            # Players give each voice a channel of its own until they have no more: let a track's voices share one.
+            channel = part % (N_CHANNELS - 1) + 1
+            sound.insert(0, f"%%MIDI channel {channel + (channel >= DRUM_CHANNEL)}")
+        heads = [[f"V:{first}{name}", *sound]]
         if not self.overlays:
-            heads += [[f"V:{first + extra} merge", sound] for extra in range(1, self._n_voices(part))]
+            heads += [[f"V:{first + extra} merge", *sound] for extra in range(1, self._n_voices(part))]
         return heads
 
     # ── bars ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -303,7 +310,10 @@ class _Line:
             if group:
                 led = [self._note(p, self._spelling(p, s), low == bar_start) for p, s in group[2]]
                 text += "{" + "".join(led) + "}"
-            text += "".join(sign for technique, sign in DECORATIONS if begun[0].techniques & technique)
+            is_tied = any(item.end > high for item in begun)
+            for technique, sign in DECORATIONS:
+                if begun[0].techniques & technique:
+                    text += TIED_TRILL if technique == Technique.TRILL and is_tied else sign
         sounding = sorted(sounding, key=lambda i: (i.pitch, i.spelling))
         notes = [self._note(i.pitch, self._spelling(i.pitch, i.spelling), low == bar_start) for i in sounding]
         ties = [item.end > high for item in sounding]
