@@ -4,9 +4,9 @@
 
 prints every tune or file with a difference, and writes the counts to ``abc_oracles.json`` beside this script.
 
-Compared are notes as they sound (repeats unfolded): pitch, onset within 0.02 and duration within 0.05 quarters (abc2midi
-ends notes up to eleven 480ths early). Decorations go first: the others play staccato, trills, fermatas and grace notes
-each in its own way.
+Compared are notes as they sound (repeats unfolded): pitch, onset within 0.02 and duration within 0.05 quarters
+(abc2midi ends notes up to eleven 480ths early). Decorations go first: the others play staccato, trills, fermatas and
+grace notes each in its own way.
 """
 
 from __future__ import annotations
@@ -155,7 +155,9 @@ def written(data: Path, n: int, seed: int = 0) -> tuple[Counter[str], list[str]]
         missing, extra = differences(heard(notation.decode(plain_text)), theirs)
         counts["equal notes"] += not missing and not extra
         if findings or further or missing or extra:
-            lines.append(f"{path.name}: {findings[:2]}, lacks {len(missing)} {missing[:2]}, has {len(extra)} {extra[:2]}")
+            lines.append(
+                f"{path.name}: {findings[:2]}, lacks {len(missing)} {missing[:2]}, has {len(extra)} {extra[:2]}"
+            )
     return counts, lines
 
 

@@ -11,7 +11,9 @@ from cadenza.notation.abc import Abc, read_tunes
 from cadenza.score.model import Key, Metre, Note, Score, Track
 from tests.golden.abc_oracles import PINNED, abc2midi, differences, heard, hymns, written
 
-needs_abc2midi = pytest.mark.skipif(shutil.which("abc2midi") is None, reason="abc2midi (package abcmidi) is not installed")
+needs_abc2midi = pytest.mark.skipif(
+    shutil.which("abc2midi") is None, reason="abc2midi (package abcmidi) is not installed"
+)
 SAMPLE = 20
 
 # What music21 reads too: it does not let an accidental hold up to the bar line, so each is said.
@@ -30,8 +32,9 @@ def test_a_tune_of_every_kind_of_thing():
 @needs_abc2midi
 def test_written_text_of_many_voices_is_heard_alike():
     chords = [Note(240 * i, 240 * (1 + i % 3), 48 + 5 * i % 24, 47 + 16 * (i % 4)) for i in range(40)]
+    drums = [Note(160 * i, 160, 36 + i % 5) for i in range(60)]
     score = Score(
-        (Track.of(chords, name="a \"b\" %"), Track.of([Note(160 * i, 160, 36 + i % 5) for i in range(60)], is_drums=True)),
+        (Track.of(chords, name="a \"b\" %"), Track.of(drums, is_drums=True)),
         keys=(Key(0, -3),), metres=(Metre(0, 3, 4), Metre(4320, 5, 8)),
     )  # fmt: skip
     for options in ({}, {"layout": "by_track"}, {"unit": 8}):

@@ -88,7 +88,9 @@ def test_written_music_keeps_every_note_and_adds_up(score: Score) -> None:
     assert back == project(score, abc.PROJECTION)
     for ours, theirs in zip(back.tracks, score.tracks, strict=True):
         bit = int(Technique.GRACE)
-        for old, new in ((theirs.notes[theirs.notes["techniques"] & bit == 0], ours.notes[ours.notes["techniques"] & bit == 0]),):
+        for old, new in (
+            (theirs.notes[theirs.notes["techniques"] & bit == 0], ours.notes[ours.notes["techniques"] & bit == 0]),
+        ):
             for column in ("onset_ticks", "duration_ticks", "pitch"):
                 assert sorted(old[column].tolist()) == sorted(new[column].tolist())
     assert [p for p in check(text) if p.severity != "warning"] == []

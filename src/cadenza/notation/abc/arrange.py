@@ -18,7 +18,7 @@ from itertools import pairwise
 import numpy as np
 
 from cadenza.base.errors import RangeError
-from cadenza.notation.abc.tune import grace_places
+from cadenza.notation.abc.assembling import grace_places
 from cadenza.score.model import BEND_DTYPE, NO_FRET, NO_STRING, NOTE_DTYPE, Technique, Track
 
 MAX_FREE_VOICES = 4  # that overlapping notes may open
@@ -28,7 +28,7 @@ ROUNDS_OF_CHOICE = 6  # after them everything goes to one grid
 UNITS_PER_QUARTER = 32  # the shortest plain note is a 128th
 GRID = (24, 16, 20)
 TUPLETS = ((3, 2), (5, 4), (7, 4), (9, 8), (11, 8), (13, 8), (15, 8))
-GRACE = int(Technique.GRACE)
+GRACE, STACCATO = int(Technique.GRACE), int(Technique.STACCATO)
 Grace = tuple[int, int]  # pitch, spelling
 
 
@@ -225,9 +225,12 @@ def settle(part: Part, starts: list[int], ends: list[int], ticks_per_quarter: in
         _assign(items)
         _level(items)
         if not changed and points == set(moved.values()) and before == sorted(item.key() for item in items):
+            _without_tied_staccato(items, starts, ends, ticks_per_quarter, moved)
             items.sort(key=lambda i: (i.onset, i.voice, i.pitch, i.end))
             return Part(part.track, items, moved)
-    raise RangeError("notes that come to rest in voices", f"{len(items)} that do not", where=f"track {part.track.name!r}")
+    raise RangeError(
+        "notes that come to rest in voices", f"{len(items)} that do not", where=f"track {part.track.name!r}"
+    )
 
 
 def points_by_bar(items: list[Item], starts: list[int], extra: Sequence[int]) -> dict[int, dict[int, list[int]]]:
@@ -340,3 +343,26 @@ def _level(items: list[Item]) -> None:
                 every |= item.techniques
             for item in group:
                 item.velocity, item.techniques = loudest, every
+
+
+def _without_tied_staccato(
+    items: list[Item], starts: list[int], ends: list[int], ticks_per_quarter: int, moved: dict[int, int]
+) -> None:
+    """Notes that begin where one of them is tied lose their staccato: readers refuse that, and nobody can play it."""
+    groups: dict[tuple[int, int], list[Item]] = defaultdict(list)
+    for item in items:
+        if item.techniques & STACCATO:
+            groups[(item.voice, item.onset)].append(item)
+    if not groups:
+        return
+    points = points_by_bar(items, starts, list(moved.values()))
+    ends_of: dict[tuple[int, int], dict[int, int]] = {}  # voice, bar → start of a stretch → its end
+    for (voice, onset), group in groups.items():
+        bar = bisect_right(starts, onset) - 1
+        if (voice, bar) not in ends_of:
+            inside = [tick for tick in points[voice].get(bar, ()) if tick < ends[bar]]
+            found = runs(inside, starts[bar], ends[bar], ticks_per_quarter) or []
+            ends_of[(voice, bar)] = {low: high for run in found for low, high in run.stretches}
+        if any(item.end > ends_of[(voice, bar)].get(onset, onset) for item in group):
+            for item in group:
+                item.techniques &= ~STACCATO

@@ -3,10 +3,10 @@
 Fields are pieces of the text: joined they are the text again. ::
 
     text    = X: T: [C:] M: L: [Q:] K: then, a line each, heads and bars
-    head    = V:n [ merge | name="…"] newline %%MIDI program p | %%MIDI channel 10
+    head    = V:n [ merge | name="…"] newline [%%MIDI channel c newline] %%MIDI program p | %%MIDI channel 10
     bar     = [|:] { [M:…] [K:…] } music { & music } sign         (& with overlays only)
     music   = element { space element }                            adds up to the metre
-    element = [(p:q:r] [[Q:…]] [!dynamic!] [{graces}] [.] [!accent!] [!trill!] ( note | chord | rest )
+    element = [(p:q:r] [[Q:…]] [!dynamic!] [{graces}] [!accent!] [!trill!] [.] ( note | chord | rest )
     note    = [accidental] letter { octave mark } [length] [-]
 
 Time is counted in 128th notes. The first bar may be shorter than its metre (an upbeat); every other bar is full, in
@@ -18,108 +18,40 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Iterator
 from math import gcd
 from typing import TYPE_CHECKING
 
 from cadenza.base.errors import NotationError
 from cadenza.notation.abc.arrange import TUPLETS
+from cadenza.notation.abc.assembling import DRUM_CHANNEL
+from cadenza.notation.abc.fields import (
+    ACCIDENTALS,
+    DECORATIONS,
+    DYNAMIC_FIELDS,
+    FINAL_SIGNS,
+    HEADER,
+    LETTERS,
+    MAX_NUMBER,
+    MAX_OCTAVE_MARKS,
+    MAX_VOICES,
+    OPTIONAL,
+    SIGNS,
+    WHOLE,
+)
 from cadenza.notation.abc.pitches import ACCIDENTALS as ACCIDENTAL_VALUES
 from cadenza.notation.abc.pitches import MAJOR_NAMES, MINOR_NAMES
 from cadenza.notation.abc.values import parse_metre
-from cadenza.notation.abc.voices import DYNAMICS, pitch_of
+from cadenza.notation.abc.voices import pitch_of
 from cadenza.notation.grammar import END, NEWLINE, Field, Span
 
 if TYPE_CHECKING:
     from cadenza.notation.abc.notation import Abc
 
-WHOLE = 128  # steps of a whole note
-MAX_OCTAVE_MARKS = 6
-MAX_VOICES = 512
-MAX_NUMBER = 10**6
-ACCIDENTALS = ("^^", "^", "__", "_", "=")
-LETTERS = tuple("CDEFGABcdefgab")
-SIGNS = ("|]", "||", "|:", ":|", "::", "|")
-FINAL_SIGNS = ("|]", ":|")
-DYNAMIC_FIELDS = tuple(f"!{name}!" for name in ("ppp", "pp", "p", "mp", "mf", "f", "ff", "fff"))
-assert all(field[1:-1] in DYNAMICS for field in DYNAMIC_FIELDS)
-DECORATIONS = (".", "!accent!", "!trill!")
-HEADER = ("X:", "T:", "C:", "M:", "L:", "Q:1/4=", "K:")
-OPTIONAL = ("C:", "Q:1/4=")
 _DECIMAL = re.compile(r"\d{1,6}(\.\d{1,3})?")
 _VOLTA = re.compile(r"(\d{1,2}(,\d{1,2})*)?")
 _KEYS = frozenset((*MAJOR_NAMES, *MINOR_NAMES))
 _TIMES = dict(TUPLETS)
-_BODY = re.compile(
-    r"(?P<inline>\[V:|\[M:|\[K:|\[Q:1/4=)(?P<value>[^\]\n]*)|(?P<sign>\|\]|\|\||\|:|:\||::|\|)(?P<volta>[\d,]*)"
-    r"|(?P<number>\d+)|(?P<slash>/)(?P<denominator>\d*)|(?P<tuplet>[(:])(?P<count>\d*)"
-    r"|(?P<plain>\^\^|__|![a-z]{1,12}!|[\^_=A-Ga-g,'z\-\[\]{}. &])"
-)
-_LINE = re.compile(r'(X:|T:|C:|M:|L:|Q:1/4=|K:|%%MIDI program |%%MIDI channel )(.*)|V:(\d+)(?:( merge)|( name=")(.*"))?')
-
-
-def fields_of(text: str) -> Iterator[Field]:
-    """The fields of ``text``; joined, they are the text again.
-
-    Raises:
-        NotationError: something that this notation never writes.
-    """
-    for number, line in enumerate(text.split("\n")):
-        if number:
-            yield Field(NEWLINE, "")
-        match = _LINE.fullmatch(line)
-        if match is not None:
-            if match[1]:
-                yield Field(match[1], match[2])
-                continue
-            yield Field("V:", match[3])
-            if match[4]:
-                yield Field(match[4], "")
-            elif match[5]:
-                yield Field(match[5], match[6])
-            continue
-        at = 0
-        while at < len(line):
-            found = _BODY.match(line, at)
-            if found is None:
-                raise NotationError(
-                    "a field of ABC", repr(line[at : at + 20]), where=f"line {number + 1}, column {at + 1}"
-                )
-            kind = found.lastgroup
-            if kind == "plain":
-                yield Field(found[0], "")
-            elif kind == "number":
-                yield Field("", found[0])
-            elif kind == "value":
-                yield Field(found["inline"], found["value"])
-            elif kind == "volta":
-                yield Field(found["sign"], found["volta"])
-            elif kind == "denominator":
-                yield Field("/", found["denominator"])
-            else:
-                yield Field(found["tuplet"], found["count"])
-            at = found.end()
-
-
-def vocabulary(notation: Abc) -> list[str]:
-    """Every field of the form used with models, as strings."""
-    out = ["\n", "X:1", "T:", f"L:1/{notation.unit}", "K:none"]
-    out += [f"M:{n}/{d}" for d in (2, 4, 8, 16) for n in range(1, 17)]
-    out += [f"Q:1/4={tempo}" for tempo in range(40, 241, 4)]
-    out += [f"K:{name}" for name in (*MAJOR_NAMES, *MINOR_NAMES)]
-    out += [f"V:{n}" for n in range(1, 33)] + ([] if notation.voices == "overlays" else [" merge"])
-    out += [f"%%MIDI program {n}" for n in range(128)] + ["%%MIDI channel 10"]
-    out += [f"[V:{n}" for n in range(1, 33)] if notation.layout == "interleaved" else []
-    out += [f"[M:{n}/{d}" for d in (2, 4, 8, 16, 32, 64) for n in range(1, 17)]
-    out += [f"[K:{name}" for name in (*MAJOR_NAMES, *MINOR_NAMES)]
-    out += [f"[Q:1/4={tempo}" for tempo in range(40, 241, 4)]
-    out += list(SIGNS) + [sign + volta for sign in ("|", ":|") for volta in ("1", "2", "3")]
-    out += [*ACCIDENTALS, *LETTERS, ",", "'", "z", "-", "[", "]", "{", "}", " "]
-    out += ["&"] if notation.voices == "overlays" else []
-    out += [f"({enters}" for enters, _ in TUPLETS] + [f":{n}" for n in range(1, 33)]
-    out += [str(n) for n in range(1, 129)] + [f"/{d}" for d in (2, 4, 8, 16, 32) if d * notation.unit <= WHOLE]
-    out += list(DECORATIONS) + (list(DYNAMIC_FIELDS) if notation.velocity == "dynamics" else [])
-    return out
+HEAD_PLACES = ("after ", "before ", "head", "named", "sound", "channel", "program")
 
 
 Prefix = tuple[Field, ...]
@@ -159,7 +91,11 @@ class AbcState:
     def copy(self) -> AbcState:
         """An independent state at the same place."""
         other = copy.copy(self)
-        other.plan, other.prefix, other.tuplet_numbers = self.plan.copy(), self.prefix.copy(), self.tuplet_numbers.copy()
+        other.plan, other.prefix, other.tuplet_numbers = (
+            self.plan.copy(),
+            self.prefix.copy(),
+            self.tuplet_numbers.copy(),
+        )
         return other
 
     # ── lengths ──────────────────────────────────────────────────────────────────────────────────────────
@@ -234,7 +170,7 @@ class AbcState:
             elif kind == "%%MIDI program ":
                 out.append(Span(kind, 0, 127))
             elif kind == "%%MIDI channel ":
-                out.append(Span(kind, 10, 10))
+                out.append(Span(kind, 1, 16))
             else:
                 out.append(Span(kind))
         return out
@@ -279,8 +215,10 @@ class AbcState:
             return [NEWLINE]
         if place == "sound":
             return ["%%MIDI program ", "%%MIDI channel "]
-        if place == "sounded":
+        if place in ("sounded", "channel"):
             return [NEWLINE]
+        if place == "program":
+            return ["%%MIDI program "]
         if place == "inline":
             return ["]"]
         if place == "bar":
@@ -315,7 +253,8 @@ class AbcState:
             return self._within_note()
         if at in ("overlay", "&"):
             return ["&"] if at == "overlay" else [" "]
-        rank = {"": 0, "in tuplet": 1, "tempo": 2, "dynamic": 3, "graced": 4, ".": 5, "!accent!": 6, "!trill!": 7}[at]
+        ranks = ("", "in tuplet", "tempo", "dynamic", "graced", *DECORATIONS)
+        rank = ranks.index(at)
         out: list[str] = []
         if rank < 1 and self.tuplet is None:
             out.append("(")
@@ -422,7 +361,9 @@ class AbcState:
             possible = kind in kinds
         if not possible:
             raise NotationError(self._expected(kinds), "a line break" if kind == NEWLINE else repr(str(field)))
-        if self.place in HEADER or self.place.startswith(("after ", "before ", "head", "named", "sound")):
+        if self.place in HEADER or self.place.startswith(
+            ("after ", "before ", "head", "named", "sound", "channel", "program")
+        ):
             self._feed_head(kind, value)
         elif self.place == "inline":
             self.place = "voice" if self.prefix and self.prefix[-1].kind == "[V:" else self.returns
@@ -467,9 +408,14 @@ class AbcState:
             self.place = "named"
         elif place in ("head", "named"):
             self.place = "sound"
-        elif place == "sound":
-            self._number(value, 10 if "channel" in kind else 0, 10 if "channel" in kind else 127, "a number")
+        elif place == "sound" and "channel" in kind:
+            number = self._number(value, 1, 16, "a channel")
+            self.place = "sounded" if number == DRUM_CHANNEL else "channel"
+        elif place in ("sound", "program"):
+            self._number(value, 0, 127, "a program")
             self.place = "sounded"
+        elif place == "channel":
+            self.place = "program"
         elif self.notation.layout == "interleaved":
             self.place = "heads"
         else:

@@ -8,7 +8,9 @@ from typing import Any, ClassVar, Literal
 
 from cadenza.base.errors import ConfigError, NotationError
 from cadenza.base.limits import Limits
+from cadenza.notation.abc import fields
 from cadenza.notation.abc import projection as losses
+from cadenza.notation.abc.grammar import AbcState
 from cadenza.notation.abc.problems import Problem
 from cadenza.notation.abc.text import split_tunes
 from cadenza.notation.abc.tune import Tune, read_tune
@@ -98,8 +100,6 @@ class Abc:
 
     def grammar(self) -> Grammar:
         """The automaton over this notation's fields."""
-        from cadenza.notation.abc.grammar import AbcState
-
         return Grammar(self.name, lambda: AbcState(self))
 
     def fields(self, text: str) -> Iterator[Field]:
@@ -108,12 +108,8 @@ class Abc:
         Raises:
             NotationError: the text cannot be taken apart.
         """
-        from cadenza.notation.abc.grammar import fields_of
-
-        return fields_of(text)
+        return fields.fields_of(text)
 
     def vocabulary(self) -> list[str]:
         """Fields that get whole tokens in a model trained from scratch."""
-        from cadenza.notation.abc.grammar import vocabulary
-
-        return vocabulary(self)
+        return fields.vocabulary(self)

@@ -344,8 +344,11 @@ class Music:
 
     def _quoted(self, match: re.Match[str]) -> None:
         text = match.group((match.lastindex or 0) + 1)
-        if text[:1] in "^_<>@" and text:
-            self.voice.pending_marks.append(("text", (), unescape(text[1:].lstrip("0123456789.,-") if text[0] == "@" else text[1:])))
+        if text == "^tr":
+            self.decorate("trill")
+        elif text[:1] in "^_<>@" and text:
+            text = text[1:].lstrip("0123456789.,-") if text[0] == "@" else text[1:]
+            self.voice.pending_marks.append(("text", (), unescape(text)))
         elif text:
             self.voice.pending_marks.append(("chord", (), unescape(text)))
 
@@ -416,9 +419,7 @@ def bar_problems(voice: Voice) -> list[Problem]:
             if follower and follower.length + bar.length == bar.full and follower.follows == bar.length:
                 skip = True
                 continue
-        out.append(
-            Problem(bar.line, bar.column, "bar", f"a bar of {_quarters(bar.full)}", _quarters(bar.length))
-        )
+        out.append(Problem(bar.line, bar.column, "bar", f"a bar of {_quarters(bar.full)}", _quarters(bar.length)))
     return out
 
 

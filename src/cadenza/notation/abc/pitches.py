@@ -13,7 +13,19 @@ ACCIDENTALS = {"^": 1, "^^": 2, "_": -1, "__": -2, "=": 0}
 ACCIDENTAL_TEXT = {value: text for text, value in ACCIDENTALS.items()}
 LOWEST_SPELLING, HIGHEST_SPELLING = -15, 19  # F double flat … B double sharp
 _SHARPS, _FLATS = "FCGDAEB", "BEADGCF"
-_MODES = {"maj": 0, "ion": 0, "": 0, "mix": -1, "dor": -2, "min": -3, "aeo": -3, "m": -3, "phr": -4, "loc": -5, "lyd": 1}
+_MODES = {
+    "maj": 0,
+    "ion": 0,
+    "": 0,
+    "mix": -1,
+    "dor": -2,
+    "min": -3,
+    "aeo": -3,
+    "m": -3,
+    "phr": -4,
+    "loc": -5,
+    "lyd": 1,
+}
 _MINOR = {"dor", "min", "aeo", "m", "phr", "loc"}
 _TONICS = {"F": -1, "C": 0, "G": 1, "D": 2, "A": 3, "E": 4, "B": 5}
 _KEY = re.compile(r"([A-G])([#b]?)\s*([A-Za-z]*)")

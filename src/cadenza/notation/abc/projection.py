@@ -14,9 +14,9 @@ import numpy as np
 
 from cadenza.base.errors import RangeError
 from cadenza.notation.abc.arrange import UNITS_PER_QUARTER, Part, part_of, settle
+from cadenza.notation.abc.assembling import TICKS_PER_QUARTER
 from cadenza.notation.abc.pitches import HIGHEST_SPELLING, LOWEST_SPELLING, spelled
 from cadenza.notation.abc.text import plain
-from cadenza.notation.abc.tune import TICKS_PER_QUARTER
 from cadenza.score import edit
 from cadenza.score.edit import Edit, retimed
 from cadenza.score.repeats import play_order, unfold
@@ -48,23 +48,29 @@ def of(notation: Abc) -> tuple[Edit, ...]:
             "names as one line",
             _plain,
         ),
-        Edit("keeps staccato, accents (of one strength), trills and grace notes of the playing techniques", _techniques),
+        Edit(
+            "keeps staccato, accents (of one strength), trills and grace notes of the playing techniques", _techniques
+        ),
         loudness,
         Edit("re-times to 960 ticks a quarter, or an exact multiple for odd tuplets, rounding", _retime),
-        Edit("writes repeats out where a passage is played more than twice without endings or endings stand oddly, drops "
-            "repeat signs that never go back", _twice),
         Edit(
-            "moves bar lines to 64ths, gives short bars but the first a metre of their own, fills the last bar, says 4/4 "
-            "where no metre is said, moves keys to starts of bars, "
-            "says where every repeat begins and drops openings that nothing closes",
+            "writes repeats out where a passage is played more than twice without endings or endings stand oddly, "
+            "drops repeat signs that never go back",
+            _twice,
+        ),
+        Edit(
+            "moves bar lines to 64ths, gives short bars but an upbeat that is not repeated a metre of their own, "
+            "fills the last bar, says 4/4 where no metre is said, moves keys to starts of bars, says where every "
+            "repeat begins and drops openings that nothing closes",
             _bars,
         ),
         Edit("rounds tempos to thousandths of a quarter note a minute", _tempos),
         Edit("spells every pitch that does not say how, by its key; drums have no spelling", _spelling),
         Edit(
-            "writes notes as bars of voices: overlapping notes of one voice go to another, equal pitches of a voice are "
-            "cut where the next begins, notes that begin together are as loud as the loudest and share their techniques; "
-            "moves times that note values down to 128ths and tuplets cannot meet to the nearest of 24, 16 or 20 a quarter",
+            "writes notes as bars of voices: overlapping notes of one voice go to another, equal pitches of a voice "
+            "are cut where the next begins, notes that begin together are as loud as the loudest and share their "
+            "techniques, tied ones are not staccato, grace notes last a 32nd; moves times that note values down to "
+            "128ths and tuplets cannot meet to the nearest of 24, 16 or 20 a quarter",
             lambda score: arranged(score).score,
         ),
     )
@@ -166,7 +172,9 @@ def _twice(score: Score) -> Score:
         return edit.unfold().apply(score)
     fewer = replace(
         score,
-        bars=tuple(replace(m, repeat_close=min(m.repeat_close, 2) if m.endings else m.repeat_close) for m in score.bars),
+        bars=tuple(
+            replace(m, repeat_close=min(m.repeat_close, 2) if m.endings else m.repeat_close) for m in score.bars
+        ),
     )
     order = play_order(score)
     if any(mark.repeat_close > 2 for mark in fewer.bars) or play_order(fewer) != order:
@@ -174,9 +182,7 @@ def _twice(score: Score) -> Score:
     back = {bar for bar, following in pairwise(order) if following <= bar}
     marks = bar_table(fewer).marks
     idle = {mark.onset_ticks for bar, mark in enumerate(marks) if mark and mark.repeat_close and bar not in back}
-    return replace(
-        fewer, bars=tuple(replace(m, repeat_close=0) if m.onset_ticks in idle else m for m in fewer.bars)
-    )
+    return replace(fewer, bars=tuple(replace(m, repeat_close=0) if m.onset_ticks in idle else m for m in fewer.bars))
 
 
 def _usual(marks: Sequence[BarMark | None]) -> bool:
@@ -225,18 +231,12 @@ def _explicit(signs: list[Sign]) -> list[Sign]:
     return out
 
 
-def _metre_changes_before_first_repeat(
-    signs: list[Sign], starts: list[int], ends: list[int], table: BarTable, ticks: int
-) -> bool:
-    """Whether a repeat goes back to a short first bar from another metre; that bar then says its own."""
+def _returns_to_start(signs: list[Sign]) -> bool:
+    """Whether a repeat goes back to the first bar; a short one then says its own metre, not to surprise readers."""
     for bar, (opens, closes, _) in enumerate(signs):
-        if bar and opens:
-            return False
-        if bar and (
-            table.metres[bar] != table.metres[0] or ends[bar] - starts[bar] != bar_ticks(table.metres[bar], ticks)
-        ):
-            return any(sign[1] for sign in signs[bar:]) and not any(s[0] for s in signs[1 : bar + 1])
         if closes:
+            return True
+        if bar and opens:
             return False
     return False
 
@@ -264,7 +264,7 @@ def _bars(score: Score) -> Score:
     )
     starts, ends = table.starts_ticks.tolist(), table.ends_ticks.tolist()
     signs = _explicit([_sign(mark) for mark in table.marks])
-    has_upbeat = len(starts) > 1 and not _metre_changes_before_first_repeat(signs, starts, ends, table, ticks)
+    has_upbeat = len(starts) > 1 and not _returns_to_start(signs)
     metres: list[Metre] = []
     bars: list[BarMark] = []
     anchor = 0

@@ -10,42 +10,22 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from math import gcd, lcm
+from fractions import Fraction
 from typing import Any
-
-import numpy as np
 
 from cadenza.base.errors import LimitError
 from cadenza.base.limits import DEFAULT_LIMITS, Limits
+from cadenza.notation.abc.assembling import DRUM_CHANNEL, MAX_RESOLUTION, Frame, assemble
 from cadenza.notation.abc.parser import Halt, Music, bar_problems
 from cadenza.notation.abc.pitches import KeySignature, parse_key
 from cadenza.notation.abc.problems import Problem
 from cadenza.notation.abc.text import TuneText, split_tunes, unescape, without_comment
 from cadenza.notation.abc.values import default_unit, parse_metre, parse_tempo, parse_unit
-from cadenza.notation.abc.voices import DURATION, ONSET, UNITS, BarLine, Voice, pitch_of
-from cadenza.score.model import (
-    NO_FRET,
-    NO_SPELLING,
-    NO_STRING,
-    NOTE_DTYPE,
-    BarMark,
-    Key,
-    Marker,
-    Metre,
-    Score,
-    Technique,
-    Tempo,
-    Track,
-)
-from cadenza.score.time import DEFAULT_METRE, bar_ticks
-from cadenza.score.written import Mark
+from cadenza.notation.abc.voices import DURATION, ONSET, UNITS, Voice, align, pitch_of
+from cadenza.score.model import Score
 
-TICKS_PER_QUARTER = 960
 WORDS_A_FIELD = 4  # a field is as much work as so many notes
 LONGEST = 1 << 61  # units that a tune may last: sums of them still are 64-bit numbers
-GRACES_PER_QUARTER = 8
-COARSEST_OF_ALL = 60_480  # ticks a quarter where none is exact
-DRUM_CHANNEL = 10
 _FIELD = re.compile(r"([A-Za-z+]):")
 _PROPERTY = re.compile(r'([A-Za-z-]+)\s*=\s*("[^"]*"?|\S+)|(\S+)')
 _DRUM_NOTE = re.compile(r"(\^\^|\^|__|_|=)?([A-Ga-g])([,']*)\s+(\d{1,3})")
@@ -108,7 +88,7 @@ class _Reader:
         self.current: Voice | None = None
         self.in_header = True
         self.metre: tuple[int, int] | None = None
-        self.unit = None
+        self.unit: Fraction | None = None
         self.key = KeySignature()
         self.defaults: dict[str, Any] = {"program": None, "channel": None, "shift": 0}
         self.channel_programs: dict[int, int] = {}
@@ -296,7 +276,7 @@ class _Reader:
             return
         voice = self.current
         voice.verse += 1
-        self.music.count(_align(voice, text))
+        self.music.count(align(voice, text))
 
     def _now(self) -> Voice:
         self._into_music()
@@ -413,224 +393,35 @@ class _Reader:
         first = voices[0]
         if self.tempo_text is not None:
             self.music.line_number, self.music.column = self.tempo_text[1], 0
-            template = Voice("")
-            template.set_unit(self.unit or default_unit(self.metre))
-            self._tempo(self.tempo_text[0], template)
-            self.tempos = {**self.tempos, 0: self.tempos[0]} if 0 in self.tempos else self.tempos
+            start = Voice("")
+            start.set_unit(self.unit or default_unit(self.metre))
+            self._tempo(self.tempo_text[0], start)
+            first.marks += [(0, kind, values, text, 0) for kind, values, text in start.pending_marks]
         if self.metre is not None:
             self.metres[0] = self.metres.get(0, self.metre)
         if self.key.fifths is not None:
             self.keys[0] = self.keys.get(0, self.key)
-        ends = [voice.time for voice in voices]
-        self.limits.check("notes", sum(len(v.notes) + sum(len(g[0]) for g in v.graces) for v in voices))
+        n_notes = sum(len(voice.notes) + sum(len(group[0]) for group in voice.graces) for voice in voices)
+        self.limits.check("notes", n_notes)
         latest = max((row[ONSET] + row[DURATION] for voice in voices for row in voice.notes), default=0)
-        latest = max(latest, *ends)
+        latest = max(latest, *(voice.time for voice in voices))
         self.limits.check("quarters", latest // UNITS)
         if latest > LONGEST:
             raise LimitError(f"at most {LONGEST // UNITS:,} quarters", f"{latest // UNITS:,}")
-        bars = _bar_starts(first, max(ends))
-        columns = [np.array(voice.notes, np.int64).reshape(-1, 7) for voice in voices]
-        times = [*ends, *self.tempos, *self.metres, *self.keys, *(at for at, *_ in bars)]
-        ticks = self._resolution(columns, times)
-
-        def at(time: int) -> int:
-            return (2 * time * ticks + UNITS) // (2 * UNITS)
-
-        tracks: list[tuple[Voice, list[np.ndarray], list[Mark], int]] = []
-        for index, (voice, rows) in enumerate(zip(voices, columns, strict=True)):
-            notes = _to_ticks(rows, voice, ticks, at)
-            marks = [Mark(at(t), kind, overlay, 0, -1, values, text) for t, kind, values, text, overlay in voice.marks]
-            if voice.merges and tracks:
-                owner, arrays, kept, n_voices = tracks[-1]
-                notes["voice"] += n_voices
-                kept += [_in_voice(mark, n_voices) for mark in marks]
-                tracks[-1] = owner, [*arrays, notes], kept, n_voices + 1
-            else:
-                program = self._program(voice, index)
-                voice.program = program
-                top = 1 + int(notes["voice"].max(initial=0))
-                tracks.append((voice, [notes], marks, top))
-        built = []
-        for voice, arrays, marks, _ in tracks:
-            notes = np.concatenate(arrays)
-            drums = voice.channel == DRUM_CHANNEL
-            if drums:
-                notes["spelling"] = NO_SPELLING
-            built.append(
-                Track(voice.title, 0 if drums else voice.program or 0, drums, notes=notes, marks=tuple(marks))
-            )
-        metres = _changes([Metre(at(t), *m) for t, m in sorted(self.metres.items())])
-        return Score(
-            tracks=tuple(built),
-            ticks_per_quarter=ticks,
-            tempos=tuple(Tempo(at(t), q) for t, q in self.tempos.items()),
-            metres=metres,
-            keys=tuple(Key(at(t), k.fifths, k.mode) for t, k in self.keys.items()),  # type: ignore[arg-type]
-            bars=_bar_marks([(at(t), *r) for t, *r in bars], metres, ticks, self._directions(bars, at)),  # type: ignore[misc]
-            markers=tuple(Marker(at(t), text) for t, text in self.markers),
-            title=self.title,
-            composer=self.composer,
-            length_ticks=at(max(ends)),
+        for index, voice in enumerate(voices):
+            if voice.program is None:
+                channel = voice.channel or (index + 1 if index < DRUM_CHANNEL - 1 else index + 2)
+                voice.program = self.channel_programs.get(channel, 0)
+        frame = Frame(
+            self.title,
+            self.composer,
+            self.tempos,
+            self.metres,
+            {at: (key.fifths or 0, key.mode) for at, key in self.keys.items()},
+            self.markers,
+            self.music.directions,
         )
-
-    def _directions(self, bars: list[Any], at: Any) -> dict[int, set[str]]:
-        """Tick of a bar's start → the directions said in it."""
-        out: dict[int, set[str]] = {}
-        starts = np.array([bar[0] for bar in bars], np.int64)
-        for time, name in self.music.directions:
-            bar = int(np.searchsorted(starts, time, side="right")) - 1
-            out.setdefault(at(int(starts[max(bar, 0)])), set()).add(name)
-        return out
-
-    def _program(self, voice: Voice, index: int) -> int:
-        if voice.program is not None:
-            return voice.program
-        channel = voice.channel or (index + 1 if index < 9 else index + 2)
-        return self.channel_programs.get(channel, 0)
-
-    def _resolution(self, columns: list[np.ndarray], times: list[int]) -> int:
-        """960 ticks a quarter or the least multiple of it at which every time is whole."""
-        shared = UNITS
-        for time in times:
-            shared = gcd(shared, time)
-        for rows in columns:
-            if len(rows):
-                shared = gcd(shared, int(np.gcd.reduce(rows[:, :2], axis=None)))
-        needed = UNITS // shared
-        for base in (TICKS_PER_QUARTER, GRACES_PER_QUARTER):
-            if lcm(base, needed) <= 65_535:
-                return lcm(base, needed)
-        self.music.warn("times that 65,535 ticks a quarter hold", f"parts of 1/{needed} of a quarter, which are rounded")
-        return COARSEST_OF_ALL
-
-
-def _changes(metres: list[Metre]) -> tuple[Metre, ...]:
-    """Without those that repeat what holds; where such a one is no bar line by itself, the bar's mark says so."""
-    out: list[Metre] = []
-    for metre in metres:
-        if not out or (out[-1].numerator, out[-1].denominator) != (metre.numerator, metre.denominator):
-            out.append(metre)
-    return tuple(out)
-
-
-def _in_voice(mark: Mark, voice: int) -> Mark:
-    from dataclasses import replace
-
-    return replace(mark, voice=min(mark.voice + voice, 127))
-
-
-def _to_ticks(rows: np.ndarray, voice: Voice, ticks: int, at: Any) -> np.ndarray:
-    """The voice's rows as notes, its grace notes before the notes that they lead to."""
-    own = np.zeros(len(rows), NOTE_DTYPE)
-    if len(rows):
-        if UNITS % ticks == 0:
-            exact = UNITS // ticks
-            onsets, ends = rows[:, 0] // exact, (rows[:, 0] + rows[:, 1]) // exact
-        else:
-            onsets = np.array([at(int(t)) for t in rows[:, 0]], np.int64)
-            ends = np.array([at(int(t)) for t in rows[:, 0] + rows[:, 1]], np.int64)
-        own["onset_ticks"], own["duration_ticks"] = onsets, np.maximum(ends - onsets, 1)
-        own["pitch"], own["velocity"], own["techniques"] = rows[:, 2], rows[:, 3], rows[:, 4]
-        own["voice"], own["spelling"] = rows[:, 5], rows[:, 6]
-    graces: list[tuple[int, ...]] = []
-    if voice.graces:
-        overlays = {overlay for _, _, overlay, _ in voice.graces}
-        onsets_of = {o: np.unique(own["onset_ticks"][own["voice"] == o]) for o in overlays}
-    for group, time, overlay, velocity in voice.graces:
-        place = at(time)
-        onsets = onsets_of[overlay]
-        row = int(np.searchsorted(onsets, place))
-        before = int(onsets[row - 1]) if row else 0
-        for (onset, length), (pitch, spelling) in zip(
-            grace_places(before, place, len(group), ticks), group, strict=True
-        ):
-            graces.append(
-                (onset, length, pitch, velocity, NO_STRING, NO_FRET, int(Technique.GRACE), overlay, spelling)
-            )
-    own["string"], own["fret"] = NO_STRING, NO_FRET
-    return np.concatenate([own, np.array(graces, NOTE_DTYPE)])
-
-
-def grace_places(before: int, place: int, count: int, ticks_per_quarter: int) -> list[tuple[int, int]]:
-    """(onset, duration) of ``count`` grace notes: a 32nd each, up to ``place``, where a note begins.
-
-    They are shorter where they would reach back to ``before``, the last onset before it in their voice; where there is
-    no room at all they begin together with the note.
-    """
-    length = min(ticks_per_quarter // GRACES_PER_QUARTER, (place - before) // (count + 1))
-    if length < 1:
-        return [(place, ticks_per_quarter // GRACES_PER_QUARTER)] * count
-    return [(place - (count - i) * length, length) for i in range(count)]
-
-
-def _bar_starts(voice: Voice, end: int) -> list[tuple[int, bool, int, tuple[int, ...]]]:
-    """(start, repeat opens, repeat closes, endings) of each bar."""
-    out: list[list[Any]] = []
-    volta: tuple[int, ...] = ()
-    lines = voice.bar_lines
-    if not lines or lines[0].at != 0:
-        lines = [BarLine(0), *lines]
-    for line in lines:
-        if line.close and out:
-            out[-1][2] = line.close
-        if line.ends_volta:
-            volta = line.volta
-        elif line.volta:
-            volta = line.volta
-        if line.at < end or not out:
-            out.append([line.at, line.opens, 0, volta])
-    return [tuple(bar) for bar in out]  # type: ignore[misc]
-
-
-def _bar_marks(
-    bars: list[tuple[int, bool, int, tuple[int, ...]]],
-    metres: tuple[Metre, ...],
-    ticks_per_quarter: int,
-    directions: dict[int, set[str]],
-) -> tuple[BarMark, ...]:
-    """Marks of the bars that are special or that do not follow from the metres."""
-    changes = {metre.onset_ticks: metre for metre in metres}
-    rest = sorted(changes)
-    out = []
-    anchor, metre, following = 0, changes.get(0, Metre(0, *DEFAULT_METRE)), 0
-    for start, opens, close, endings in bars:
-        while following < len(rest) and rest[following] <= start:
-            anchor, metre = rest[following], changes[rest[following]]
-            following += 1
-        implied = start == anchor or (start - anchor) % bar_ticks(metre, ticks_per_quarter) == 0
-        said = tuple(directions.get(start, ()))
-        if opens or close or endings or said or not implied:
-            out.append(BarMark(start, opens, close, endings, said))
-        if not implied:
-            anchor = start
-    return tuple(out)
-
-
-def _align(voice: Voice, text: str) -> int:
-    """Syllables of w: to the notes of the line of music before it; how many words it had."""
-    places = voice.sung
-    at = n_words = 0
-    for match in re.finditer(r"(\\-|[^\s|*_-])+|[|*_]|-", text):
-        token = match[0]
-        n_words += 1
-        if token == "|":
-            while at < len(places) and places[at] >= 0:
-                at += 1
-            at += 1
-            continue
-        while at < len(places) and places[at] < 0:
-            at += 1
-        if at >= len(places):
-            break
-        if token == "-":
-            before = text[match.start() - 1 : match.start()]
-            if before and before not in " -":
-                continue  # ends the syllable before it
-            at += 1
-            continue
-        if token not in "*_":
-            syllable = unescape(token.replace("~", " ").replace("\\-", "-"))
-            hyphen = "-" if text[match.end() : match.end() + 1] == "-" else ""
-            voice.marks.append((places[at], "lyric", (voice.verse,), syllable + hyphen, 0))
-        at += 1
-    return n_words
+        score, inexact = assemble(voices, frame)
+        if inexact:
+            self.music.warn(f"times that {MAX_RESOLUTION:,} ticks a quarter hold", f"1/{inexact} of a quarter, rounded")
+        return score

@@ -6,11 +6,13 @@ whole numbers; what is finer is rounded and said.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
 from cadenza.notation.abc.pitches import FIFTHS, LETTERS, SEMITONES, KeySignature
+from cadenza.notation.abc.text import unescape
 from cadenza.notation.abc.values import DEFAULT_TUPLETS, parse_length
 from cadenza.score.model import NO_SPELLING, Technique
 
@@ -81,7 +83,9 @@ class Voice:
     used: bool = False
     drum_map: dict[int, int] = field(default_factory=dict)
     notes: list[Row] = field(default_factory=list)
-    graces: list[tuple[list[tuple[int, int]], int, int, int]] = field(default_factory=list)  # notes, time, overlay, velocity
+    graces: list[tuple[list[tuple[int, int]], int, int, int]] = field(
+        default_factory=list
+    )  # notes, time, overlay, velocity
     bar_lines: list[BarLine] = field(default_factory=list)
     wrong_bars: list[WrongBar] = field(default_factory=list)
     marks: list[tuple[int, str, tuple[int, ...], str, int]] = field(default_factory=list)
@@ -121,9 +125,7 @@ class Voice:
         found = self.lengths.get(text)
         if found is None:
             numerator, denominator = parse_length(text)
-            found, rest = divmod(
-                4 * UNITS * self.unit.numerator * numerator, self.unit.denominator * denominator
-            )
+            found, rest = divmod(4 * UNITS * self.unit.numerator * numerator, self.unit.denominator * denominator)
             if rest or not found:
                 raise ValueError(text)
             if len(self.lengths) < 5000:
@@ -267,6 +269,36 @@ class Voice:
         return self.bar_lines[-1]
 
 
+def align(voice: Voice, text: str) -> int:
+    """Syllables of w: to the notes of the line of music before it; how many words it had."""
+    places = voice.sung
+    at = n_words = 0
+    for match in re.finditer(r"(\\-|[^\s|*_-])+|[|*_]|-", text):
+        token = match[0]
+        n_words += 1
+        if token == "|":
+            while at < len(places) and places[at] >= 0:
+                at += 1
+            at += 1
+            continue
+        while at < len(places) and places[at] < 0:
+            at += 1
+        if at >= len(places):
+            break
+        if token == "-":
+            before = text[match.start() - 1 : match.start()]
+            if before and before not in " -":
+                continue  # ends the syllable before it
+            at += 1
+            continue
+        if token not in "*_":
+            syllable = unescape(token.replace("~", " ").replace("\\-", "-"))
+            hyphen = "-" if text[match.end() : match.end() + 1] == "-" else ""
+            voice.marks.append((places[at], "lyric", (voice.verse,), syllable + hyphen, 0))
+        at += 1
+    return n_words
+
+
 _ACCIDENTAL = {"^": 1, "^^": 2, "_": -1, "__": -2, "=": 0}
 #: Decorations that are techniques of the notes they stand at.
 TECHNIQUES_OF = {
@@ -292,8 +324,10 @@ DIRECTIONS_OF = {
     "D.S.alfine": "da-segno-al-fine", "dacoda": "da-coda",
 }  # fmt: skip
 KNOWN_DECORATIONS = {
-    "tenuto", "wedge", "upbow", "downbow", "thumb", "snap", "slide", "plus", "+", "breath", "shortphrase", "mediumphrase",
-    "longphrase", "crescendo(", "crescendo)", "diminuendo(", "diminuendo)", "<(", "<)", ">(", ">)", "trill(", "trill)",
+    "tenuto", "wedge", "upbow", "downbow", "thumb", "snap", "slide", "plus", "+", "breath",
+    "shortphrase", "mediumphrase",
+    "longphrase",
+    "crescendo(", "crescendo)", "diminuendo(", "diminuendo)", "<(", "<)", ">(", ">)", "trill(", "trill)",
     "0", "1", "2", "3", "4", "5", "xstem", "/", "//", "///", "////", "courtesy", "nolinebreak", "8va(", "8va)",
     "beambr1", "beambr2", "beamon", "rbstop", "rbend", "repeatbar", "repeatbar2", "sfz", "dot", "ped", "ped-up",
 }  # fmt: skip

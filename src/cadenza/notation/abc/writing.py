@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 from cadenza.notation.abc.arrange import Item, points_by_bar, runs
+from cadenza.notation.abc.assembling import DRUM_CHANNEL
 from cadenza.notation.abc.pitches import (
     ACCIDENTAL_TEXT,
     key_name,
@@ -24,15 +25,17 @@ from cadenza.notation.abc.pitches import (
 from cadenza.notation.abc.projection import Arranged
 from cadenza.notation.abc.text import escape
 from cadenza.notation.abc.voices import DEFAULT_VELOCITY
-from cadenza.score.model import NO_SPELLING, BarMark, Technique
+from cadenza.score.model import NO_SPELLING, BarMark, Technique, Tempo
 
 DYNAMIC_NAMES = {15: "ppp", 31: "pp", 47: "p", 63: "mp", 79: "mf", 95: "f", 111: "ff", 127: "fff"}
 DECORATIONS = (
-    (Technique.STACCATO, "."),
     (Technique.ACCENT, "!accent!"),
     (Technique.TRILL, "!trill!"),
+    (Technique.STACCATO, "."),
 )
+TIED_TRILL = '"^tr"'  # players of text lose count in a trill that is tied
 BARS_PER_LINE = 4
+N_CHANNELS = 16
 
 
 def decimal(value: float) -> str:
@@ -122,10 +125,14 @@ class Writer:
         track = self.parts[part].track
         first = 1 + sum(1 if self.overlays else self._n_voices(i) for i in range(part))
         name = f' name="{escape(track.name, quoted=True)}"' if track.name else ""
-        sound = "%%MIDI channel 10" if track.is_drums else f"%%MIDI program {track.program}"
-        heads = [[f"V:{first}{name}", sound]]
+        sound = ["%%MIDI channel 10"] if track.is_drums else [f"%%MIDI program {track.program}"]
+        if not track.is_drums and sum(self._n_voices(i) for i in range(len(self.parts))) >= N_CHANNELS:
+            # Players give each voice a channel of its own until they have no more: let a track's voices share one.
+            channel = part % (N_CHANNELS - 1) + 1
+            sound.insert(0, f"%%MIDI channel {channel + (channel >= DRUM_CHANNEL)}")
+        heads = [[f"V:{first}{name}", *sound]]
         if not self.overlays:
-            heads += [[f"V:{first + extra} merge", sound] for extra in range(1, self._n_voices(part))]
+            heads += [[f"V:{first + extra} merge", *sound] for extra in range(1, self._n_voices(part))]
         return heads
 
     # ── bars ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -139,7 +146,11 @@ class Writer:
         for place in range(len(marks) + 1):
             before = marks[place - 1] if place else none
             after = marks[place] if place < len(marks) else none
-            begins = after.endings if after.endings and (after.endings != volta or before.repeat_close or after.repeat_open) else ()
+            begins = (
+                after.endings
+                if after.endings and (after.endings != volta or before.repeat_close or after.repeat_open)
+                else ()
+            )
             ends = bool(volta) and not after.endings
             if not place:
                 out.append(("|:" if after.repeat_open else "") + (_volta(begins) if begins else ""))
@@ -175,7 +186,9 @@ class Writer:
         tempos = [tick for tick in self.tempos if part == 0]
         points = points_by_bar(items, self.starts, tempos)
         n_voices = self._n_voices(part)
-        lines = [_Line(self, voice, by_voice[voice], points.get(voice, {}), graces, is_drums) for voice in range(n_voices)]
+        lines = [
+            _Line(self, voice, by_voice[voice], points.get(voice, {}), graces, is_drums) for voice in range(n_voices)
+        ]
         if part == 0:
             lines[0].tempos = self.tempos
         if not self.overlays:
@@ -243,9 +256,9 @@ class _Line:
         self.writer, self.voice, self.items, self.points, self.graces = writer, voice, items, points, graces
         self.is_drums = is_drums
         self.velocity = DEFAULT_VELOCITY
-        self.tempos: dict[int, object] = {}
+        self.tempos: dict[int, Tempo] = {}
         self.tied: dict[tuple[int, int], int] = {}  # (letter, octave) → alteration of what is tied over the bar line
-        self.key = (0,) * 7
+        self.key: tuple[int, ...] = (0,) * 7
         self.in_octave: dict[tuple[int, str], int] = {}
         self.in_all: dict[int, int] = {}
 
@@ -285,7 +298,7 @@ class _Line:
     def _element(self, sounding: list[Item], low: int, high: int, bar_start: int, length: str) -> str:
         text = ""
         if low and low in self.tempos:
-            text += f"[Q:1/4={decimal(self.tempos[low].quarters_per_minute)}]"  # type: ignore[attr-defined]
+            text += f"[Q:1/4={decimal(self.tempos[low].quarters_per_minute)}]"
         if not sounding:
             return text + "z" + length
         begun = [item for item in sounding if item.onset == low]
@@ -295,9 +308,12 @@ class _Line:
                 text += f"!{DYNAMIC_NAMES[self.velocity]}!"
             group = self.graces.get((self.voice, low))
             if group:
-                notes = (self._note(p, self._spelling(p, s), low == bar_start) for p, s in group[2])
-                text += "{" + "".join(notes) + "}"
-            text += "".join(sign for technique, sign in DECORATIONS if begun[0].techniques & technique)
+                led = [self._note(p, self._spelling(p, s), low == bar_start) for p, s in group[2]]
+                text += "{" + "".join(led) + "}"
+            is_tied = any(item.end > high for item in begun)
+            for technique, sign in DECORATIONS:
+                if begun[0].techniques & technique:
+                    text += TIED_TRILL if technique == Technique.TRILL and is_tied else sign
         sounding = sorted(sounding, key=lambda i: (i.pitch, i.spelling))
         notes = [self._note(i.pitch, self._spelling(i.pitch, i.spelling), low == bar_start) for i in sounding]
         ties = [item.end > high for item in sounding]
