@@ -13,6 +13,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from cadenza import formats
@@ -26,6 +28,7 @@ from cadenza.formats.sheet.prepare import prepare
 from cadenza.formats.sheet.process import ProcessLimits, run
 from cadenza.score.model import STANDARD_TUNINGS, Bend, Note, Score, Technique, Tempo, Track
 from cadenza.score.written import Mark
+from tests.strategies import examples, scores
 
 ROOT = Path(__file__).parents[3]
 TUNING = STANDARD_TUNINGS["guitar"]
@@ -207,6 +210,13 @@ def test_every_drawn_note_is_known():
     struck = Counter((p.part, p.row) for p in drawn.places.values() if not p.is_tied)
     assert set(struck.values()) == {1}
     assert len(struck) == drawn.score.n_notes
+
+
+@settings(max_examples=examples(12), deadline=None, suppress_health_check=list(HealthCheck))
+@given(score=scores(max_tracks=2, max_notes=10), view=st.sampled_from(sheet.VIEWS))
+def test_any_score_can_be_prepared(score, view):
+    drawn, _ = prepare(score, view)
+    assert all(place.row >= 0 for place in drawn.places.values())
 
 
 def test_words_are_plain_for_every_renderer():

@@ -101,7 +101,8 @@ def _written(track: Track, ticks_per_quarter: int, grid: dict[int, int], unit: i
         notes["duration_ticks"] = unit
     alone = np.bincount(np.searchsorted(every, onset))[np.searchsorted(every, onset)] == 1 if len(onset) else onset == 0
     bends = _clear_bends(bends[alone[bends["note"]]], notes["duration_ticks"], old)
-    even_track = replace(track, notes=notes, bends=bends, beats=NO_BEATS, marks=())
+    marks = tuple(mark for mark in track.marks if mark.kind in ("transposition", "staves"))  # those of no beat
+    even_track = replace(track, notes=notes, bends=bends, beats=NO_BEATS, marks=marks)
     return edit.drop_doubled().apply(even.with_tracks([even_track])).tracks[0]
 
 

@@ -19,7 +19,7 @@ from cadenza.formats import musicxml
 from cadenza.formats.sheet.played import as_written
 from cadenza.score import edit
 from cadenza.score.fingering import finger, tuning_for
-from cadenza.score.model import NO_FRET, NO_STRING, Score, Track
+from cadenza.score.model import BEND_DTYPE, NO_FRET, NO_STRING, Score, Track
 from cadenza.score.time import BarTable, bar_table
 from cadenza.score.written import NO_BEATS, Mark
 
@@ -170,7 +170,7 @@ def _long_drums(track: Track, score: Score) -> Track:
         # The longest single note value that fits: a tied drum is never written.
         place = np.searchsorted(values, room, side="right") - 1
         notes["duration_ticks"][mine] = np.where(place >= 0, values[np.maximum(place, 0)], np.maximum(1, room))
-    return replace(track.with_notes(notes), beats=NO_BEATS)
+    return track.with_notes(notes, np.zeros(0, BEND_DTYPE), beats=NO_BEATS)
 
 
 # ── identities ───────────────────────────────────────────────────────────────────────────────────────────
