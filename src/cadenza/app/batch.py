@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from cadenza import formats
+from cadenza.app import reading
 from cadenza.app.losses import projected
 from cadenza.app.workers import each
 from cadenza.base.errors import CadenzaError, ConfigError, FormatError
@@ -70,6 +71,7 @@ class Job:
     target_name: str
     strict: bool = False
     unfold: bool = False
+    repair: bool = False
     resume: bool = True
 
 
@@ -194,19 +196,20 @@ def convert_one(job: Job) -> list[Row]:
     try:
         module = formats.module_for(job.source, "read")
         if not hasattr(module, "read_all"):
-            return [_converted(job, formats.read(job.source), start)]
-        tunes = _tunes(module, job.source)
+            score, said = reading.read(job.source, job.repair)
+            return [_converted(job, score, start, said)]
+        tunes = _tunes(module, job)
     except CadenzaError as error:
         return [_failed(job, error, time.perf_counter() - start)]
     except Exception as error:  # a fault of ours or of a library must not cost the other files
         return [_failed(job, _fault(error, job.source), time.perf_counter() - start)]
     if len(tunes) == 1 and isinstance(tunes[0][1], Score):
-        return [_guarded(job, tunes[0][1], start)]
-    numbers = [number for number, _ in tunes]
+        return [_guarded(job, tunes[0][1], start, tunes[0][2])]
+    numbers = [number for number, *_ in tunes]
     if len(set(numbers)) < len(numbers):  # two tunes of one number: counted from 1 instead
         numbers = list(range(1, len(tunes) + 1))
     rows = []
-    for number, (_, tune) in zip(numbers, tunes, strict=True):
+    for number, (_, tune, said) in zip(numbers, tunes, strict=True):
         name = f"{number:0{len(str(max(numbers)))}}{job.target.suffix}"
         target_name = str(Path(job.target_name).parent / job.source.name / name)
         one = replace(
@@ -217,44 +220,50 @@ def convert_one(job: Job) -> list[Row]:
         elif job.resume and _is_done(job.source, one.target):
             rows.append(Row(one.source_name, one.target_name, "skipped"))
         else:
-            rows.append(_guarded(one, tune, start))
+            rows.append(_guarded(one, tune, start, said))
         start = time.perf_counter()
     return rows
 
 
-def _tunes(module: Any, path: Path) -> list[tuple[int, Score | CadenzaError]]:
-    """(number, tune) of each in the file; where one cannot be read and the format can list them, its error instead."""
+def _tunes(module: Any, job: Job) -> list[tuple[int, Score | CadenzaError, list[str]]]:
+    """(number, tune, what reading said) of each; where one cannot be read and the format lists them, its error."""
+    path, mends = job.source, job.repair and hasattr(module, "repair")
     try:
-        return list(module.read_all(path))
+        if not (mends and hasattr(module, "numbers")):
+            return [(number, tune, []) for number, tune in module.read_all(path)]
     except CadenzaError as error:
         if not hasattr(module, "numbers"):
             raise error if str(path) in error.where else error.at(str(path)) from error
-    out: list[tuple[int, Score | CadenzaError]] = []
+    out: list[tuple[int, Score | CadenzaError, list[str]]] = []
     for number in module.numbers(path):
         try:
-            out.append((number, module.read(path, number=number)))
+            if mends:
+                tune, problems = module.repair(path, number=number)
+                out.append((number, tune, [f"mends {problem}" for problem in problems if problem.repair]))
+            else:
+                out.append((number, module.read(path, number=number), []))
         except CadenzaError as error:
-            out.append((number, error.at(f"{path}#{number}")))
+            out.append((number, error.at(f"{path}#{number}"), []))
     return out
 
 
-def _guarded(job: Job, score: Score, start: float) -> Row:
+def _guarded(job: Job, score: Score, start: float, said: list[str]) -> Row:
     try:
-        return _converted(job, score, start)
+        return _converted(job, score, start, said)
     except CadenzaError as error:
         return _failed(job, error, time.perf_counter() - start)
     except Exception as error:  # as above
         return _failed(job, _fault(error, job.source), time.perf_counter() - start)
 
 
-def _converted(job: Job, score: Score, start: float) -> Row:
+def _converted(job: Job, score: Score, start: float, read_said: list[str]) -> Row:
     if job.unfold:
         score = repeats.unfold().apply(score)
     losses, held = projected(score, job.target)
-    said = BETWEEN.join(map(str, losses))
+    said = BETWEEN.join([*(f"reading {sentence}" for sentence in read_said), *map(str, losses)])
     keeps = hasattr(formats.module_for(job.target, "write"), "PROJECTION")
     row = Row(job.source_name, job.target_name, "converted", score.n_notes, held.n_notes if keeps else None, said)
-    if job.strict and losses:
+    if job.strict and said:
         return replace(
             row, status="refused", notes_out=None, expected=f"a format that holds all of {job.source.name}",
             actual=f"{job.target.suffix}, which loses some", hint="Leave --strict out, or choose another format.",

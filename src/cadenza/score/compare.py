@@ -183,8 +183,9 @@ class _Look:
         self.header(a, b)
         found = _paired_tracks(self.a, self.b)
         both = [(i, j) for i, j in found if i is not None and j is not None]
-        if [j for _, j in sorted(both)] != sorted(j for _, j in both):
-            self.say("order", tuple(i for i, _ in sorted(both)), tuple(j for _, j in sorted(both)))
+        in_order_of_a, in_order_of_b = sorted(both), sorted(both, key=lambda pair: pair[1])
+        if in_order_of_a != in_order_of_b:  # each side's tracks, in the order of the other
+            self.say("order", tuple(i for i, _ in in_order_of_b), tuple(j for _, j in in_order_of_a))
         for i, j in found:
             if i is None or j is None:
                 track = b.tracks[j] if j is not None else a.tracks[i]  # type: ignore[index]

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -206,6 +207,40 @@ def test_a_broken_tune_costs_itself_only(book) -> None:
     assert made[1].where.endswith("book.smidi#2, line 3")
 
 
+@dataclass
+class Mended:
+    """What a lenient reader reports."""
+
+    text: str
+    repair: str
+
+    def __str__(self) -> str:
+        return f"line 3: {self.text} ({self.repair})"
+
+
+def test_repairs_are_asked_for_and_told(book, monkeypatch) -> None:
+    one, tunes = book
+    tunes[1] = (2, NotationError("a note", "a hat"))
+    problems = [Mended("a hat", "left out"), Mended("a short bar", "")]
+    module = formats.FORMATS.load("smidi")
+    monkeypatch.setattr(module, "repair", lambda path, number: (tab(number or 1), problems), raising=False)
+    assert [row.status for row in batch.convert_one(one)] == ["converted", "failed", "converted"]
+    made = batch.convert_one(replace(one, repair=True, resume=False))
+    assert [row.status for row in made] == ["converted"] * 3
+    assert made[1].losses.startswith("reading mends line 3: a hat (left out) | drops")
+    assert batch.reading.read(one.source, repair=True)[1] == ["mends line 3: a hat (left out)"]
+
+
+def test_what_reading_leaves_out_is_a_loss(tmp_path: Path, monkeypatch) -> None:
+    module = formats.FORMATS.load("mid")
+    monkeypatch.setattr(module, "read_with_report", lambda path: (tab(), ("3 lyrics",)), raising=False)
+    (row,) = batch.convert_one(batch.Job(tmp_path / "a.mid", tmp_path / "a.gp5", "a.mid", "a.gp5"))
+    assert (row.status, row.losses) == ("converted", "reading leaves out 3 lyrics")
+    (row,) = batch.convert_one(batch.Job(tmp_path / "a.mid", tmp_path / "b.gp5", "a.mid", "b.gp5", strict=True))
+    assert row.status == "refused"
+    assert not (tmp_path / "b.gp5").exists()
+
+
 def test_two_tunes_of_one_number_both_survive(book) -> None:
     one, tunes = book
     tunes[:] = [(1, tab(1)), (1, tab(1))]
@@ -213,7 +248,7 @@ def test_two_tunes_of_one_number_both_survive(book) -> None:
 
 
 def test_a_fault_of_ours_is_a_row(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(formats, "read", lambda path: [][1])
+    monkeypatch.setattr(batch.reading, "read", lambda path, repair: [][1])
     (row,) = batch.convert_one(batch.Job(tmp_path / "a.mid", tmp_path / "a.gp5", "a.mid", "a.gp5"))
     assert row.status == "failed"
     assert "IndexError" in row.actual

@@ -174,6 +174,14 @@ def test_tracks_are_found_by_what_they_hold() -> None:
     assert found.counts() == {"order": 1, "name": 2, "program": 1}
 
 
+def test_a_changed_order_mirrors() -> None:
+    third = Track.of([Note(0, 1, 90)], name="Third", program=3)
+    there = compare(tune(tracks=(LEAD, BASS, third)), tune(tracks=(BASS, third, LEAD)))
+    back = compare(tune(tracks=(BASS, third, LEAD)), tune(tracks=(LEAD, BASS, third)))
+    assert there.differences == tuple(one.mirrored() for one in back.differences)
+    assert there.counts() == {"order": 1}
+
+
 def test_how_far_curves_are_apart() -> None:
     assert apart_cents((), ((0, 0), (10, 0))) == 0
     assert apart_cents(((0, 0), (10, 100)), ((0, 0), (5, 80), (10, 100))) == 30

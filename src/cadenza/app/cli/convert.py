@@ -22,6 +22,7 @@ def convert(
     target: Path = typer.Argument(..., metavar="OUT", help="File to write (its suffix says the format), or folder."),
     strict: bool = typer.Option(False, "--strict", help="Write nothing where anything would be lost."),
     unfold: bool = typer.Option(False, "--unfold", help="Write repeats and endings out."),
+    repair: bool = typer.Option(False, "--repair", help="Mend what breaks the source's rules, where cadenza can."),
     to: str = typer.Option("", "--to", help="Folders: the format to write, such as gp5."),
     from_: str = typer.Option("", "--from", help="Folders: the formats to read, such as gp3,gp4. Default: all."),
     jobs: int = typer.Option(0, "--jobs", min=0, help="Folders: files at a time. Default: one a core."),
@@ -40,7 +41,7 @@ def convert(
         if not to:
             raise ConfigError("--to FORMAT for a folder", "none", where=str(source), hint="For example: --to gp5.")
         _folder(source, target, to, from_, jobs or os.cpu_count() or 1, results or target / "results.csv", seconds,
-                strict, unfold, resume)  # fmt: skip
+                strict, unfold, repair, resume)  # fmt: skip
     elif to or from_ or results or jobs or not resume:
         raise ConfigError(
             "a folder to read, with --to, --from, --jobs, --results or --overwrite",
@@ -48,22 +49,25 @@ def convert(
             hint="For one file its new suffix says the format.",
         )  # fmt: skip
     else:
-        _file(source, target, strict, unfold)
+        _file(source, target, strict, unfold, repair)
 
 
-def _file(source: Path, target: Path, strict: bool, unfold: bool) -> None:
+def _file(source: Path, target: Path, strict: bool, unfold: bool, repair: bool) -> None:
     from cadenza import formats
+    from cadenza.app import reading
     from cadenza.app.losses import losses_of
     from cadenza.base.errors import FormatError
     from cadenza.score import repeats
 
-    score = formats.read(source)
+    score, said = reading.read(source, repair)
+    for sentence in said:
+        typer.echo(f"reading {source.name} {sentence}")
     if unfold:
         score = repeats.unfold().apply(score)
     lost = losses_of(score, target)
     for loss in lost:
         typer.echo(f"this conversion {loss}")
-    if strict and lost:
+    if strict and (lost or said):
         raise FormatError(
             f"a format that holds all of {source.name}",
             f"{target.suffix}, which loses what is listed above",
@@ -76,7 +80,7 @@ def _file(source: Path, target: Path, strict: bool, unfold: bool) -> None:
 
 def _folder(
     source: Path, target: Path, to: str, from_: str, n_workers: int, results: Path, seconds: float,
-    strict: bool, unfold: bool, resume: bool,
+    strict: bool, unfold: bool, repair: bool, resume: bool,
 ) -> None:  # fmt: skip
     from dataclasses import replace
 
@@ -84,7 +88,7 @@ def _folder(
 
     sources = [name.strip().lower().lstrip(".") for name in from_.split(",") if name.strip()]
     planned = batch.plan(source, target, to.lower().lstrip("."), sources)
-    jobs = [replace(job, strict=strict, unfold=unfold, resume=resume) for job in planned]
+    jobs = [replace(job, strict=strict, unfold=unfold, repair=repair, resume=resume) for job in planned]
     with batch.Results(results) as kept:
         try:
             _converted(jobs, kept, n_workers, seconds)
