@@ -26,8 +26,9 @@ from cadenza.base.errors import CadenzaError
 from cadenza.formats import midi
 from cadenza.notation.abc import Abc, read_tune
 from cadenza.notation.abc.text import TuneText, decode_bytes, split_tunes
-from cadenza.score.edit import drop_techniques, project, unfold
+from cadenza.score.edit import drop_techniques, project
 from cadenza.score.model import Score, Technique
+from cadenza.score.repeats import unfold
 
 PINNED = Path(__file__).with_name("abc_oracles.json")
 ONSET_QUARTERS, DURATION_QUARTERS = 0.02, 0.05

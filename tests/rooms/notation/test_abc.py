@@ -14,8 +14,9 @@ from cadenza.notation.abc.grammar import AbcState
 from cadenza.notation.abc.pitches import key_name, parse_key
 from cadenza.notation.abc.text import decode_bytes, escape, plain, unescape
 from cadenza.notation.grammar import END, Field
-from cadenza.score.edit import project, unfold
+from cadenza.score.edit import project
 from cadenza.score.model import BarMark, Key, Marker, Metre, Note, Score, Technique, Tempo, Track
+from cadenza.score.repeats import unfold
 
 HEAD = "X:1\nT:Test\nM:4/4\nL:1/4\nK:C\n"
 

@@ -19,8 +19,8 @@ from cadenza.notation.abc.pitches import HIGHEST_SPELLING, LOWEST_SPELLING, spel
 from cadenza.notation.abc.text import plain
 from cadenza.score import edit
 from cadenza.score.edit import Edit, retimed
-from cadenza.score.repeats import play_order, unfold
 from cadenza.score.model import NO_SPELLING, BarMark, Key, Metre, Score, Technique, Tempo, Track
+from cadenza.score.repeats import play_order, unfold
 from cadenza.score.time import BarTable, bar_table, bar_ticks, rescaled
 
 if TYPE_CHECKING:
@@ -169,7 +169,7 @@ def _twice(score: Score) -> Score:
     if not any(mark.repeat_close > 1 for mark in score.bars) or not play_order(score):
         return replace(score, bars=tuple(replace(m, repeat_open=False, repeat_close=0, endings=()) for m in score.bars))
     if not _usual(bar_table(score).marks):
-        return edit.unfold().apply(score)
+        return unfold().apply(score)
     fewer = replace(
         score,
         bars=tuple(
