@@ -4,9 +4,10 @@ The bytes are parsed and written by PyGuitarPro; this package turns its beats in
 
 What a file says and a Score holds: notes with string, fret, velocity and voice; ties (one long note); tunings
 and capo; tempo, metre and key changes; repeats and endings; section names; title and artist; bends; the
-techniques of :mod:`cadenza.formats.guitarpro.techniques`; drums by General MIDI key. What a file says beyond
-that is not read: mix-table changes other than tempo, chord diagrams, lyrics, fingering, brush strokes,
-tremolo-bar dives, directions (Coda, Segno), swing feel, page layout.
+techniques of :mod:`cadenza.formats.guitarpro.techniques`; drums by General MIDI key; directions (coda, segno, da
+capo); and as the written layer (:mod:`cadenza.score.written`) note values, rests and what stands at beats and notes:
+raw bends, the tremolo bar, strokes, trills, grace notes' details, texts, chord names, fingering. What a file says
+beyond that is not read: mix-table changes other than tempo, chord diagrams, lyrics, swing feel, page layout.
 
 Times are 960 ticks to a quarter, from 0. Durations that 960 cannot hold (in 7-, 9-, 11- and 13-tuplets) lose their
 fraction, as in other players of such files; the tuplet's last note takes what is left, so that nothing drifts: the

@@ -48,6 +48,11 @@ _BEAT_KINDS = {
     "vibrato": "wide_vibrato",
     "tempo_change": "tempo",
 }
+# Enumerations are slow: the same as numbers.
+_DEAD, _VIBRATO = int(Technique.DEAD), int(Technique.VIBRATO)
+_FLAG_BITS = [(token, int(technique)) for token, technique in FLAGS.items()]
+_HARMONIC_BITS = [(number, int(technique)) for number, technique in HARMONICS.items()]
+_SLIDE_BITS = [(number, int(technique)) for number, technique in SLIDES.items()]
 _SPACING = BEND_POSITIONS // POSITIONS  # places of a mark to a place of a token
 
 
@@ -85,17 +90,19 @@ def note_lines(link: Link, fret: int, fretted_pitch: int, is_drums: bool, misrea
     note's transition for its length and the other way round, finds no accents in gp4 and exchanges two kinds of
     artificial harmonics, and knows nothing of what gp3 gives to whole beats, vibrato and harmonics.
     """
-    item, bits, said = link.item, link.bits, link.marks
+    item, bits, said = link.item, int(link.bits), link.marks
     if misread == "gp3":
-        bits &= ~(Technique.VIBRATO | ANY_HARMONIC)
+        bits &= ~int(Technique.VIBRATO | ANY_HARMONIC)
     elif misread == "gp4":
-        bits &= ~Technique.ACCENT
+        bits &= ~int(Technique.ACCENT)
     out = ["nfx:tie"] if not link.is_first or "tie" in said else []
-    if bits & Technique.DEAD and link.is_first:
+    if not bits and not said:
+        return out
+    if bits & _DEAD and link.is_first:
         out.append("nfx:dead")
     is_wide = "wide_vibrato" in link.beat.marks
-    for token, technique in FLAGS.items():
-        if bits & technique and not (technique is Technique.VIBRATO and is_wide and "vibrato" not in said):
+    for token, bit in _FLAG_BITS:
+        if bits & bit and not (bit == _VIBRATO and is_wide and "vibrato" not in said):
             out.append(token)
     if "bend" in said:
         out += curve_lines("nfx:bend", said["bend"])
@@ -105,10 +112,10 @@ def note_lines(link: Link, fret: int, fretted_pitch: int, is_drums: bool, misrea
             value, transition = 128 >> transition, 8 - value.bit_length()
         out.append(f"nfx:grace:fret{item.grace.fret + fret - item.fret}")
         out.append(f"param:duration{value}:dead{dead}:beat{on_beat}:transition{transition}")
-    for number, technique in HARMONICS.items():
-        if bits & technique and link.is_first:
+    for number, bit in _HARMONIC_BITS:
+        if bits & bit and link.is_first:
             out.append(_harmonic_line(number, link, fret, fretted_pitch, is_drums, misread))
-    out += [f"nfx:slide:{number}" for number, technique in SLIDES.items() if bits & technique]
+    out += [f"nfx:slide:{number}" for number, bit in _SLIDE_BITS if bits & bit]
     if "tremolo_picking" in said:
         out.append(f"nfx:tremoloPicking:duration{WHOLE_TICKS // said['tremolo_picking'][0]}")
     if "trill" in said:

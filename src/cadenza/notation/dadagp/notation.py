@@ -104,10 +104,10 @@ class DadaGP:
         """What encoding changes, in order."""
         says = (
             "tells tracks by family (distorted, clean, bass, leads, pads, drums), like ones on one line, as "
-            "instruments of that kind without names; a note ends where the line's next beat begins unless it is tied there, a "
-            "second note on a string is left out, bends have twelve places over a note, drums seven notes at a time, "
-            "tracks without beats and beyond sixteen of a family are left out; six or seven strings (basses four to "
-            "six) in standard or drop tuning as the notes need, other tunings as they are, no capo"
+            "instruments of that kind without names; a note ends where the line's next beat begins unless it is tied "
+            "there, a second note on a string is left out, bends have twelve places over a note, drums seven notes at "
+            "a time, tracks without beats and beyond sixteen of a family are left out; six or seven strings (basses "
+            "four to six) in standard or drop tuning as the notes need, other tunings as they are, no capo"
         )
         if self.original:
             says += "; tells Guitar Pro 3 and 4 as the original encoder misreads them"
