@@ -14,7 +14,7 @@ from cadenza.score.edit import project
 from cadenza.score.model import STANDARD_TUNINGS, Bend, Note, Score, Technique, Track
 from tests.strategies import examples, scores
 
-QUICK = settings(max_examples=examples(60), deadline=None, suppress_health_check=list(HealthCheck))
+QUICK = settings(max_examples=examples(40), deadline=None, suppress_health_check=list(HealthCheck))
 
 
 def there_and_back(score: Score) -> Score:
