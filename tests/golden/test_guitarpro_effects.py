@@ -25,7 +25,6 @@ TAPPED = (
 BELOW_THE_STRING = "a keyboard's note below its lowest 'string' has a negative fret; a Score knows its pitch only"
 TUPLET_DRIFT = "alphaTab drops the fraction of every note of an odd tuplet; here its last note takes what is left"
 LEADS_NOWHERE = "a hammer-on or slide to the next note where none follows on the string: alphaTab drops it"
-BY_THE_BAR = "vibrato of the tremolo bar is a technique of the beat's notes here and of the beat alone there"
 OF_THE_BEAT = "Guitar Pro 3 keeps the finger's vibrato by the beat; alphaTab files it as the tremolo bar's"
 
 # file → effect → (missing, extra, cause)
@@ -51,22 +50,15 @@ NAMED: dict[str, dict[str, tuple[int, int, str]]] = {
     "alphatab__guitarpro3__slides.gp3": {"slideOut": (0, 1, LEADS_NOWHERE)},
 }
 VIBRATO = {
-    "alphatab__guitarpro3__effects.gp3": 4,
+    "alphatab__guitarpro3__effects.gp3": 2,
     "alphatab__guitarpro3__vibrato.gp3": 4,
-    "alphatab__guitarpro4__effects.gp4": 2,
-    "alphatab__guitarpro4__vibrato.gp4": 2,
-    "alphatab__guitarpro5__effects.gp5": 2,
-    "alphatab__guitarpro5__vibrato.gp5": 2,
-    "pyguitarpro__Effects.gp3": 2,
-    "pyguitarpro__Effects.gp4": 1,
-    "pyguitarpro__Effects.gp5": 1,
-    "pyguitarpro__Vibrato.gp4": 2,
+    "pyguitarpro__Effects.gp3": 1,
 }
 for _name, _count in VIBRATO.items():
-    NAMED.setdefault(_name, {})["vibrato"] = (0, _count, OF_THE_BEAT if _name.endswith("gp3") else BY_THE_BAR)
+    NAMED.setdefault(_name, {})["vibrato"] = (0, _count, OF_THE_BEAT)
 
 # What named differences keep below 99 %, as few notes have it at all: (version, effect).
-BELOW = {(3, "hammer"), (4, "hammer"), (5, "hammer"), (3, "slideOut"), (3, "vibrato"), (4, "vibrato"), (5, "vibrato")}
+BELOW = {(3, "hammer"), (4, "hammer"), (5, "hammer"), (3, "slideOut"), (3, "vibrato")}
 # Effects that a version cannot say, or that no fixture of it has.
 NOT_THERE = {
     (3, "palmMute"),

@@ -82,7 +82,6 @@ MARK_KINDS: Mapping[str, str] = {
     "tied": "Technique bits that are written at this link of a chain of tied notes, its first note too, where they are "
     "not the usual (slides out and hammers at the end, let ring, vibrato and palm mute throughout, others at the "
     "start)",
-    "vibrato": "none: the note's own vibrato, where its beat has the wide one",
     "dangling": "Technique bits (hammer, slide to the next note) that the source writes though no note follows",
     "fingering": "left hand (−2 unsaid, −1 open, 0 thumb … 4), right hand",
     "row": "place from above of a drum note among those that begin with it, where they do not stand by falling strings",

@@ -90,8 +90,8 @@ def of_beat(beat: gp.Beat) -> list[tuple[str, Values, str]]:
     return out
 
 
-def of_note(note: gp.Note, is_wide: bool) -> dict[str, Values]:
-    """kind → values of the marks at a note, its tie and harmonic aside; ``is_wide``: its beat has wide vibrato."""
+def of_note(note: gp.Note) -> dict[str, Values]:
+    """kind → values of the marks at a note, its tie and harmonic aside."""
     effect = note.effect
     out: dict[str, Values] = {}
     if effect.bend is not None:
@@ -111,8 +111,6 @@ def of_note(note: gp.Note, is_wide: bool) -> dict[str, Values]:
         fingers = effects.fingering((effect.leftHandFinger.value, effect.rightHandFinger.value))
         if fingers is not None:
             out["fingering"] = fingers
-    if is_wide and effect.vibrato:
-        out["vibrato"] = ()
     return out
 
 

@@ -123,7 +123,7 @@ class _Collector:
             if row is not None:
                 row.end = max(row.end, end)
                 # A slap or a harmonic is for what begins.
-                found = effects.of_note(note) & ~HARMONICS | shared & Technique.VIBRATO
+                found = effects.of_note(note) & ~HARMONICS
                 if row.links is None:
                     row.links = [(row.beat, row.techniques)]
                 row.links.append((start, found))
@@ -138,7 +138,7 @@ class _Collector:
                 begin, begins = onset, True
             if note.effect.bend is not None:
                 row.bends.append((begin, marking.curve(note.effect.bend)))
-            written = marking.of_note(note, beat.effect.vibrato)
+            written = marking.of_note(note)
             if written:
                 part.marks += note_marks(start, voice, *self._place(note.string, note.value), written)
             rows.append(row)

@@ -65,9 +65,8 @@ def of_note(note: gp.Note) -> Technique:
 
 
 def of_beat(effect: gp.BeatEffect) -> Technique:
-    """The techniques that a beat gives to all its notes: slaps and, from its wide vibrato, a vibrato."""
-    found = BEAT_SLAPS.get(effect.slapEffect, Technique.NONE)
-    return found | Technique.VIBRATO if effect.vibrato else found
+    """The techniques that a beat gives to all its notes: slaps. The tremolo bar's vibrato is a mark of the beat."""
+    return BEAT_SLAPS.get(effect.slapEffect, Technique.NONE)
 
 
 _PITCHES = 12  # of an octave

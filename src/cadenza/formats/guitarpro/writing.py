@@ -200,8 +200,6 @@ def _note(gp_beat: gp.Beat, link: Link) -> gp.Note:
     effect, written = note.effect, link.bits
     for name, technique in effects.NOTE_FLAGS.items():
         setattr(effect, name, bool(technique & written))
-    if "wide_vibrato" in link.beat.marks:
-        effect.vibrato = "vibrato" in said
     effect.slides = [slide for slide, technique in effects.SLIDES.items() if technique & written]
     for kind, technique in effects.HARMONICS.items():
         if technique & written:

@@ -100,9 +100,8 @@ def note_lines(link: Link, fret: int, fretted_pitch: int, is_drums: bool, misrea
         return out
     if bits & _DEAD and link.is_first:
         out.append("nfx:dead")
-    is_wide = "wide_vibrato" in link.beat.marks
     for token, bit in _FLAG_BITS:
-        if bits & bit and not (bit == _VIBRATO and is_wide and "vibrato" not in said):
+        if bits & bit:
             out.append(token)
     if "bend" in said:
         out += curve_lines("nfx:bend", said["bend"])

@@ -139,10 +139,6 @@ def _add(
     else:
         said = effects.NoteEffects()
     marks, bits = said.marks, said.bits
-    if "wide_vibrato" in beat.marks:
-        if bits & Technique.VIBRATO:
-            marks["vibrato"] = ()
-        bits |= Technique.VIBRATO
     held = None
     if note.is_tied:
         marks["tie"] = ()

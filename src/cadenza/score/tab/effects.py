@@ -93,7 +93,7 @@ BEAT_KINDS: Mapping[str, Callable[[Values], Values | None]] = {
 }
 TEXT_KINDS = ("text", "chord")
 #: Kinds of marks at a note that tablature programs hold.
-NOTE_KINDS = ("bend", "grace", "trill", "tremolo_picking", "harmonic", "tied", "fingering", "vibrato", "tie", "row")
+NOTE_KINDS = ("bend", "grace", "trill", "tremolo_picking", "harmonic", "tied", "fingering", "tie", "row")
 
 
 def trill(values: Values | None, fret: int) -> Values:
@@ -208,8 +208,6 @@ def settle(row: list[Beat], track: Track) -> None:
         for link in beat.links:
             if link.is_first:
                 items.append(link.item)
-            if is_wide:
-                link.item.techniques |= Technique.VIBRATO
         _share_slap(beat)
     struck: set[int] = set()  # strings on which a note was
     for item in items:
@@ -292,9 +290,6 @@ def _bits(item: Item) -> list[Technique]:
             missing &= ~bits
         usual = [bits | own & missing for bits, own in zip(said, usual, strict=True)]
         usual[0] |= item.techniques & OF_THE_FIRST
-    for n, link in enumerate(links):
-        if "wide_vibrato" in link.beat.marks:
-            usual[n] |= Technique.VIBRATO
     return usual
 
 
@@ -330,8 +325,6 @@ def _of_link(link: Link, track: Track) -> dict[str, Values]:
     fingers = fingering(said.get("fingering"))
     if fingers is not None:
         out["fingering"] = fingers
-    if bits & _VIBRATO and "wide_vibrato" in link.beat.marks and "vibrato" in said:
-        out["vibrato"] = ()
     if link.is_first:
         if "grace" in said and item.grace is not None:
             out["grace"] = said["grace"]
