@@ -24,7 +24,6 @@ TAPPED = (
 )
 BELOW_THE_STRING = "a keyboard's note below its lowest 'string' has a negative fret; a Score knows its pitch only"
 TUPLET_DRIFT = "alphaTab drops the fraction of every note of an odd tuplet; here its last note takes what is left"
-LEADS_NOWHERE = "a hammer-on or slide to the next note where none follows on the string: alphaTab drops it"
 OF_THE_BEAT = "Guitar Pro 3 keeps the finger's vibrato by the beat; alphaTab files it as the tremolo bar's"
 
 # file → effect → (missing, extra, cause)
@@ -42,12 +41,6 @@ NAMED: dict[str, dict[str, tuple[int, int, str]]] = {
     "alphatab__visual-tests__numbered.gp": {"note": (7, 7, BELOW_THE_STRING)},
     "alphatab__visual-tests__tuplets.gp": {"note": (1, 1, TUPLET_DRIFT), "end": (2, 2, TUPLET_DRIFT)},
     "pyguitarpro__Duration.gp3": {"end": (1, 1, TUPLET_DRIFT)},
-    **{
-        f"alphatab__guitarpro{version}__{name}.gp{version}": {"hammer": (0, 1, LEADS_NOWHERE)}
-        for version in (3, 4, 5)
-        for name in ("effects", "hammer")
-    },
-    "alphatab__guitarpro3__slides.gp3": {"slideOut": (0, 1, LEADS_NOWHERE)},
 }
 VIBRATO = {
     "alphatab__guitarpro3__effects.gp3": 2,
@@ -58,7 +51,7 @@ for _name, _count in VIBRATO.items():
     NAMED.setdefault(_name, {})["vibrato"] = (0, _count, OF_THE_BEAT)
 
 # What named differences keep below 99 %, as few notes have it at all: (version, effect).
-BELOW = {(3, "hammer"), (4, "hammer"), (5, "hammer"), (3, "slideOut"), (3, "vibrato")}
+BELOW = {(3, "vibrato")}
 # Effects that a version cannot say, or that no fixture of it has.
 NOT_THERE = {
     (3, "palmMute"),

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from cadenza.score.edit import Edit, drop_controls, drop_marks, drop_spelling, map_column, project, rescale
+from cadenza.score.leading import mark_dangling, play_dangling
 from cadenza.score.model import Marker, Score, Track
 from cadenza.score.tab import effects
 from cadenza.score.tab.fit import (
@@ -54,6 +55,7 @@ def _section_names(score: Score) -> Score:
 
 
 BEFORE_BEATS: tuple[Edit, ...] = (
+    play_dangling(),
     Edit("re-times to 960 ticks a quarter, rounding", rescale(TICKS_PER_QUARTER, exact=False).apply),
     drop_marks(LEFT_OUT),
     Edit("keeps texts in Windows-1252, names to 40 bytes, chord names to 22 and others to 255", _texts),
@@ -88,6 +90,7 @@ PROJECTION: tuple[Edit, ...] = (
         "with it, and says by marks what is written without one",
         lambda score: settled(score, arranged(score)),
     ),
+    mark_dangling(),
 )
 
 

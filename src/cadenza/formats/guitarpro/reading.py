@@ -23,6 +23,7 @@ from cadenza.base.limits import Limits, read_bytes
 from cadenza.formats.guitarpro import TICKS_PER_QUARTER, marking
 from cadenza.formats.guitarpro import techniques as effects
 from cadenza.formats.guitarpro.parse import parse
+from cadenza.score.leading import mark_dangling
 from cadenza.score.model import (
     BEND_DTYPE,
     HARMONICS,
@@ -201,7 +202,7 @@ def read_score(path: Path, limits: Limits) -> Score:
     collector = _Collector(limits)
     song = parse(read_bytes(path, limits), path, limits, collector)
     try:
-        return _score(song, collector)
+        return mark_dangling().apply(_score(song, collector))
     except FormatError as error:
         raise error.at(str(path)) from None
     except CadenzaError as error:

@@ -38,6 +38,7 @@ from cadenza.score.edit import (
     project,
     rescale,
 )
+from cadenza.score.leading import play_dangling
 from cadenza.score.model import Metre, Score, Tempo
 from cadenza.score.tab import effects as written
 from cadenza.score.tab.fit import (
@@ -119,6 +120,7 @@ def _whole_last_bar(score: Score) -> Score:
 
 
 BEFORE_BEATS: tuple[Edit, ...] = (
+    play_dangling(),
     Edit("re-times to 960 ticks a quarter, rounding", rescale(QUARTER_TICKS, exact=False).apply),
     drop_marks(kind for kind in MARK_KINDS if kind not in TOLD),
     Edit("leaves out sound effects (programs 120–127)", _without_effects),
