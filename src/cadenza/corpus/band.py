@@ -16,7 +16,7 @@ import numpy as np
 
 from cadenza.base.errors import CadenzaError
 from cadenza.corpus.store import Piece
-from cadenza.score.edit import rescale, select_bars, transpose, unfold
+from cadenza.score.edit import rescale, select_bars, transpose
 from cadenza.score.model import (
     NO_FRET,
     NO_SPELLING,
@@ -28,6 +28,7 @@ from cadenza.score.model import (
     Tempo,
     Track,
 )
+from cadenza.score.repeats import unfold
 from cadenza.score.time import BarTable, bar_table
 
 GRID = 24  # ticks a quarter

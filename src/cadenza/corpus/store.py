@@ -18,8 +18,9 @@ import numpy as np
 from cadenza.base.errors import FormatError
 from cadenza.base.files import write_atomically
 from cadenza.score.model import BEND_DTYPE, CONTROL_DTYPE, NOTE_DTYPE, BarMark, Key, Marker, Metre, Score, Tempo, Track
+from cadenza.score.written import BEAT_DTYPE, Mark
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -51,13 +52,14 @@ class Piece:
 
 
 _MAPS: dict[str, Any] = {"tempos": Tempo, "metres": Metre, "keys": Key, "bars": BarMark, "markers": Marker}
+_COLUMNS = {"notes": NOTE_DTYPE, "bends": BEND_DTYPE, "controls": CONTROL_DTYPE, "beats": BEAT_DTYPE}
 _TEXTS = ("work_id", "source", "licence", "attribution", "split", "style", "path")
 
 
 def save_pieces(path: Path | str, pieces: Sequence[Piece]) -> None:
     """Write all ``pieces`` to one .npz, atomically."""
     index = []
-    notes, bends, controls = [np.zeros(0, NOTE_DTYPE)], [np.zeros(0, BEND_DTYPE)], [np.zeros(0, CONTROL_DTYPE)]
+    columns = {name: [np.zeros(0, dtype)] for name, dtype in _COLUMNS.items()}
     for piece in pieces:
         score = piece.score
         tracks = []
@@ -69,12 +71,12 @@ def save_pieces(path: Path | str, pieces: Sequence[Piece]) -> None:
                     "is_drums": track.is_drums,
                     "tuning": list(track.tuning),
                     "capo_fret": track.capo_fret,
-                    "counts": [len(track.notes), len(track.bends), len(track.controls)],
+                    "marks": [list(asdict(mark).values()) for mark in track.marks],
+                    "counts": [len(getattr(track, name)) for name in _COLUMNS],
                 }
             )
-            notes.append(track.notes)
-            bends.append(track.bends)
-            controls.append(track.controls)
+            for name, parts in columns.items():
+                parts.append(getattr(track, name))
         entry: dict[str, Any] = {name: getattr(piece, name) for name in _TEXTS}
         entry |= {name: [list(asdict(item).values()) for item in getattr(score, name)] for name in _MAPS}
         entry |= {
@@ -87,14 +89,13 @@ def save_pieces(path: Path | str, pieces: Sequence[Piece]) -> None:
         index.append(entry)
     text = json.dumps({"version": VERSION, "pieces": index}, ensure_ascii=False).encode()
     out = io.BytesIO()
-    np.savez_compressed(
-        out,
-        notes=np.concatenate(notes),
-        bends=np.concatenate(bends),
-        controls=np.concatenate(controls),
-        index=np.frombuffer(text, np.uint8),
-    )
+    arrays: dict[str, Any] = {name: np.concatenate(parts) for name, parts in columns.items()}
+    np.savez_compressed(out, index=np.frombuffer(text, np.uint8), **arrays)
     write_atomically(path, out.getvalue())
+
+
+def _value(kind: Any, values: list[Any]) -> Any:
+    return kind(*(tuple(value) if isinstance(value, list) else value for value in values))
 
 
 def load_pieces(path: Path | str) -> list[Piece]:
@@ -105,31 +106,23 @@ def load_pieces(path: Path | str) -> list[Piece]:
     """
     try:
         with np.load(path, allow_pickle=False) as archive:
-            notes, bends, controls = archive["notes"], archive["bends"], archive["controls"]
             tree = json.loads(archive["index"].tobytes())
+            if tree.get("version") != VERSION:
+                raise FormatError(f"saved pieces of version {VERSION}", str(tree.get("version")), where=str(path))
+            columns = {name: archive[name] for name in _COLUMNS}
     except (OSError, ValueError, KeyError, EOFError) as error:
         raise FormatError("a file of saved pieces (.npz)", str(error)[:200], where=str(path)) from None
-    if tree.get("version") != VERSION:
-        raise FormatError(f"saved pieces of version {VERSION}", str(tree.get("version")), where=str(path))
     pieces = []
-    at = [0, 0, 0]
+    at = [0] * len(_COLUMNS)
     for entry in tree["pieces"]:
         tracks = []
         for track in entry["tracks"]:
             ends = [start + count for start, count in zip(at, track.pop("counts"), strict=True)]
-            tracks.append(
-                Track(
-                    **(track | {"tuning": tuple(track["tuning"])}),
-                    notes=notes[at[0] : ends[0]],
-                    bends=bends[at[1] : ends[1]],
-                    controls=controls[at[2] : ends[2]],
-                )
-            )
+            own = {name: columns[name][i:j] for name, i, j in zip(_COLUMNS, at, ends, strict=True)}
+            marks = tuple(_value(Mark, values) for values in track["marks"])
+            tracks.append(Track(**(track | own | {"tuning": tuple(track["tuning"]), "marks": marks})))
             at = ends
-        maps = {
-            name: tuple(kind(*(tuple(v) if isinstance(v, list) else v for v in values)) for values in entry[name])
-            for name, kind in _MAPS.items()
-        }
+        maps = {name: tuple(_value(kind, values) for values in entry[name]) for name, kind in _MAPS.items()}
         score = Score(
             tracks=tuple(tracks),
             ticks_per_quarter=entry["ticks_per_quarter"],

@@ -24,6 +24,7 @@ from cadenza.score.edit import (
     project,
 )
 from cadenza.score.model import BEND_DTYPE, Key, Marker, Metre, Score, Tempo, Track
+from cadenza.score.whammy import play_tremolo_bar
 
 MELODIC_CHANNELS = tuple(channel for channel in range(16) if channel != _smf.DRUM_CHANNEL)
 MAX_TICKS_PER_QUARTER = 0x7FFF
@@ -91,6 +92,7 @@ def _reach(score: Score) -> Score:
 
 
 PROJECTION: tuple[Edit, ...] = (
+    play_tremolo_bar(),
     drop_frets(),
     drop_track_field("drops tunings and capos", tuning=(), capo_fret=0),
     drop_techniques(),

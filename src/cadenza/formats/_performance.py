@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cadenza.base.errors import LimitError
-from cadenza.score.edit import unfold
 from cadenza.score.model import Score, Technique, Track
+from cadenza.score.repeats import unfold
 from cadenza.score.time import ticks_to_seconds
+from cadenza.score.whammy import play_tremolo_bar
 
 MAX_SECONDS = 2 * 3600.0
 
@@ -85,7 +86,7 @@ def perform(score: Score, max_seconds: float = MAX_SECONDS) -> Performance:
     """
     # Repeats only lengthen: a piece that is too long as written need not be unfolded to know it.
     _check_length(score, max_seconds)
-    score = unfold().apply(score)
+    score = play_tremolo_bar().apply(unfold().apply(score))
     duration = _check_length(score, max_seconds)
     return Performance(tuple(_part(score, track) for track in score.tracks), duration)
 

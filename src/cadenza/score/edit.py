@@ -21,7 +21,6 @@ from cadenza.score.model import (
     NO_FRET,
     NO_SPELLING,
     NO_STRING,
-    BarMark,
     Key,
     Score,
     Technique,
@@ -491,82 +490,7 @@ def merge_tracks(name: str = "", program: int = 0) -> Edit:
     return Edit("merges all tracks into one", apply)
 
 
-# ── repeats ──────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def play_order(score: Score, max_bars: int = 20_000) -> list[int]:
-    """Indices of the written bars in the order in which they sound.
-
-    A repeat without an opening mark goes back to the end of the previous one, which lasts until its last ending.
-    Endings are played in the passes that they name; a repeat goes on while a later ending waits for its pass.
-
-    Raises:
-        RangeError: more than ``max_bars`` bars would sound.
-    """
-    table = bar_table(score)
-
-    def is_named(turn: int, bar: int) -> bool:
-        """Whether an ending that follows ``bar`` is played in pass ``turn``."""
-        for mark in table.marks[bar + 1 :]:
-            if mark is None or not mark.endings or mark.repeat_open:
-                return False
-            if turn in mark.endings:
-                return True
-        return False
-
-    order: list[int] = []
-    start, turn, bar = 0, 1, 0
-    is_over = False  # the repeat's closing mark is passed; what endings follow still belong to it
-    while bar < len(table):
-        mark = table.marks[bar]
-        endings, close = (mark.endings, mark.repeat_close) if mark else ((), 0)
-        if (bar != start and mark and mark.repeat_open) or (is_over and not endings):
-            start, turn, is_over = bar, 1, False
-        is_played = not endings or turn in endings
-        if is_played:
-            order.append(bar)
-        if len(order) > max_bars or turn > max_bars:
-            raise RangeError(f"at most {max_bars} bars after unfolding", "more", hint="Check the repeat counts.")
-        if close:
-            again = turn < close or is_named(turn + 1, bar) if is_played else turn < close and not is_named(turn, bar)
-            if again:
-                turn, bar, is_over = turn + 1, start, False
-                continue
-            is_over = True
-        bar += 1
-    return order
-
-
-def unfold() -> Edit:
-    """Write repeats and endings out, as they sound."""
-
-    def apply(score: Score) -> Score:
-        if not any(mark.repeat_close or mark.endings for mark in score.bars):
-            return replace(score, bars=tuple(replace(m, repeat_open=False) for m in score.bars if not m.repeat_open))
-        table, order = bar_table(score), play_order(score)
-        runs: list[list[int]] = []
-        for bar in order:
-            if runs and bar == runs[-1][-1] + 1:
-                runs[-1].append(bar)
-            else:
-                runs.append([bar])
-        plain = replace(score, bars=())
-        pieces, at, marks = [], 0, []
-        for run in runs:
-            start, stop = int(table.starts_ticks[run[0]]), int(table.ends_ticks[run[-1]])
-            pieces.append((at, select_ticks(start, stop).apply(plain)))
-            nominal = at
-            for bar in run:
-                length = int(table.ends_ticks[bar] - table.starts_ticks[bar])
-                if at + int(table.starts_ticks[bar]) - start != nominal or bar == run[0]:
-                    marks.append(BarMark(at + int(table.starts_ticks[bar]) - start))
-                nominal = at + int(table.starts_ticks[bar]) - start + length
-            at += stop - start
-        return replace(
-            joined([piece for _, piece in pieces]), bars=tuple(marks), title=score.title, composer=score.composer
-        )
-
-    return Edit("writes repeats out", apply)
+# ── joining ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def joined(scores: Sequence[Score]) -> Score:

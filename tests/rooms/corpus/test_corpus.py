@@ -1,12 +1,15 @@
 """Corpus: the store's identity, splits by work and shared music, variations, band arrangements, sources."""
 
 import csv
+import tempfile
 from collections import Counter, defaultdict
 from dataclasses import replace
+from pathlib import Path
 
 import mido
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
 
 from cadenza.base.errors import FormatError
 from cadenza.corpus import augment, band, sources, split
@@ -27,6 +30,7 @@ from cadenza.score.model import (
     Track,
 )
 from cadenza.score.time import bar_table
+from tests.strategies import scores
 
 
 def tune(seed: int, bars: int = 16, low: int = 60) -> list[Note]:
@@ -84,6 +88,14 @@ def test_pieces_come_back_equal(tmp_path):
     (tmp_path / "junk.npz").write_bytes(b"junk")
     with pytest.raises(FormatError, match="saved pieces"):
         load_pieces(tmp_path / "junk.npz")
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@given(scores(max_tracks=2))
+def test_any_score_is_stored_as_it_is(score):
+    with tempfile.TemporaryDirectory() as folder:
+        save_pieces(Path(folder) / "p.npz", [piece(score, "a")])
+        assert load_pieces(Path(folder) / "p.npz") == [piece(score, "a")]
 
 
 def test_split_shares_and_stability():

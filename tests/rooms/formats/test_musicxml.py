@@ -11,8 +11,8 @@ import pytest
 from cadenza.base.errors import FormatError, LimitError
 from cadenza.base.limits import Limits
 from cadenza.formats import musicxml
-from cadenza.score.edit import play_order
 from cadenza.score.model import BarMark, Bend, Key, Metre, Technique, Tempo
+from cadenza.score.repeats import play_order
 from cadenza.score.time import bar_table
 
 HEAD = """<?xml version="1.0"?><score-partwise><part-list><score-part id="P1"><part-name>Horn</part-name>

@@ -26,7 +26,6 @@ from cadenza.score.model import (
     Tempo,
     Track,
 )
-from cadenza.score.time import bar_table
 from tests.strategies import scores
 
 Q = 480
@@ -239,75 +238,3 @@ def test_selecting_what_is_not_there():
             edit.select_bars(first, stop)(one(Note(0, Q, 60)))
     with pytest.raises(RangeError):
         edit.joined([Score(), Score(ticks_per_quarter=96)])
-
-
-# ── repeats ──
-
-
-def bars(n: int, **marks: BarMark) -> Score:
-    """n bars of 4/4, each with one note of its own pitch; marks by bar: b0=BarMark(0, …)."""
-    placed = tuple(replace(mark, onset_ticks=int(name[1:]) * BAR) for name, mark in marks.items())
-    return replace(one(*(Note(i * BAR, Q, 60 + i) for i in range(n))), bars=placed, length_ticks=n * BAR)
-
-
-def mark(open: bool = False, close: int = 0, *endings: int) -> BarMark:
-    return BarMark(0, open, close, endings)
-
-
-REPEATS = {
-    "plain": (bars(3), [0, 1, 2]),
-    "from the start": (bars(3, b1=mark(False, 2)), [0, 1, 0, 1, 2]),
-    "one bar three times": (bars(2, b1=mark(True, 3)), [0, 1, 1, 1]),
-    "no opening mark after a repeat": (bars(4, b1=mark(False, 2), b3=mark(False, 2)), [0, 1, 0, 1, 2, 3, 2, 3]),
-    "two endings": (bars(4, b0=mark(True), b1=mark(False, 2, 1), b2=mark(False, 0, 2)), [0, 1, 0, 2, 3]),
-    "first ending twice": (bars(3, b1=mark(False, 3, 1, 2), b2=mark(False, 0, 3)), [0, 1, 0, 1, 0, 2]),
-    "three endings": (
-        bars(4, b1=mark(False, 2, 1), b2=mark(False, 3, 2), b3=mark(False, 0, 3)),
-        [0, 1, 0, 2, 0, 3],
-    ),
-    "three endings, each sign a plain one": (
-        bars(4, b1=mark(False, 2, 1), b2=mark(False, 2, 2), b3=mark(False, 0, 3)),
-        [0, 1, 0, 2, 0, 3],
-    ),
-    "the last ending closes too": (bars(3, b1=mark(False, 2, 1), b2=mark(False, 2, 2)), [0, 1, 0, 2]),
-    "a repeat without opening mark after endings": (
-        bars(5, b1=mark(False, 2, 1), b2=mark(False, 0, 2), b4=mark(False, 2)),
-        [0, 1, 0, 2, 3, 4, 3, 4],
-    ),
-    "endings without opening mark after endings": (
-        bars(6, b1=mark(False, 2, 1), b2=mark(False, 0, 2), b4=mark(False, 2, 1), b5=mark(False, 0, 2)),
-        [0, 1, 0, 2, 3, 4, 3, 5],
-    ),
-    "an ending inside": (bars(4, b1=mark(False, 0, 1), b2=mark(False, 2)), [0, 1, 2, 0, 2, 3]),
-    "only a first ending": (bars(3, b1=mark(False, 2, 1)), [0, 1, 0, 2]),
-}
-
-
-@pytest.mark.parametrize("name", REPEATS)
-def test_repeats_sound_in_order(name):
-    score, expected = REPEATS[name]
-    assert edit.play_order(score) == expected
-    out = edit.unfold()(score)
-    assert [n.pitch - 60 for n in out.tracks[0]] == expected
-    assert [n.onset_ticks for n in out.tracks[0]] == [i * BAR for i in range(len(expected))]
-    assert out.length_ticks == len(expected) * BAR
-    assert not any(m.repeat_open or m.repeat_close or m.endings for m in out.bars)
-
-
-def test_unfolding_has_a_bound():
-    for score in (bars(2, b1=mark(False, 10**9)), bars(2, b0=mark(False, 0, 5), b1=mark(False, 10**9, 5))):
-        with pytest.raises(RangeError, match="after unfolding"):
-            edit.play_order(score, max_bars=100)
-
-
-@FEW
-@given(scores(max_tracks=2))
-def test_unfolding_twice_changes_nothing_more(score):
-    try:
-        out = edit.unfold()(score)
-    except RangeError:
-        return
-    assert edit.unfold()(out) == out
-    lengths = bar_table(score).ends_ticks - bar_table(score).starts_ticks
-    if any(m.repeat_close or m.endings for m in score.bars):
-        assert out.length_ticks == sum(int(lengths[i]) for i in edit.play_order(score))

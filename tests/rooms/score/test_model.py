@@ -43,7 +43,8 @@ FEW = settings(max_examples=60, deadline=None, suppress_health_check=[HealthChec
 def test_a_track_does_not_depend_on_the_order_of_its_notes(track, rng: random.Random):
     listed = list(track)
     rng.shuffle(listed)
-    fields = {name: getattr(track, name) for name in ("name", "program", "is_drums", "tuning", "capo_fret", "controls")}
+    names = ("name", "program", "is_drums", "tuning", "capo_fret", "controls", "beats", "marks")
+    fields = {name: getattr(track, name) for name in names}
     again = Track.of(listed, **fields)
     assert again == track
     assert hash(again) == hash(track)

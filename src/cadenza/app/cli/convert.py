@@ -17,11 +17,11 @@ def convert(
     from cadenza import formats
     from cadenza.app.losses import losses_of
     from cadenza.base.errors import FormatError
-    from cadenza.score import edit
+    from cadenza.score import repeats
 
     score = formats.read(source)
     if unfold:
-        score = edit.unfold().apply(score)
+        score = repeats.unfold().apply(score)
     lost = losses_of(score, target)
     for says in lost:
         typer.echo(f"this conversion {says}")
