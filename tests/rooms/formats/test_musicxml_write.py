@@ -309,7 +309,18 @@ def differs_from_partitura(path) -> str:
         return "cue notes: silent here, sounding there"
     if _are_pieces(theirs - ours, ours - theirs):
         return "ties: of two of one pitch at once partitura joins one"
+    if _has_two_metres_at_once(path):
+        return "two metres at once: bars begin together here, parts drift apart there"
     return "unknown"
+
+
+def _has_two_metres_at_once(path) -> bool:
+    """Whether parts are in different metres at their start."""
+    with zipfile.ZipFile(path) as archive:
+        name = next(name for name in archive.namelist() if not name.startswith("META-INF"))
+        parts = re.split(r"<part id=", archive.read(name).decode())[1:]
+    times = (re.search(r"<beats>(\d+)</beats>\s*<beat-type>(\d+)</beat-type>", part) for part in parts)
+    return len({found.groups() for found in times if found}) > 1
 
 
 def _are_pieces(pieces: Counter, whole: Counter) -> bool:

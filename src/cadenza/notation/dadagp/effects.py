@@ -49,7 +49,7 @@ _BEAT_KINDS = {
     "tempo_change": "tempo",
 }
 # Enumerations are slow: the same as numbers.
-_DEAD, _VIBRATO = int(Technique.DEAD), int(Technique.VIBRATO)
+_DEAD = int(Technique.DEAD)
 _FLAG_BITS = [(token, int(technique)) for token, technique in FLAGS.items()]
 _HARMONIC_BITS = [(number, int(technique)) for number, technique in HARMONICS.items()]
 _SLIDE_BITS = [(number, int(technique)) for number, technique in SLIDES.items()]

@@ -42,7 +42,6 @@ OF_THE_FIRST = HARMONICS | ANY_SLAP | Technique.DEAD | Technique.GRACE
 
 _ANY_SLAP, _HARMONICS = int(ANY_SLAP), int(HARMONICS)
 _TRILL, _TREMOLO_PICKING = int(Technique.TRILL), int(Technique.TREMOLO_PICKING)
-_VIBRATO = int(Technique.VIBRATO)
 
 
 # ── values that can be held ──────────────────────────────────────────────────────────────────────────────
@@ -204,7 +203,6 @@ def settle(row: list[Beat], track: Track) -> None:
     """Make a voice's beats say all that is written and nothing that does not fit; items become what they say."""
     items: list[Item] = []
     for beat in row:
-        is_wide = "wide_vibrato" in beat.marks
         for link in beat.links:
             if link.is_first:
                 items.append(link.item)
