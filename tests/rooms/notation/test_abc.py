@@ -568,7 +568,8 @@ def test_any_walk_through_the_automaton_is_abc_whose_bars_add_up(options, seed):
         ):
             value = state.plan[state.bar][2].value
         if span.kind in ("[M:", "[K:") and state.voice > 1:
-            value = state.plan[state.bar][0][len(state.prefix)].value
+            begins = state.place == "line"  # the bar to come
+            value = state.plan[state.bar + begins][0][0 if begins else len(state.prefix)].value
         field = Field(span.kind, value)
         try:
             state.copy().feed(field)
