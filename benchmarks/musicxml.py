@@ -16,6 +16,7 @@ import statistics
 import time
 import warnings
 from collections.abc import Callable
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,10 @@ def cpu_seconds(function: Callable[[], Any]) -> tuple[float, Any]:
     return time.process_time() - start, result
 
 
+def _to_notes(stream: Any) -> Any:
+    return stream.toSoundingPitch().stripTies()
+
+
 def measure(files: list[Path]) -> dict[str, Any]:
     """CPU seconds of each reader on each file, and their ratios."""
     import music21
@@ -41,18 +46,18 @@ def measure(files: list[Path]) -> dict[str, Any]:
     music21.converter.parse(files[0], format="musicxml", forceSource=True)
     for path in files:
         # Twice, the better counts: the first use of a file also fills caches of the machine.
-        ours = min(cpu_seconds(lambda: musicxml.read(path))[0] for _ in range(2))
-        parse, stream = cpu_seconds(lambda: music21.converter.parse(path, format="musicxml", forceSource=True))
-        joined, _ = cpu_seconds(lambda: stream.toSoundingPitch().stripTies())
+        ours = min(cpu_seconds(partial(musicxml.read, path))[0] for _ in range(2))
+        parse, stream = cpu_seconds(partial(music21.converter.parse, path, format="musicxml", forceSource=True))
+        joined, _ = cpu_seconds(partial(_to_notes, stream))
         score = musicxml.read(path)
-        rows.append(
-            {"notes": score.n_notes, "cadenza": ours, "music21_parse": parse, "music21_notes": parse + joined}
-        )
+        rows.append({"notes": score.n_notes, "cadenza": ours, "music21_parse": parse, "music21_notes": parse + joined})
     total = {name: sum(row[name] for row in rows) for name in rows[0]}
     return {
         "files": len(files),
         "notes": total["notes"],
-        "cpu_seconds_per_file": {n: round(total[n] / len(rows), 4) for n in ("cadenza", "music21_parse", "music21_notes")},
+        "cpu_seconds_per_file": {
+            n: round(total[n] / len(rows), 4) for n in ("cadenza", "music21_parse", "music21_notes")
+        },
         "ratio_parse": round(total["music21_parse"] / total["cadenza"], 2),
         "ratio_notes": round(total["music21_notes"] / total["cadenza"], 2),
         "median_ratio_parse": round(statistics.median(r["music21_parse"] / r["cadenza"] for r in rows), 2),

@@ -182,7 +182,9 @@ def generated(suffix: str) -> dict[str, bytes]:
         return _text()
     if suffix == "jams":
         return {"solo": jams(), "tiny": jams(1, 0)}
-    documents = {"two": xml(*MEASURES), "parts": xml(*MEASURES * 3, parts=2)}
+    from cadenza.formats import musicxml
+
+    documents = {"two": xml(*MEASURES), "parts": xml(*MEASURES * 3, parts=2), "band": musicxml.encode(band()).encode()}
     if suffix == "musicxml":
         return documents
     stored = {f"{name} stored": mxl(data, method=zipfile.ZIP_STORED) for name, data in documents.items()}

@@ -10,7 +10,10 @@ import pytest
 
 _XLINK = """<xs:schema xmlns:xs="http://www.w3.org/2001/XMLSchema" targetNamespace="http://www.w3.org/1999/xlink">
 {}</xs:schema>""".format(
-    "".join(f'<xs:attribute name="{name}" type="xs:string"/>' for name in "href type role title show actuate".split())
+    "".join(
+        f'<xs:attribute name="{name}" type="xs:string"/>'
+        for name in ["href", "type", "role", "title", "show", "actuate"]
+    )
 )
 _XML = """<xs:schema xmlns:xs="http://www.w3.org/2001/XMLSchema" targetNamespace="http://www.w3.org/XML/1998/namespace">
 <xs:attribute name="lang" type="xs:string"/><xs:attribute name="space" type="xs:string"/></xs:schema>"""

@@ -13,7 +13,7 @@ import pytest
 from cadenza import formats
 from tests import fuzz, fuzz_seeds
 
-MUTATIONS = {"gp3": 2000, "gp4": 2000, "gp5": 2000, "smidi": 2000, "musicxml": 300, "mxl": 300, "jams": 300}
+MUTATIONS = {"gp3": 2000, "gp4": 2000, "gp5": 2000, "smidi": 2000, "musicxml": 2000, "mxl": 2000, "jams": 300}
 
 
 def test_every_readable_format_is_fuzzed():

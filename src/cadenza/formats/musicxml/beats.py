@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from cadenza.score.model import Technique, Track
 from cadenza.score.notevalues import Bar, spell
 from cadenza.score.time import BarTable
-from cadenza.score.written import BEAT_DTYPE
+from cadenza.score.written import BEAT_DTYPE, sealed_beats
 
 Rows = NDArray[np.void]
 
@@ -54,7 +54,7 @@ def settled(track: Track, graces: NDArray[np.bool_], table: BarTable, ticks_per_
                     row = (value.start_ticks, length, voice, value.value, value.dots, value.enters, value.times)
                     fresh.append(row)
     out.append(np.array(fresh, BEAT_DTYPE))
-    return np.concatenate(out)
+    return sealed_beats(np.concatenate(out))
 
 
 def _sorted_out(

@@ -1,4 +1,4 @@
-"""Decisions that a notation program takes: staves, clefs, places of drums on the staff, accidentals, beams, brackets."""
+"""Decisions of a notation program: staves, clefs, places of drums on the staff, accidentals, beams, brackets."""
 
 from __future__ import annotations
 
@@ -93,15 +93,8 @@ def clef(track: Track, staff: int, n_staves: int, semitones: int) -> Clef:
 
 
 def spell(pitch: int, fifths: int) -> int:
-    """Place on the line of fifths for a pitch in a key: from its minor third (C: E flat) to its raised fifth (G sharp)."""
+    """Place on the line of fifths for a pitch in a key: from its minor third (in C: E flat) to its G sharp."""
     return (7 * pitch - fifths + 3) % 12 + fifths - 3
-
-
-def is_spelling(spelling: int, pitch: int) -> bool:
-    """Whether a place on the line of fifths sounds as ``pitch`` and stands in octaves 0–9."""
-    if (7 * spelling - pitch) % 12:
-        return False
-    return 0 <= written(pitch, spelling)[2] <= 9
 
 
 def written(pitch: int, spelling: int) -> tuple[str, int, int]:
@@ -179,7 +172,7 @@ def tuplets(pieces: Sequence[tuple[int, int, int, int, int, int]]) -> list[str]:
         # a group closes when its length is whole tuplets of its shortest note
         length, shortest, last = 0, 1, index
         for at in range(index, len(pieces)):
-            _, stop, value, dots, *kind = pieces[at]
+            _, _, value, dots, *kind = pieces[at]
             if tuple(kind) != (enters, times) or (at > index and pieces[at - 1][1] != pieces[at][0]):
                 break
             last, shortest = at, max(shortest, value << dots)
@@ -198,7 +191,8 @@ def tuplets(pieces: Sequence[tuple[int, int, int, int, int, int]]) -> list[str]:
 #: (*Guidelines for Drumset Notation*, Percussive Notes 1994), where it names one.
 _DRUMS = {
     35: ("F", 4, ""), 36: ("F", 4, ""), 37: ("C", 5, "x"), 38: ("C", 5, ""), 39: ("C", 5, "x"), 40: ("C", 5, ""),
-    41: ("G", 4, ""), 42: ("G", 5, "x"), 43: ("A", 4, ""), 44: ("D", 4, "x"), 45: ("B", 4, ""), 46: ("G", 5, "circle-x"),
+    41: ("G", 4, ""), 42: ("G", 5, "x"), 43: ("A", 4, ""), 44: ("D", 4, "x"), 45: ("B", 4, ""),
+    46: ("G", 5, "circle-x"),
     47: ("D", 5, ""), 48: ("D", 5, ""), 49: ("A", 5, "x"), 50: ("E", 5, ""), 51: ("F", 5, "x"), 52: ("B", 5, "x"),
     53: ("F", 5, "diamond"), 54: ("E", 5, "triangle"), 55: ("B", 5, "x"), 56: ("E", 5, "triangle"), 57: ("A", 5, "x"),
     59: ("F", 5, "x"),

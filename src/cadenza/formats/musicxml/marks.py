@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from cadenza.formats.musicxml import layout, signs
 from cadenza.score.model import BEND_DTYPE, Track
-from cadenza.score.written import Mark
+from cadenza.score.written import Mark, sorted_marks
 
 DEFAULT_VELOCITY = 80
+OCTAVE, LOWEST_WRITTEN = 12, 12  # C0, for octaves are numbered 0–9
 #: kinds that stand at a moment of a voice, at a beat, at a note
 AT_TIMES = frozenset({"text", "dynamic", "crescendo", "pedal", "chord"})
 AT_BEATS = frozenset({"lyric", "fermata", "arpeggio"})
@@ -35,10 +36,10 @@ def semitones(track: Track) -> int:
     return next((mark.values[0] for mark in track.marks if mark.kind == "transposition"), 0)
 
 
-def _form(mark: Mark, clean: object) -> Mark | None:
+def _form(mark: Mark, clean: Callable[[str], str]) -> Mark | None:
     """The form in which a mark is read again; None where it cannot be said."""
     kind, values = mark.kind, mark.values
-    text = clean(mark.text)  # type: ignore[operator]
+    text = clean(mark.text)
     first = values[0] if values else 0
     if kind in AT_NOTES:
         mark = replace(mark, pitch=-1) if mark.string else mark
@@ -87,7 +88,7 @@ def chord_name(text: str) -> str:
     return root + sign + suffix.strip() + (f"/{bass}{bass_sign}" if bass else "")
 
 
-def formed(track: Track, clean: object) -> tuple[Mark, ...]:
+def formed(track: Track, clean: Callable[[str], str]) -> tuple[Mark, ...]:
     """The marks of a track that can be written, in the form in which they are read again."""
     out = []
     for mark in track.marks:
@@ -102,16 +103,16 @@ def formed(track: Track, clean: object) -> tuple[Mark, ...]:
     return tuple(out)
 
 
-def settled(track: Track, graces: NDArray[np.bool_], length_ticks: int) -> tuple[Mark, ...]:
+def settled(track: Track, beats: NDArray[np.void], graces: NDArray[np.bool_], length_ticks: int) -> tuple[Mark, ...]:
     """The marks (as :func:`formed` makes them) of a track that find their place.
 
-    Its notes and beats are final; ``graces`` (shape (n,)): its grace notes.
+    Its notes and ``beats`` are final; ``graces`` (shape (n,)): its grace notes.
     """
-    if not track.marks:
-        return ()
     out = _of_track(track, track.marks)
+    if not track.marks:
+        return tuple(out)
     n_staves = next((mark.values[0] for mark in out if mark.kind == "staves"), layout.asked_staves(track))
-    places = _Places(track, graces)
+    places = _Places(track, beats, graces)
     for mark in track.marks:
         if mark.kind in AT_TIMES:
             if mark.onset_ticks <= length_ticks:
@@ -121,7 +122,7 @@ def settled(track: Track, graces: NDArray[np.bool_], length_ticks: int) -> tuple
                 out.append(mark)
         elif mark.kind in AT_NOTES and places.has(mark):
             out.append(mark)
-    return tuple(_valid_staffs(track, out, n_staves, places))
+    return sorted_marks(_valid_staffs(track, out, n_staves, places))
 
 
 def _on_staves(mark: Mark, n_staves: int) -> Mark:
@@ -132,20 +133,25 @@ def _on_staves(mark: Mark, n_staves: int) -> Mark:
 
 
 def _of_track(track: Track, listed: Sequence[Mark]) -> list[Mark]:
+    """The marks of the whole track, said once and only where they are not what holds unsaid."""
+    said = {mark.kind: mark.values[0] for mark in reversed(listed) if mark.kind in OF_TRACK and _is_said(mark)}
     out = []
-    for kind, low, high in (("transposition", -36, 36), ("staves", 1, 16)):
-        said = [m for m in listed if m.kind == kind and m.onset_ticks == 0 and len(m.values) == 1]
-        said = [m for m in said if low <= m.values[0] <= high]
-        if not said:
-            continue
-        value = said[0].values[0]
-        if kind == "transposition":
-            is_plain = track.is_drums or value == 0
-        else:
-            is_plain = value == layout.asked_staves(track) and not layout.needs_second_staff(track)
-        if not is_plain:
-            out.append(Mark(0, kind, values=(value,)))
+    shift = 0 if track.is_drums else said.get("transposition", 0)
+    if len(track) and not track.is_drums:
+        low, high = int(track.notes["pitch"].min()), int(track.notes["pitch"].max())
+        if low - shift < LOWEST_WRITTEN and high <= 127 - OCTAVE:
+            shift = -OCTAVE
+    if shift:
+        out.append(Mark(0, "transposition", values=(shift,)))
+    staves = said.get("staves", 0)
+    if staves and (staves != layout.asked_staves(track) or layout.needs_second_staff(track)):
+        out.append(Mark(0, "staves", values=(staves,)))
     return out
+
+
+def _is_said(mark: Mark) -> bool:
+    low, high = (1, 16) if mark.kind == "staves" else (-36, 36)
+    return mark.onset_ticks == 0 and len(mark.values) == 1 and low <= mark.values[0] <= high
 
 
 def _valid_staffs(track: Track, listed: list[Mark], n_staves: int, places: _Places) -> list[Mark]:
@@ -159,9 +165,9 @@ def _valid_staffs(track: Track, listed: list[Mark], n_staves: int, places: _Plac
     valid: dict[tuple[int, int, int], Mark] = {}
     for mark in crossing:
         staff = mark.values[0] if len(mark.values) == 1 else 0
-        if 1 <= staff <= n_staves and staff != layout.staff_of(mark.voice, n_staves) and mark.pitch >= 0:
-            if mark.onset_ticks in places.onsets.get((mark.voice, mark.pitch), ()):
-                valid.setdefault((mark.voice, mark.onset_ticks, mark.pitch), mark)
+        is_away = 1 <= staff <= n_staves and staff != layout.staff_of(mark.voice, n_staves) and mark.pitch >= 0
+        if is_away and mark.onset_ticks in places.onsets.get((mark.voice, mark.pitch), ()):
+            valid.setdefault((mark.voice, mark.onset_ticks, mark.pitch), mark)
     for voice in {voice for voice, _, _ in valid}:
         mine = track.notes[track.notes["voice"] == voice]
         at_home = any(
@@ -175,11 +181,10 @@ def _valid_staffs(track: Track, listed: list[Mark], n_staves: int, places: _Plac
 class _Places:
     """Where marks can stand in a track."""
 
-    def __init__(self, track: Track, graces: NDArray[np.bool_]) -> None:
+    def __init__(self, track: Track, beats: NDArray[np.void], graces: NDArray[np.bool_]) -> None:
         notes = track.notes
         plain = notes[~graces]
         self.notes = set(zip(plain["voice"].tolist(), plain["onset_ticks"].tolist(), strict=True))
-        beats = track.beats
         self.beats = self.notes | set(zip(beats["voice"].tolist(), beats["onset_ticks"].tolist(), strict=True))
         self.onsets: dict[tuple[int, int], set[int]] = {}
         self.spans: dict[tuple[int, int], list[tuple[int, int]]] = {}

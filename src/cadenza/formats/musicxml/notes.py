@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from cadenza.formats.musicxml import layout, signs
 from cadenza.formats.musicxml.xml import attribute, decimal, escape
@@ -47,8 +47,15 @@ class Piece:
 
 @dataclass(slots=True)
 class Head:
-    """What is particular to one note of a chord: its pitch (an element), instrument (an id or ""), accidental, marks, and
-    how it is connected: ends of hammer-ons and slides that come from before, whether the next note is lower."""
+    """What is particular to one note of a chord.
+
+    Args:
+        pitch: its element.
+        instrument: of percussion, an id.
+        ends: connections from a note before that end here: hammer, shift, legato.
+        falls: whether the note that it leads to is lower.
+        curve: (offset in ticks, cents) of bends that the pitch does not say.
+    """
 
     pitch: str
     instrument: str = ""
@@ -58,7 +65,7 @@ class Head:
     falls: bool = False
     shows_fret: bool = False
     tremolo: int = signs.DEFAULT_TREMOLO
-    curve: Sequence[tuple[int, int]] = field(default=())  # (offset ticks, cents): bends that the pitch does not say
+    curve: Sequence[tuple[int, int]] = ()
 
 
 def rest_xml(place: Piece, is_whole_bar: bool) -> str:

@@ -284,7 +284,9 @@ class PartReader:
         if "tie" in parts or "notations" in parts:
             ties = {child.get("type") for child in element if child.tag == "tie"} if "tie" in parts else set()
             if not ties and "notations" in parts:
-                ties = {sign.get("type") for child in element if child.tag == "notations" for sign in child.iter("tied")}
+                ties = {
+                    sign.get("type") for child in element if child.tag == "notations" for sign in child.iter("tied")
+                }
             if ties and self._tied(element, note, ties):
                 return
         self.part.notes.append(note)
@@ -367,7 +369,7 @@ class PartReader:
             found = self.pitches.get(said)
             if found is None:
                 found = self.pitches[said] = self._pitch(parts["pitch"])
-            note = [
+            note: list[Any] = [
                 self.index, onset, onset, found[0], velocity, 0, voice, found[1], found[2], PITCHED,
                 NO_STRING, NO_FRET, None, staff,
             ]  # fmt: skip
@@ -379,9 +381,9 @@ class PartReader:
             note = [
                 self.index, onset, onset, 0, velocity, 0, voice, NO_SPELLING, 0, DRUM, NO_STRING, NO_FRET, sound, staff,
             ]  # fmt: skip
-            sound = (instrument,) if instrument else (*sound[1:3], head.replace("normal", ""))
+            key: tuple[str | None, ...] = (instrument,) if instrument else (*sound[1:3], head.replace("normal", ""))
             # until the part ends, drums are told apart by what is written
-            note[PITCH] = self.sounds.setdefault(sound, len(self.sounds))
+            note[PITCH] = self.sounds.setdefault(key, len(self.sounds))
         else:
             self._leave_out("notes without a pitch")
             return None

@@ -15,7 +15,19 @@ from cadenza.base.limits import Limits
 from cadenza.formats.musicxml import layout, marks
 from cadenza.formats.musicxml.beats import is_grace, settled
 from cadenza.score.edit import Edit, drop_controls, rescale
-from cadenza.score.model import NO_FRET, NO_SPELLING, NO_STRING, BarMark, Key, Marker, Metre, NoteArray, Score, Tempo, Track
+from cadenza.score.model import (
+    NO_FRET,
+    NO_SPELLING,
+    NO_STRING,
+    BarMark,
+    Key,
+    Marker,
+    Metre,
+    NoteArray,
+    Score,
+    Tempo,
+    Track,
+)
 from cadenza.score.time import DEFAULT_METRE, bar_table, bar_ticks
 
 BASE_RESOLUTION = 480
@@ -25,6 +37,8 @@ MAX_TEXT_CHARACTERS = 1_000
 MAX_ENDING, MAX_REPEATS = 999, 100
 MAX_STRINGS, MAX_CAPO = 100, 100
 _NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
 def clean(text: str) -> str:
     """What XML can hold of a text, without white space around it."""
     return _NO_XML.sub("", text).strip()[:MAX_TEXT_CHARACTERS].strip()
@@ -52,7 +66,9 @@ def needed_resolution(score: Score) -> int:
         columns.append(np.array([mark.onset_ticks for mark in track.marks], np.int64))
     for entries in (score.tempos, score.metres, score.keys, score.bars, score.markers):
         columns.append(np.array([entry.onset_ticks for entry in entries], np.int64))  # type: ignore[attr-defined]
-    shared = gcd(score.ticks_per_quarter, score.length_ticks, *(int(np.gcd.reduce(column)) for column in columns if len(column)))
+    shared = gcd(
+        score.ticks_per_quarter, score.length_ticks, *(int(np.gcd.reduce(column)) for column in columns if len(column))
+    )
     needed = score.ticks_per_quarter // shared
     common = lcm(needed, BASE_RESOLUTION)
     return common if common <= MAX_RESOLUTION else needed
@@ -71,9 +87,7 @@ def _bars(score: Score) -> Score:
     metres: list[Metre] = []
     held, expected = DEFAULT_METRE, 0
     given = {metre.onset_ticks for metre in score.metres}
-    for start, stop, metre, mark in zip(
-        table.starts_ticks.tolist(), table.ends_ticks.tolist(), table.metres, table.marks, strict=True
-    ):
+    for start, metre, mark in zip(table.starts_ticks.tolist(), table.metres, table.marks, strict=True):
         signature = (metre.numerator, metre.denominator)
         if start in given and (not metres or signature != held):
             metres.append(Metre(start, *signature))
@@ -120,7 +134,10 @@ def _instrument(track: Track, score: Score) -> Track:
     is_strung = bool(track.tuning) and not track.is_drums and len(track.tuning) <= MAX_STRINGS
     is_strung = is_strung and all(0 <= pitch <= 127 for pitch in track.tuning)
     placed = (notes["string"] != NO_STRING) & (notes["fret"] != NO_FRET) & is_strung
-    notes["string"], notes["fret"] = np.where(placed, notes["string"], NO_STRING), np.where(placed, notes["fret"], NO_FRET)
+    notes["string"], notes["fret"] = (
+        np.where(placed, notes["string"], NO_STRING),
+        np.where(placed, notes["fret"], NO_FRET),
+    )
     tuning = track.tuning if is_strung else ()
     capo = min(max(track.capo_fret, 0), MAX_CAPO) if is_strung else 0
     if track.is_drums:
@@ -157,11 +174,9 @@ def _written(score: Score) -> Score:
     def write(track: Track) -> Track:
         graces = is_grace(track, table, ticks)
         beats = settled(track, graces, table, ticks)
-        if track.marks or beats.tobytes() != track.beats.tobytes():
-            track = replace(track, beats=beats)
-            found = marks.settled(track, graces, score.length_ticks)
-            track = replace(track, marks=found) if found != track.marks else track
-        return track
+        found = marks.settled(track, beats, graces, score.length_ticks)
+        is_same = found == track.marks and len(beats) == len(track.beats) and bool((beats == track.beats).all())
+        return track if is_same else replace(track, beats=beats, marks=found)
 
     return score.map_tracks(write)
 
@@ -178,10 +193,19 @@ PROJECTION: tuple[Edit, ...] = (
     Edit("takes the least multiple of 480 ticks a quarter that is exact", _resolution),
     Edit(
         "gives notes without length one tick, spells pitches that have no (or a wrong) spelling, puts what lies "
-        "below middle C on a second staff where a keyboard's notes need one",
+        "below middle C on a second staff where a keyboard's notes need one, drops strings of notes without a fret "
+        "and of drums, and marks that MusicXML has no sign for (strokes, whammy bar, trill intervals …); what "
+        "sounds below C0 is written an octave higher, as a transposing instrument",
         _tracks,
     ),
-    Edit("fills the last bar, says each tempo, key and metre once", _bars),
-    Edit("writes note values and rests, ties what no single value can say", _written),
-    Edit("takes the least multiple of 480 ticks a quarter that is exact", _resolution),
+    Edit(
+        "fills the last bar, says each tempo, key and metre once, drops what stands after the end, tempos above "
+        "10,000, endings above 999 and repeats above 100",
+        _bars,
+    ),
+    Edit(
+        "writes note values and rests anew where the given ones do not fit the notes, and drops marks that find no "
+        "beat and no note",
+        lambda score: _resolution(_written(score)),
+    ),
 )

@@ -1,8 +1,9 @@
 """MusicXML bytes → Score: the half of the reader that knows XML and zips, not music.
 
-A file of more than :data:`WHOLE_BYTES` is streamed: a measure is given to :class:`~.part.PartReader` as soon as it is closed, and forgotten. Memory
-follows the largest measure, not the file: at most :data:`MAX_MEASURE_BYTES` of XML between the ends of two measures.
-(In a timewise score the measures are kept to its end; it may be :data:`MAX_TIMEWISE_BYTES` long.)
+A file of more than :data:`WHOLE_BYTES` is streamed: a measure is given to :class:`~.part.PartReader` as soon as it
+is closed, and forgotten. Memory follows the largest measure, not the file: at most :data:`MAX_MEASURE_BYTES` of XML
+between the ends of two measures. (In a timewise score the measures are kept to its end; it may be
+:data:`MAX_TIMEWISE_BYTES` long.)
 
 Entities can be declared before the root element only. So much of the file goes through defusedxml's parser first, which
 refuses them; the rest is parsed by the standard library's, in C.
@@ -14,7 +15,7 @@ import gc
 import io
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -168,7 +169,7 @@ class _Document:
         self.assembly = Assembly(limits)
         self.root = _Root()
         self.guard = DefusedXMLParser(target=self.root, forbid_dtd=False, forbid_entities=True, forbid_external=True)
-        self.parser = XMLPullParser(("end",))
+        self.parser: XMLPullParser = XMLPullParser(("end",))
         self.prefix = ""  # of the namespace, where the file has one
         self.is_timewise = False
         self.timewise: dict[str, list[Element]] = {}
@@ -197,7 +198,7 @@ class _Document:
         """A small file at once: no events, which take as long as parsing."""
         if not self.root.tag:
             self.guard.close()
-        parser = XMLParser()
+        parser: Any = XMLParser()
         parser.feed(b"".join(chunks))
         root = parser.close()
         if self.prefix:
@@ -258,7 +259,8 @@ class _Document:
     def _take(self) -> bool:
         """Hand on what is complete; whether a measure was."""
         found = False
-        for _, element in self.parser.read_events():
+        events: Iterable[Any] = self.parser.read_events()
+        for _, element in events:
             tag = element.tag
             self.since += 1
             if self.prefix:

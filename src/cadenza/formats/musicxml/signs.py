@@ -25,7 +25,7 @@ LOUDNESS = {
     "pppppp": 4, "ppppp": 6, "pppp": 10, "ppp": 16, "pp": 33, "p": 49, "mp": 64, "mf": 80,
     "f": 96, "ff": 112, "fff": 126, "ffff": 127, "fffff": 127, "ffffff": 127,
 }  # fmt: skip
-DYNAMICS = frozenset((*LOUDNESS, *"sf sfp sfpp fp rf rfz sfz sffz fz n pf sfzp".split()))
+DYNAMICS = frozenset((*LOUDNESS, *["sf", "sfp", "sfpp", "fp", "rf", "rfz", "sfz", "sffz", "fz", "n", "pf", "sfzp"]))
 
 ARTICULATIONS = {
     "accent": T.ACCENT, "strong-accent": T.HEAVY_ACCENT, "staccato": T.STACCATO, "staccatissimo": T.STACCATO,
@@ -40,16 +40,37 @@ LEGATO_SLIDE = "sl."
 #: Marks of the kind "ornament" → the element that holds them. All are empty elements.
 ORNAMENTS = {
     **dict.fromkeys(
-        "turn delayed-turn inverted-turn delayed-inverted-turn vertical-turn inverted-vertical-turn shake mordent "
-        "inverted-mordent schleifer".split(),
+        [
+            "turn",
+            "delayed-turn",
+            "inverted-turn",
+            "delayed-inverted-turn",
+            "vertical-turn",
+            "inverted-vertical-turn",
+            "shake",
+            "mordent",
+            "inverted-mordent",
+            "schleifer",
+        ],
         "ornaments",
     ),
     **dict.fromkeys(
-        "tenuto detached-legato spiccato breath-mark caesura stress unstress soft-accent".split(), "articulations"
+        ["tenuto", "detached-legato", "spiccato", "breath-mark", "caesura", "stress", "unstress", "soft-accent"],
+        "articulations",
     ),
     **dict.fromkeys(
-        "up-bow down-bow open-string thumb-position double-tongue triple-tongue stopped snap-pizzicato "
-        "fingernails golpe".split(),
+        [
+            "up-bow",
+            "down-bow",
+            "open-string",
+            "thumb-position",
+            "double-tongue",
+            "triple-tongue",
+            "stopped",
+            "snap-pizzicato",
+            "fingernails",
+            "golpe",
+        ],
         "technical",
     ),
 }

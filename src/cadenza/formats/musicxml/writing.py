@@ -310,9 +310,7 @@ class _Part:
         waiting = list(spoken)
         written_fifths = fifths - (0 if self.track.is_drums else self.fifths)
         for staff in range(1, self.n_staves + 1):
-            mine = [
-                streams[v] for v in sorted(streams) if self.doubles or layout.staff_of(v, self.n_staves) == staff
-            ]
+            mine = [streams[v] for v in sorted(streams) if self.doubles or layout.staff_of(v, self.n_staves) == staff]
             self.staff = staff
             if not any(stream.items for stream in mine):
                 rest = _Item(start, stop, [], None)
