@@ -282,6 +282,14 @@ def test_a_pdf_holds_all_pages(tmp_path):
     assert len(re.findall(rb"/Type\s*/Page[^s]", data)) == n_pages
 
 
+def test_a_title_is_a_text_and_nothing_more(tmp_path):
+    score = guitar([tab_note(0, 4, 1, 3)], title='#panic("x") $a$ \x00\ud800 <i>&', composer='"\\ #import "y"')
+    sheet.write(score, tmp_path / "title.pdf")
+    assert (tmp_path / "title.pdf").read_bytes().startswith(b"%PDF-")
+    root = page(score)
+    assert '"\\ #import "y"' in {e.text for e in root.iter(tag("text"))}
+
+
 def test_further_pages_of_svg_and_png_are_numbered(tmp_path):
     written = sheet.write(long_piece(), tmp_path / "long.svg")
     assert [path.name for path in written[:2]] == ["long.svg", "long-2.svg"]

@@ -66,10 +66,12 @@ def write(
     if kind == "svg":
         files = [page.svg.encode("utf-8") for page in pages]
     else:
+        from cadenza.formats.musicxml.projection import clean
+
         listed = [{"svg": page.svg, "width": page.width_mm, "height": page.height_mm} for page in pages]
         job = {
             "verb": "paint", "kind": kind, "pages": listed, "ppi": width / (PAGE_MM[0] / 25.4),
-            "title": score.title, "author": score.composer,
+            "title": clean(score.title), "author": clean(score.composer),
         }  # fmt: skip
         files = [base64.b64decode(data) for data in run(job, limits)["files"]]
     written = []
