@@ -152,7 +152,7 @@ def made_and_read(suffix: str, maker: Maker) -> Callable[[Score], Score]:
 
     def through(score: Score) -> Score:
         with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder, f"piece.{suffix}")
+            path = Path(folder, f"piece.tokens.{suffix}")  # as DadaGP names its .txt
             maker(score, path)
             return formats.read(path)
 
