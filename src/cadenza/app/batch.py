@@ -113,13 +113,16 @@ def _files(root: Path, out: Path, suffixes: set[str]) -> Iterator[Path]:
         here = Path(place)
         folders[:] = sorted(name for name in folders if not name.startswith(".") and here / name != out)
         for name in sorted(names):
-            if not name.startswith(".") and Path(name).suffix.lower().lstrip(".") in suffixes:
+            suffix = Path(name).suffix.lower().lstrip(".")
+            # A .txt is music only where its name says so.
+            is_text = suffix == "txt" and not name.lower().endswith(".tokens.txt")
+            if not name.startswith(".") and suffix in suffixes and not is_text:
                 yield here / name
 
 
 def _target_names(sources: Sequence[Path], to: str) -> list[Path]:
     """One name each, none twice, not even where case does not count."""
-    plain = [path.with_suffix(f".{to}") for path in sources]
+    plain = [path.with_suffix(".tokens.txt" if to == "txt" else f".{to}") for path in sources]
     wanted: dict[str, int] = {}
     for name in plain:
         wanted[str(name).lower()] = wanted.get(str(name).lower(), 0) + 1

@@ -8,12 +8,13 @@ only says the same thing in another way (an exact re-timing, a tempo within a mi
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cadenza import formats
 from cadenza.score.compare import ASPECTS, Comparison, Difference, compare
 from cadenza.score.model import Score
+from cadenza.score.written import NO_BEATS
 
 #: Aspect → (one, many) of what is counted; the aspects of notes are counted by notes instead.
 _COUNTED = {
@@ -68,11 +69,23 @@ def projected(score: Score, target: Path) -> tuple[list[Loss], Score]:
     for edit in getattr(formats.module_for(target, "write"), "PROJECTION", ()):
         after = edit.apply(score)
         if after is not score and after != score:
-            found = compare(score, after)
+            found = compare(score, _without_additions(score, after))
             if found:
                 out.append(Loss(edit.says, counted(found)))
         score = after
     return out, score
+
+
+def _without_additions(before: Score, after: Score) -> Score:
+    """``after`` without the note values and marks that ``before`` did not have: saying more loses nothing."""
+    if len(before.tracks) != len(after.tracks):
+        return after
+    tracks = []
+    for old, new in zip(before.tracks, after.tracks, strict=True):
+        beats = new.beats if len(old.beats) else NO_BEATS
+        marks = tuple(mark for mark in new.marks if mark in set(old.marks)) if new.marks else ()
+        tracks.append(replace(new, beats=beats, marks=marks))
+    return replace(after, tracks=tuple(tracks))
 
 
 def counted(found: Comparison) -> str:

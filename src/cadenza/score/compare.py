@@ -27,6 +27,8 @@ from cadenza.score import matching
 from cadenza.score.model import Score, Technique, Track
 from cadenza.score.time import DEFAULT_METRE, DEFAULT_QUARTERS_PER_MINUTE, bar_table
 
+#: Marks that say again, or for one format only, what other aspects compare.
+SAID_ELSEWHERE = ("bend", "source", "overfull")
 #: What can differ → the group that it belongs to.
 ASPECTS: Mapping[str, str] = {
     **dict.fromkeys(("title", "composer", "tempo", "metre", "key", "bars", "repeats", "endings"), "header"),
@@ -402,7 +404,11 @@ def _controls(side: _Side, track: Track) -> list[tuple[int, Any]]:
 
 
 def _marks(side: _Side, track: Track) -> list[tuple[int, Any]]:
-    return [(m.onset_ticks * side.scale, (m.kind, m.voice, m.string, m.pitch, m.values, m.text)) for m in track.marks]
+    return [
+        (m.onset_ticks * side.scale, (m.kind, m.voice, m.string, m.pitch, m.values, m.text))
+        for m in track.marks
+        if m.kind not in SAID_ELSEWHERE
+    ]
 
 
 def _matrix(track: Track, scale: int, curves: dict[Any, int]) -> NDArray[np.int64]:

@@ -48,7 +48,7 @@ def riff() -> Score:
     notes = [
         Note(0, 960, 45, 95, bends, 6, 5, Technique.PALM_MUTE),
         Note(960, 1440, 52, 111, (), 5, 7, Technique.HAMMER | Technique.VIBRATO),
-        Note(2400, 1440, 57, 79, (), 4, 7, Technique.LET_RING | Technique.SLIDE_LEGATO),
+        Note(2400, 1440, 57, 79, (), 5, 12, Technique.LET_RING | Technique.SLIDE_OUT_DOWN),
         Note(2400, 3360, 74, 79, (), 3, 7, Technique.HARMONIC_NATURAL),
         Note(3840, 640, 40, 95, (), 6, 0, Technique.DEAD, 1),
     ]

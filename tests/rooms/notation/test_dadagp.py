@@ -10,6 +10,7 @@ from cadenza import formats
 from cadenza.base.errors import ConfigError, FormatError, NotationError
 from cadenza.formats import guitarpro
 from cadenza.notation.dadagp import DadaGP
+from cadenza.notation.dadagp.grammar import fields_of_token
 from cadenza.notation.dadagp.notation import artist_token
 from cadenza.notation.dadagp.tables import FAMILY_OF_PROGRAM, round_tempo, waits
 from cadenza.notation.grammar import END
@@ -268,3 +269,9 @@ def test_from_tokens_to_gp5_and_back(tmp_path: Path):
     tokens = text("clean0:note:s1:f3", "nfx:let_ring", "bfx:pick_stroke:2", "wait:1440", "clean0:rest", "wait:480")
     guitarpro.write(DadaGP().decode(tokens), tmp_path / "piece.gp5")
     assert DadaGP().encode(guitarpro.read(tmp_path / "piece.gp5")) == tokens
+
+
+@pytest.mark.parametrize("token", ["param:val4:vib0nfx:slide:1", "wait:480wait:480", "nfx:bend:type1nfx:tie"])
+def test_tokens_glued_together_are_none(token):
+    with pytest.raises(NotationError, match="token"):
+        fields_of_token(token)

@@ -41,6 +41,9 @@ def diff(
     if unfold:
         scores = [repeats.unfold().apply(score) for score in scores]
     aspects = {"only": _listed(only), "ignore": _listed(ignore)}
+    written = [any(len(track.beats) or track.marks for track in score.tracks) for score in scores]
+    if written[0] != written[1] and not aspects["only"]:
+        aspects["ignore"].append("written")  # one file's format has no place for it: no difference of the music
     found = compare(scores[0], scores[1], **aspects, tolerance_quarters=near, tolerance_cents=cents)
     if as_json:
         import json

@@ -44,6 +44,9 @@ def _spans(kind: str, values: Iterable[int]) -> tuple[Span, ...]:
     return tuple(Span(kind, value, value) for value in values)
 
 
+MAX_TRILL_FRET = 127  # its other note may lie beyond the neck
+
+
 _SPEEDS = (1, 2, 4, 8, 16, 32, 64, 128)
 #: kind of a field → spans of the field that must follow it in its token
 _TAILS: dict[str, tuple[Span, ...]] = {
@@ -63,7 +66,7 @@ _NOTE_EFFECTS: dict[str, tuple[Span, ...]] = {
     "nfx:harmonic:": (Span("nfx:harmonic:", 1, 5),),
     "nfx:slide:": _spans("nfx:slide:", (1, 2, 3, 4, -1, -2)),
     "nfx:tremoloPicking:duration": _spans("nfx:tremoloPicking:duration", (120, 240, 480)),
-    "nfx:trill:fret": (Span("nfx:trill:fret", -tables.DROP, tables.MAX_FRET),),
+    "nfx:trill:fret": (Span("nfx:trill:fret", -tables.DROP, MAX_TRILL_FRET),),
 }
 _NOTE_ORDER = {kind: rank for rank, kind in enumerate(_NOTE_EFFECTS, 1)}  # 0: a note without effects so far
 _BEAT_EFFECTS: dict[str, tuple[Span, ...]] = {
@@ -122,7 +125,7 @@ def fields_of_token(token: str) -> tuple[Field, ...]:
     if not any(character.isdigit() for character in token) or token.endswith(":rest"):
         return (Field(token, ""),)
     fields = tuple(Field(*match.groups()) for match in _PAIR.finditer(token))
-    if "".join(map(str, fields)) != token:
+    if "".join(map(str, fields)) != token or any(field.kind[0] != ":" for field in fields[1:]):  # two glued together
         raise NotationError("a DadaGP token", repr(token[:40]))
     return fields
 
