@@ -6,7 +6,7 @@ be read, its work named by its path.
 
 =============== ===================================================================================================
 guitarset        Xi et al. 2018: ``annotation/*.jams`` or ``*.jams``
-dadagp           Sarmento et al. 2021: ``A/Artist/Artist - Title.gp?`` beside ``.tokens.txt``; artist and title by folder
+dadagp           Sarmento et al. 2021: ``A/Artist/Artist - Title.gp?`` beside ``.tokens.txt``; artist by folder
 giantmidi-piano  Kong et al. 2020: ``midis*/Surname, First, Title, id.mid`` and ``full_music_pieces_youtube_*.csv``
 maestro          Hawthorne et al. 2019: ``maestro-v*.csv`` with composer, title and split
 urmp             Li et al. 2019: ``NN_Name_inst_inst/Sco_*.mid`` and ``Notes_*.txt`` (onset s, Hz, duration s)
@@ -254,8 +254,8 @@ def _slakh(folder: Path) -> Iterator[Recipe]:
         inner = path.parent
         split = inner.parent.name if inner.parent.name in ("train", "validation", "test") else ""
         yield Recipe(
-            "slakh", f"slakh/{path.relative_to(folder).as_posix()}", "CC-BY-4.0", "Slakh2100 (Manilow et al. 2019)", path,
-            partial(midi.read, path), work_id=f"slakh/{inner.name}", split=split, style="band",
+            "slakh", f"slakh/{path.relative_to(folder).as_posix()}", "CC-BY-4.0", "Slakh2100 (Manilow et al. 2019)",
+            path, partial(midi.read, path), work_id=f"slakh/{inner.name}", split=split, style="band",
         )  # fmt: skip
 
 

@@ -5,8 +5,8 @@ Two kinds of evidence link two works:
 * a **run**: :data:`RUN_NOTES` notes in a row whose :data:`RUN_INTERVALS` intervals agree, whatever their rhythm;
 * **figures**: many n-grams of intervals *and* duration ratios in common, a good share of the shorter line's.
 
-Lines are the top line of every pitched track, and the highest and lowest line of all of them together, so that a tune is
-found when its voices are dealt out anew. Figures that many works use, and runs with hardly any different intervals
+Lines are the top line of every pitched track, and the highest and lowest line of all of them together, so that a tune
+is found when its voices are dealt out anew. Figures that many works use, and runs with hardly any different intervals
 (scales, trills, arpeggios over one chord), are common property and prove nothing: :data:`MAX_WORKS`,
 :data:`MIN_DISTINCT`.
 """

@@ -157,7 +157,7 @@ def continue_(score: Score, settings: Settings, rng: np.random.Generator) -> Ite
         text = settings.notation.encode(passage)
         start = _shared(text, settings.notation.encode(select_bars(0, n_given).apply(passage)))
         given = select_bars(0, n_given).apply(passage).n_notes
-        if not text[start:].strip() or not given:
+        if not start or not text[start:].strip() or not given:
             continue
         prompt = _worded(text[:start], "continue", passage, settings)
         yield _example("continue", prompt, text[start:], first, passage, passage.n_notes - given, {"given": n_given})

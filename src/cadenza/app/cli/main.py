@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from cadenza.app.cli import compose, convert, doctor, info, render
+from cadenza.app.cli import compose, convert, corpus, doctor, info, render
 
 app = typer.Typer(
     name="cadenza",
@@ -19,6 +19,7 @@ app.command("convert")(convert.convert)
 app.command("info")(info.info)
 app.command("compose")(compose.compose)
 app.command("render")(render.render)
+app.add_typer(corpus.app, name="corpus")
 app.command("doctor")(doctor.doctor)
 
 
