@@ -52,7 +52,7 @@ $(VENV)/.installed-core: pyproject.toml constraints.txt | $(VENV)/.made
 
 # tinysoundfont declares pyaudio, which has no wheel for Linux and is needed for live sound only.
 $(VENV)/.installed-test: pyproject.toml constraints.txt | $(VENV)/.made
-	$(PIP) -e '.[sheet,train,test]'
+	$(PIP) -e '.[corpus,sheet,train,test]'
 	$(PIP) --no-deps tinysoundfont
 	@touch $@
 

@@ -113,10 +113,7 @@ def _files(root: Path, out: Path, suffixes: set[str]) -> Iterator[Path]:
         here = Path(place)
         folders[:] = sorted(name for name in folders if not name.startswith(".") and here / name != out)
         for name in sorted(names):
-            suffix = Path(name).suffix.lower().lstrip(".")
-            # A .txt is music only where its name says so.
-            is_text = suffix == "txt" and not name.lower().endswith(".tokens.txt")
-            if not name.startswith(".") and suffix in suffixes and not is_text:
+            if not name.startswith(".") and formats.is_music(Path(name), suffixes):
                 yield here / name
 
 

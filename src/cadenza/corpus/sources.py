@@ -10,15 +10,16 @@ import csv
 import hashlib
 import json
 import re
-import unicodedata
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from cadenza.base.errors import CadenzaError, FormatError
+from cadenza.corpus.layouts import LAYOUTS, plain_folder
+from cadenza.corpus.recipe import Recipe, slug
 from cadenza.corpus.store import Piece
 from cadenza.formats import jams, midi, musicxml
 from cadenza.notation.abc import read_tune
@@ -28,39 +29,6 @@ from cadenza.score.model import Metre, Score, Tempo, Track
 # Keys of the Roland kit with which Groove was recorded that General MIDI uses for something else → the GM key.
 GROOVE_TO_GENERAL_MIDI = {22: 42, 26: 46, 58: 43}
 VOICE_END_TOLERANCE_QUARTERS = 1
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """A piece that is not read yet; the fields are those of :class:`Piece`."""
-
-    source: str
-    path: str
-    licence: str
-    attribution: str
-    load: Callable[[], Score]
-    work_id: str = ""
-    split: str = ""
-    style: str = ""
-
-    def piece(self) -> Piece:
-        """Read it.
-
-        Raises:
-            CadenzaError: it cannot be read.
-        """
-        score = self.load()
-        if not score.n_notes:
-            raise FormatError("a piece with notes", "none", where=self.path)
-        score = score.with_tracks(track for track in score.tracks if len(track))
-        work = self.work_id or f"{self.source}/{slug(score.composer)}/{slug(score.title) or Path(self.path).stem}"
-        return Piece(work, self.source, self.licence, self.attribution, score, self.split, self.style, self.path)
-
-
-def slug(text: str) -> str:
-    """Letters and digits of ``text``, lower case, without accents, joined by hyphens."""
-    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
-    return "-".join(re.findall(r"[a-z0-9]+", plain.lower()))
 
 
 def recipes(root: Path) -> Iterator[Recipe]:
@@ -89,6 +57,42 @@ def pieces(root: Path, rejects: list[tuple[str, str]] | None = None) -> Iterator
         yield piece
 
 
+def scan(roots: Sequence[Path]) -> list[Recipe]:
+    """The recipes of all pieces below ``roots``, sorted by source and path.
+
+    A root is a collection known by its name or its layout, a folder of such, or a plain folder of files.
+
+    Raises:
+        FormatError: a root is no folder.
+    """
+    found: dict[tuple[str, str], Recipe] = {}
+    for root in roots:
+        if not root.is_dir():
+            raise FormatError("a folder", "a file" if root.exists() else "nothing there", where=str(root))
+        for recipe in _below_root(root.resolve()):
+            found.setdefault((recipe.source, recipe.path), recipe)
+    return [found[key] for key in sorted(found)]
+
+
+def _below_root(root: Path) -> Iterator[Recipe]:
+    known = _collection(root)
+    if known is not None:
+        yield from known(root)
+        return
+    inner = {path: _collection(path) for path in sorted(root.iterdir()) if path.is_dir()}
+    if not any(inner.values()):
+        yield from plain_folder(root)
+        return
+    for path, reader in inner.items():
+        yield from reader(path) if reader is not None else plain_folder(path)
+
+
+def _collection(folder: Path) -> Callable[[Path], Iterator[Recipe]] | None:
+    if folder.name in SOURCES:
+        return SOURCES[folder.name]
+    return next((layout.recipes for layout in LAYOUTS if layout.matches(folder)), None)
+
+
 def content_hash(score: Score) -> str:
     """Hash of what sounds: onsets, durations and pitches of all tracks."""
     digest = hashlib.sha256()
@@ -108,6 +112,7 @@ def _lieder(folder: Path) -> Iterator[Recipe]:
             _below(path, folder),
             "CC0-1.0",
             "OpenScore Lieder Corpus",
+            path,
             partial(musicxml.read, path),
         )
 
@@ -119,6 +124,7 @@ def _quartets(folder: Path) -> Iterator[Recipe]:
             _below(path, folder),
             "CC0-1.0",
             "OpenScore String Quartets",
+            path,
             partial(musicxml.read, path),
         )
 
@@ -134,6 +140,7 @@ def _hymns(folder: Path) -> Iterator[Recipe]:
                 f"{_below(path, folder)}#{tune.number}",
                 "public domain",
                 "Open Hymnal Project",
+                path,
                 partial(_tune, tune, header, title),
                 work_id=f"openhymnal/{slug(title)}",
             )
@@ -148,6 +155,7 @@ def _mutopia(folder: Path) -> Iterator[Recipe]:
                 f"mutopia/{name}",
                 entry["licence"],
                 f"Mutopia Project, {entry['maintainer']}: {entry['composer']}, {entry['title']}",
+                folder / name,
                 partial(_named, folder / name, entry["title"], entry["composer"]),
                 work_id=f"mutopia/{slug(entry['composer'])}/{slug(entry['title'])}",
                 style=entry["instrument"],
@@ -162,6 +170,7 @@ def _groove(folder: Path) -> Iterator[Recipe]:
                 f"groove/{row['midi_filename']}",
                 "CC-BY-4.0",
                 "Groove MIDI Dataset (Gillick et al. 2019)",
+                folder / row["midi_filename"],
                 partial(_drums, folder / row["midi_filename"], row),
                 work_id=f"groove/{row['id']}",
                 split=row["split"],
@@ -178,6 +187,7 @@ def _guitarset(folder: Path) -> Iterator[Recipe]:
             _below(path, folder),
             "MIT",
             "GuitarSet (Xi et al. 2018)",
+            path,
             partial(jams.read, path),
             work_id=f"guitarset/{match[1] if match else path.stem}",
             style=path.stem.rpartition("_")[2],

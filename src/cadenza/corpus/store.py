@@ -46,6 +46,10 @@ class Piece:
     style: str = ""
     path: str = ""
 
+    def with_score(self, score: Score) -> Piece:
+        """The same piece with other music."""
+        return replace(self, score=score)
+
     def with_split(self, split: str) -> Piece:
         """The same piece in another split."""
         return replace(self, split=split)

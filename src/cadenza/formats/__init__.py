@@ -7,6 +7,7 @@ several pieces also has ``read_all(path, limits)`` and takes ``number`` in ``rea
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from cadenza.base.limits import DEFAULT_LIMITS, Limits
 from cadenza.base.registry import Registry
 from cadenza.score.model import Score
 
+_LONGER = {"txt": ".tokens.txt"}
 FORMATS = Registry("cadenza.formats", "format")
 
 
@@ -43,6 +45,13 @@ def _can(suffix: str, verb: str) -> bool:
     """Whether the suffix can be read or written. A module of several suffixes may write only those in its WRITES."""
     module = FORMATS.load(suffix)
     return hasattr(module, verb) and (verb == "read" or suffix in getattr(module, "WRITES", (suffix,)))
+
+
+def is_music(path: Path, wanted: Collection[str]) -> bool:
+    """Whether a file found in a folder is of one of the suffixes ``wanted``. A suffix of all kinds of files
+    (.txt) counts under a longer name only."""
+    suffix = path.suffix.lower().lstrip(".")
+    return suffix in wanted and path.name.lower().endswith(_LONGER.get(suffix, ""))
 
 
 def suffixes(verb: str) -> list[str]:

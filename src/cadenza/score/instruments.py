@@ -56,3 +56,54 @@ def implied_tuning(track: Track) -> tuple[int, ...]:
 def is_constant(values: np.ndarray) -> bool:
     """Whether all values are the same (true for none)."""
     return len(values) == 0 or bool((values == values[0]).all())
+
+
+# ── families ─────────────────────────────────────────────────────────────────────────────────────────────
+
+FAMILIES = ("guitar", "bass", "drums", "keys", "bowed", "voice_wind", "other")
+FRETTED_FAMILIES = ("guitar", "bass")
+HIGHEST_BASS_STRING = 50  # of a six-string bass; every guitar's is higher
+
+#: first program of a run → family of the run (General MIDI 1).
+_PROGRAM_FAMILIES = (
+    (0, "keys"), (8, "other"), (16, "keys"), (24, "guitar"), (32, "bass"), (40, "bowed"), (45, "bowed"), (46, "other"),
+    (48, "bowed"), (52, "voice_wind"), (55, "other"), (56, "voice_wind"), (80, "other"), (104, "guitar"),
+    (108, "other"), (109, "voice_wind"), (110, "bowed"), (111, "voice_wind"), (112, "other"),
+)  # fmt: skip
+#: Words of a track's name → family; looked for in this order, in several languages.
+_NAME_FAMILIES = (
+    ("drums", ("drum", "percussion", "kit", "schlagzeug", "batteria", "batterie", "bateria")),
+    ("bass", ("bass guitar", "electric bass", "e-bass", "fretless", "slap bass", "bass")),
+    ("guitar", ("guitar", "gitarre", "guitare", "chitarra", "guitarra", "banjo", "ukulele", "lute", "vihuela")),
+    ("keys", ("piano", "keyboard", "organ", "harpsichord", "cembalo", "clav", "klavier", "orgel")),
+    ("bowed", ("violin", "viola", "cello", "fiddle", "contrabass", "double bass", "strings", "geige", "bratsche")),
+    (
+        "voice_wind",
+        ("voice", "vocal", "soprano", "alto", "tenor", "baritone", "choir", "sing", "flute", "oboe", "clarinet", "horn",
+         "bassoon", "trumpet", "trombone", "sax", "recorder", "tuba"),
+    ),
+)  # fmt: skip
+
+
+def family_of(track: Track) -> str:
+    """The family of the track's instrument, by what the track says of itself: drums, strings, program, name.
+
+    Program 0 is what sources write that say nothing; there the name decides first.
+    """
+    if track.is_drums:
+        return "drums"
+    if track.tuning:
+        return "bass" if max(track.tuning) <= HIGHEST_BASS_STRING else "guitar"
+    if track.program == 0:
+        return family_of_name(track.name) or "keys"
+    return next(family for first, family in reversed(_PROGRAM_FAMILIES) if first <= track.program)
+
+
+def family_of_name(name: str) -> str:
+    """The family that a track's name says; empty where it says none."""
+    words = name.lower()
+    if "double bass" in words or "contrabass" in words or "kontrabass" in words:
+        return "bowed"
+    if "bass clarinet" in words or words.strip() in ("bass", "basso") or "bass voice" in words:
+        return "voice_wind" if "clarinet" in words or "voice" in words else "bass"
+    return next((family for family, said in _NAME_FAMILIES if any(word in words for word in said)), "")

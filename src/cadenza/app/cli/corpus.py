@@ -1,0 +1,198 @@
+"""``cadenza corpus build|show|stats|check|card``: folders of music → training examples, and a look at them."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import typer
+
+app = typer.Typer(
+    help="Build a corpus of training examples from folders of music, and look into it.", no_args_is_help=True
+)
+
+_FOLDER = typer.Argument(..., metavar="DIR", help="A built corpus.")
+
+
+@app.command("build")
+def build(
+    sources: list[Path] = typer.Argument(..., metavar="SRC…", help="Folders of music: your own, or public datasets."),
+    out: Path = typer.Option(..., "-o", "--out", help="Folder to build in; building again goes on where it was."),
+    recipe: Path | None = typer.Option(
+        None, "--recipe", help="corpus.yaml: notation, tasks, selection, augmentation …"
+    ),
+    settings: list[str] = typer.Option([], "--set", help="key=value over the recipe; may be given again."),
+    workers: int = typer.Option(0, "--workers", min=0, help="Processes. Default: one a core."),
+    engine: str = typer.Option("processes", "--engine", help="processes, or ray (extra [cluster])."),
+    address: str = typer.Option("", "--address", help="Of the Ray cluster; without it one is started here."),
+) -> None:
+    """Read, select, deduplicate, split, augment, encode; writes Parquet shards, a manifest and rejected.csv."""
+    from cadenza.base.config import load_config
+    from cadenza.base.errors import ConfigError
+    from cadenza.corpus import card, pipeline
+    from cadenza.corpus.open import BuiltCorpus
+
+    arguments = [str(recipe)] if recipe else []
+    for setting in settings:
+        arguments += ["--set", setting]
+    config = load_config(pipeline.CorpusConfig, arguments)
+    n_workers = workers or os.cpu_count() or 1
+    if engine == "ray":
+        runner: Any = pipeline.OnRay(address or None, n_workers)
+    elif engine == "processes":
+        runner = pipeline.Processes(n_workers)
+    else:
+        raise ConfigError("the engine processes or ray", repr(engine))
+    with _progress() as say:
+        manifest = pipeline.build(sources, out, config, runner, say)
+    (out / "README.md").write_text(card.card(BuiltCorpus.open(out)), "utf-8")
+    for split, count in manifest["splits"].items():
+        if count["examples"]:
+            hours = count["seconds"] / 3600
+            typer.echo(f"{split}: {count['examples']:,} examples, {count['notes']:,} notes, {hours:.2f} hours")
+    left = ", ".join(f"{count:,} {kind}" for kind, count in manifest["rejected"].items())
+    typer.echo(f"left out: {left or 'nothing'} ({out / 'rejected.csv'})")
+    typer.echo(f"{out}: fingerprint {manifest['fingerprint'][:16]}")
+
+
+@app.command("show")
+def show(
+    folder: Path = _FOLDER,
+    n: int = typer.Option(3, "-n", min=1, help="Rows to show."),
+    split: str = typer.Option("train", "--split", help="train, validation or test."),
+    task: str = typer.Option("", "--task", help="Only rows of this task."),
+    seed: int = typer.Option(0, "--seed", help="Which rows."),
+    width: int = typer.Option(600, "--width", help="Characters of prompt and completion to show; 0 = all."),
+    render: int = typer.Option(0, "--render", min=0, help="Also write so many of them as .mid and .wav."),
+) -> None:
+    """Show rows: what is given, and, marked, what is learned (the loss counts there only)."""
+    import random
+
+    from cadenza.base.errors import FormatError
+    from cadenza.corpus.open import BuiltCorpus
+
+    corpus = BuiltCorpus.open(folder)
+    rows = [row for row in corpus.rows(split) if not task or row["task"] == task]
+    if not rows:
+        raise FormatError(
+            f"rows of the split {split}" + (f" and the task {task}" if task else ""), "none", where=str(folder)
+        )
+    chosen = random.Random(seed).sample(rows, min(n, len(rows)))
+    for row in chosen:
+        where = f"{row['source']} · {row['path']} · bars {row['first_bar'] + 1}–{row['first_bar'] + row['n_bars']}"
+        typer.secho(f"{row['task']} · {where} · {row['n_notes']} notes · edits {row['edits']}", bold=True)
+        typer.echo(_short(row["prompt"], width, tail=True), nl=False)
+        typer.secho(_short(row["completion"], width), fg="green", underline=True)
+        typer.echo()
+    for number, row in enumerate(chosen[:render], 1):
+        for path in _render(corpus, row, folder / f"row-{number}"):
+            typer.echo(f"{path}")
+
+
+def _short(text: str, width: int, tail: bool = False) -> str:
+    if not width or len(text) <= width:
+        return text
+    return "… " + text[-width:] if tail else text[:width] + " …"
+
+
+def _render(corpus: Any, row: dict[str, Any], stem: Path) -> list[Path]:
+    from cadenza import formats
+    from cadenza.corpus.open import texts_of
+
+    texts = texts_of(row, corpus.manifest["config"]["style"])
+    score = corpus.notation.decode(texts[-1])
+    paths = [stem.with_suffix(".mid"), stem.with_suffix(".wav")]
+    for path in paths:
+        formats.write(score, path)
+    return paths
+
+
+@app.command("stats")
+def stats(
+    folder: Path = _FOLDER,
+    tokenizer: Path | None = typer.Option(None, "--tokenizer", help="tokenizer.json to count with (extra [train])."),
+    as_json: bool = typer.Option(False, "--json", help="Machine-readable."),
+) -> None:
+    """Notes, hours, keys, metres, instruments, bends; tokens a note, seconds of music in 4,096 tokens."""
+    from cadenza.corpus.open import BuiltCorpus
+    from cadenza.corpus.stats import statistics
+
+    found = statistics(BuiltCorpus.open(folder), _counter(tokenizer) if tokenizer else None)
+    if as_json:
+        typer.echo(json.dumps(found, indent=1, ensure_ascii=False))
+        return
+    for split, values in found.pop("splits").items():
+        typer.secho(split, bold=True)
+        for name, value in values.items():
+            typer.echo(f"  {name.replace('_', ' ')}: {value if value is None else format(value, ',')}")
+    for name, counts in found.items():
+        typer.secho(name.replace("_", " "), bold=True)
+        most = max(counts.values(), default=1)
+        for key, count in list(counts.items())[:12]:
+            typer.echo(f"  {key:>16} {count:7,} {'█' * max(1, round(40 * count / most))}")
+
+
+def _counter(path: Path) -> Any:
+    from cadenza.base.errors import FormatError, MissingExtraError
+
+    try:
+        from tokenizers import Tokenizer
+    except ImportError:
+        raise MissingExtraError("tokenizers", "no such package", hint="pip install 'cadenza[train]'") from None
+    try:
+        known = Tokenizer.from_file(str(path))
+    except Exception as error:  # the library raises bare Exception
+        raise FormatError("a tokenizer.json", str(error)[:200], where=str(path)) from None
+    return lambda text: len(known.encode(text).ids)
+
+
+@app.command("check")
+def check(folder: Path = _FOLDER) -> None:
+    """Check hashes, splits and every row (it decodes, under the grammar). Exit status 1 where something is wrong."""
+    from cadenza.corpus.open import BuiltCorpus
+
+    corpus = BuiltCorpus.open(folder)
+    wrong = corpus.check()
+    for sentence in wrong:
+        typer.echo(sentence)
+    typer.echo(
+        f"{len(wrong):,} faults" if wrong else f"{folder}: all of {len(corpus.manifest['shards'])} shards are sound"
+    )
+    if wrong:
+        raise typer.Exit(1)
+
+
+@app.command("card")
+def card_(folder: Path = _FOLDER) -> None:
+    """Print the corpus's card: sources, licences, attributions, configuration."""
+    from cadenza.corpus.card import card
+    from cadenza.corpus.open import BuiltCorpus
+
+    typer.echo(card(BuiltCorpus.open(folder)), nl=False)
+
+
+class _progress:
+    """A bar a stage, with the time left, on standard error."""
+
+    def __enter__(self) -> Any:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self.bar = Progress(
+            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+            console=Console(stderr=True),
+        )  # fmt: skip
+        self.bar.start()
+        self.stages: dict[str, Any] = {}
+
+        def say(stage: str, done: int, total: int) -> None:
+            if stage not in self.stages:
+                self.stages[stage] = self.bar.add_task(stage, total=total)
+            self.bar.update(self.stages[stage], completed=done)
+
+        return say
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.stop()

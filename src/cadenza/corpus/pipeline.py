@@ -1,0 +1,569 @@
+"""Folders of music → Parquet shards of text examples: the build behind ``cadenza corpus build``.
+
+Four stages, each of which leaves finished files behind, so that a build that is stopped goes on where it was:
+
+1. **scan**: the files of every source, in one order (:mod:`cadenza.corpus.sources`), in chunks;
+2. **ingest**: every chunk is read: scores, facts, fingerprints, rejections (``work/ingest-*``);
+3. **decide**: over all chunks: selection, duplicates, groups of works, splits, weights (``work/decisions.json``);
+4. **write**: every chunk is augmented, cut and told as examples: one shard a split (``data/SPLIT-NNNNN.parquet``).
+
+Stages 2 and 4 run the same function per chunk in one process, in many (:class:`Processes`) or on a cluster
+(:class:`OnRay`). What a chunk gives depends on its files, the configuration and the seed alone, never on who computes
+it or when: the shards are the same, bit for bit, however often the build was killed and whatever ran it.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from cadenza.base.config import build_config
+from cadenza.base.errors import CadenzaError, ConfigError, FormatError
+from cadenza.base.files import write_atomically
+from cadenza.base.run import versions
+from cadenza.corpus import augment, band, likeness, prompts, select, shards, sources
+from cadenza.corpus.build import rng_for
+from cadenza.corpus.facts import facts_of
+from cadenza.corpus.sources import Recipe, content_hash
+from cadenza.corpus.split import SHARES, split_of
+from cadenza.corpus.store import Piece, load_pieces, save_pieces
+from cadenza.corpus.task import TASKS, Length, Settings, examples
+from cadenza.notation import NOTATIONS
+from cadenza.notation.base import Notation
+from cadenza.score.model import Score
+from cadenza.score.repeats import unfold
+
+VERSION = 1
+SPLITS = tuple(name for name, _ in SHARES)
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class CorpusConfig:
+    """What a corpus is made of. Every field is a key of ``corpus.yaml``.
+
+    Args:
+        notation: name of a notation and its options, ``{name: simplified-midi, bars: true}``.
+        tasks: task → share of the pieces that serve it.
+        style: "bare", or "instruct" for the published instruction format.
+        length: length of passages, see :class:`~cadenza.corpus.task.Length`.
+        select: a predicate, see :mod:`cadenza.corpus.select`; {} takes everything.
+        weights: list of :class:`~cadenza.corpus.select.Weight`; their product is the column ``weight``.
+        augment: see :class:`~cadenza.corpus.augment.Augmentation`; training pieces only.
+        deduplicate: leave out pieces with exactly the notes of an earlier one.
+        group: keep works that share music in one split.
+        unfold: write repeats out.
+        seed: of all that is drawn.
+        chunk_files: files a chunk, and so pieces a shard.
+    """
+
+    notation: dict[str, Any] = field(default_factory=lambda: {"name": "simplified-midi"})
+    tasks: dict[str, Any] = field(default_factory=lambda: {"continue": 1.0})
+    style: str = "bare"
+    length: dict[str, Any] = field(default_factory=dict)
+    select: dict[str, Any] = field(default_factory=dict)
+    weights: list[Any] = field(default_factory=list)
+    augment: dict[str, Any] = field(default_factory=dict)
+    deduplicate: bool = True
+    group: bool = True
+    unfold: bool = True
+    seed: int = 0
+    chunk_files: int = 32
+
+    def __post_init__(self) -> None:
+        select.check(self.select)
+        unknown = set(self.tasks) - set(TASKS.names())
+        if unknown or not self.tasks:
+            raise ConfigError(f"tasks out of {', '.join(TASKS.names())}", ", ".join(sorted(unknown)) or "none")
+        if self.chunk_files < 1:
+            raise ConfigError("at least one file a chunk", str(self.chunk_files))
+        self.settings(self.make_notation())
+        self.augmentation()
+        self.make_weights()
+
+    def make_notation(self) -> Notation:
+        """The notation with its options."""
+        options = dict(self.notation)
+        kind = NOTATIONS.load(options.pop("name", "simplified-midi"))
+        return build_config(kind, options, "notation")
+
+    def settings(self, notation: Notation) -> Settings:
+        """What the tasks share."""
+        return Settings(notation, build_config(Length, self.length, "length"), self.style)
+
+    def augmentation(self) -> augment.Augmentation:
+        """How training pieces are varied."""
+        given = {name: tuple(v) if isinstance(v, list) else v for name, v in self.augment.items()}
+        return build_config(augment.Augmentation, given, "augment")
+
+    def make_weights(self) -> list[select.Weight]:
+        """The weights, in order."""
+        return [build_config(select.Weight, one, f"weights[{n}]") for n, one in enumerate(self.weights)]
+
+
+# ── engines ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Engine(Protocol):
+    """Runs one function over many arguments, anywhere; results in the order of completion."""
+
+    def map(self, function: Callable[..., Any], arguments: Sequence[tuple[Any, ...]]) -> Iterator[Any]:
+        """The results of ``function(*one)`` for each of ``arguments``."""
+        ...
+
+
+@dataclass(frozen=True)
+class Processes:
+    """``workers`` processes on this machine; with one, no process is started."""
+
+    workers: int = 1
+
+    def map(self, function: Callable[..., Any], arguments: Sequence[tuple[Any, ...]]) -> Iterator[Any]:
+        """See :class:`Engine`. An error in one waits for nothing: what others have finished is on disk."""
+        if self.workers <= 1 or len(arguments) <= 1:
+            for one in arguments:
+                yield function(*one)
+            return
+        import multiprocessing
+        from concurrent.futures import ProcessPoolExecutor, as_completed
+        from concurrent.futures.process import BrokenProcessPool
+
+        # A fork of a process with threads (progress bars, BLAS) may hang.
+        with ProcessPoolExecutor(self.workers, multiprocessing.get_context("spawn")) as pool:
+            waiting = [pool.submit(function, *one) for one in arguments]
+            try:
+                for done in as_completed(waiting):
+                    yield done.result()
+            except BrokenProcessPool as error:
+                raise FormatError(
+                    "workers that run to their end",
+                    "one that was killed (out of memory?)",
+                    hint="Start the same command again: it goes on where it was. Fewer workers need less memory.",
+                ) from error
+            finally:
+                for one in waiting:
+                    one.cancel()
+
+
+@dataclass(frozen=True)
+class OnRay:
+    """The same on a Ray cluster (extra ``[cluster]``); the output folder must be one that all machines see."""
+
+    address: str | None = None
+    workers: int | None = None
+
+    def map(self, function: Callable[..., Any], arguments: Sequence[tuple[Any, ...]]) -> Iterator[Any]:
+        """See :class:`Engine`."""
+        try:
+            import ray
+        except ImportError:
+            from cadenza.base.errors import MissingExtraError
+
+            raise MissingExtraError("Ray", "no such package", hint="pip install 'cadenza[cluster]'") from None
+        if not ray.is_initialized():
+            ray.init(address=self.address, num_cpus=None if self.address else self.workers, log_to_driver=False)
+        remote = ray.remote(function)
+        waiting = [remote.remote(*one) for one in arguments]
+        while waiting:
+            done, waiting = ray.wait(waiting)
+            try:
+                yield ray.get(done[0])
+            except ray.exceptions.RayTaskError as error:
+                raise error.cause if isinstance(error.cause, CadenzaError) else error from error
+
+
+# ── the build ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def build(
+    roots: Sequence[Path],
+    out: Path,
+    config: CorpusConfig,
+    engine: Engine | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Build the corpus in ``out``; returns its manifest. Finished stages of an earlier run are taken over.
+
+    Args:
+        progress: called with (stage, chunks done, chunks).
+
+    Raises:
+        ConfigError: ``out`` holds a corpus of another configuration.
+        FormatError: no music is there, or the disk refuses.
+    """
+    engine, say = engine or Processes(), progress or (lambda stage, done, total: None)
+    work = out / "work"
+    _make(work), _make(out / "data")
+    _same_config(out, config, roots)
+    recipes = sources.scan(roots)
+    if not recipes:
+        raise FormatError("folders with music", "none that can be read", where=", ".join(map(str, roots)))
+    chunks = [recipes[at : at + config.chunk_files] for at in range(0, len(recipes), config.chunk_files)]
+
+    def run(stage: str, function: Callable[..., Any], arguments: list[tuple[Any, ...]]) -> None:
+        say(stage, len(chunks) - len(arguments), len(chunks))
+        for done, _ in enumerate(engine.map(function, arguments), len(chunks) - len(arguments) + 1):
+            say(stage, done, len(chunks))
+
+    bases = [work / f"ingest-{index:05d}" for index in range(len(chunks))]
+    keys = [_key(chunk) for chunk in chunks]
+    run("reading", ingest, [
+        (chunk, base, key, config.unfold)
+        for chunk, base, key in zip(chunks, bases, keys, strict=True) if _state(base.with_suffix(".json")) != key
+    ])  # fmt: skip
+    decisions = decide(bases, config)
+    digest = _digest(decisions)
+    path = work / "decisions.json"
+    if not path.exists() or path.read_bytes() != digest[1]:
+        write_atomically(path, digest[1])
+    marks = [work / f"write-{index:05d}.json" for index in range(len(chunks))]
+    run("writing", write, [
+        (index, base, out, config, decisions["chunks"][index], decisions["velocities"], decisions["kit"], digest[0],
+         mark)
+        for index, (base, mark) in enumerate(zip(bases, marks, strict=True)) if _state(mark) != digest[0]
+    ])  # fmt: skip
+    return _finish(out, config, roots, bases, marks, decisions)
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FormatError("a folder to write to", error.strerror or str(error), where=str(folder)) from error
+
+
+def _same_config(out: Path, config: CorpusConfig, roots: Sequence[Path]) -> None:
+    """Write the configuration, or compare it with the one there."""
+    path = out / "config.json"
+    now = {"version": VERSION, **asdict(config), "roots": [str(root) for root in roots]}
+    text = json.dumps(now, indent=1, sort_keys=True, default=list).encode()
+    if path.exists():
+        was, new = json.loads(path.read_bytes()), json.loads(text)
+        changed = [name for name in sorted({*was, *new}) if was.get(name) != new.get(name)]
+        if changed:
+            said = "; ".join(f"{name}: {was.get(name)!r} there, {new.get(name)!r} now" for name in changed)
+            raise ConfigError(
+                "the configuration that this corpus was begun with", said, where=str(out), hint="Choose another folder."
+            )
+    else:
+        write_atomically(path, text)
+
+
+def _key(chunk: Sequence[Recipe]) -> str:
+    """What a chunk's reading depends on: its files as they are on disk, and the code's version."""
+    parts: list[Any] = [VERSION, versions()["cadenza"]]
+    for recipe in chunk:
+        stat = recipe.file.stat() if recipe.file.exists() else None
+        parts.append([recipe.source, recipe.path, recipe.split, *([stat.st_size, stat.st_mtime_ns] if stat else [])])
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def _state(path: Path) -> str:
+    """The key with which a stage's finished file was written; empty where there is none."""
+    try:
+        return str(json.loads(path.read_bytes())["key"])
+    except (OSError, ValueError, KeyError):
+        return ""
+
+
+# ── reading ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def ingest(chunk: Sequence[Recipe], base: Path, key: str, write_out: bool) -> int:
+    """Read a chunk's files; writes ``base``.npz (pieces), ``base``-prints.npz and, last, ``base``.json."""
+    pieces: list[Piece] = []
+    rows: list[dict[str, Any]] = []
+    rejected: list[dict[str, str]] = []
+    runs: list[np.ndarray] = []
+    figures: list[np.ndarray] = []
+    for recipe in chunk:
+        try:
+            piece = recipe.piece()
+            if write_out:
+                piece = piece.with_score(unfold().apply(piece.score))
+            row = _row(piece)
+        except CadenzaError as error:
+            kind = type(error).__name__
+            rejected.append({"source": recipe.source, "path": recipe.path, "error": kind, "reason": str(error)})
+            continue
+        found_runs, found_figures = likeness.fingerprint(piece.score)
+        row["prints"] = [len(found_runs), *map(len, found_figures)]
+        runs.append(found_runs)
+        figures += found_figures
+        pieces.append(piece)
+        rows.append(row)
+    save_pieces(base.with_suffix(".npz"), pieces)
+    prints = io.BytesIO()
+    empty = [np.zeros(0, np.uint64)]
+    np.savez(prints, runs=np.concatenate(empty + runs), figures=np.concatenate(empty + figures))
+    write_atomically(_prints(base), prints.getvalue())
+    text = json.dumps({"key": key, "pieces": rows, "rejected": rejected}, ensure_ascii=False)
+    write_atomically(base.with_suffix(".json"), text.encode())
+    return len(pieces)
+
+
+def _prints(base: Path) -> Path:
+    return base.with_name(base.name + "-prints.npz")
+
+
+def _row(piece: Piece) -> dict[str, Any]:
+    velocities = sorted({int(v) for track in piece.score.tracks for v in np.unique(track.notes["velocity"])})
+    return {
+        "path": piece.path,
+        "source": piece.source,
+        "work_id": piece.work_id,
+        "split": piece.split,
+        "licence": piece.licence,
+        "attribution": piece.attribution,
+        "style": piece.style,
+        "hash": content_hash(piece.score),
+        "velocities": velocities,
+        "facts": facts_of(piece.score).as_dict(),
+    }
+
+
+# ── deciding ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def decide(bases: Sequence[Path], config: CorpusConfig) -> dict[str, Any]:
+    """Selection, duplicates, groups, splits and weights of all pieces; one list a chunk, one entry a piece."""
+    chunks: list[list[dict[str, Any]]] = []
+    seen: dict[str, str] = {}
+    works: list[str] = []
+    runs: list[np.ndarray] = []
+    figures: list[list[np.ndarray]] = []
+    kept: list[dict[str, Any]] = []
+    velocities: set[int] = set()
+    weights = config.make_weights()
+    for base in bases:
+        rows = json.loads(base.with_suffix(".json").read_bytes())["pieces"]
+        with np.load(_prints(base), allow_pickle=False) as prints:
+            all_runs, all_figures = prints["runs"], prints["figures"]
+        at, line = 0, 0
+        entries = []
+        for row in rows:
+            own_runs = all_runs[at : at + row["prints"][0]]
+            at += row["prints"][0]
+            own_figures = []
+            for count in row["prints"][1:]:
+                own_figures.append(all_figures[line : line + count])
+                line += count
+            facts = row["facts"] | {"folder": row["path"], "source": row["source"]}
+            reason = select.reason(config.select, facts)
+            if reason is None and config.deduplicate:
+                first = seen.setdefault(row["hash"], row["path"])
+                reason = None if first == row["path"] else f"same notes as {first}"
+            entry: dict[str, Any] = {"path": row["path"], "dropped": reason or ""}
+            entries.append(entry)
+            if reason is None:
+                entry["weight"] = round(float(np.prod([weight.of(facts) for weight in weights])), 6)
+                entry["work"], entry["fixed"] = row["work_id"], row["split"]
+                velocities.update(row["velocities"])
+                works.append(row["work_id"])
+                runs.append(own_runs)
+                figures.append(own_figures)
+                kept.append(entry)
+        chunks.append(entries)
+    groups = likeness.groups(works, runs, figures) if config.group else {work: work for work in works}
+    fixed = _fixed_splits(kept, groups)
+    for entry in kept:
+        group = groups[entry.pop("work")]
+        entry["group"] = group
+        entry["split"] = entry.pop("fixed") or fixed.get(group) or split_of(group)
+    return {"chunks": chunks, "velocities": sorted(velocities), "kit": _kit(bases, chunks, config)}
+
+
+def _fixed_splits(kept: list[dict[str, Any]], groups: dict[str, str]) -> dict[str, str]:
+    """Group → the split that its source has fixed. Where sources disagree, the one that guards the test most."""
+    out: dict[str, str] = {}
+    for entry in kept:
+        if entry["fixed"]:
+            group = groups[entry["work"]]
+            out[group] = max(out.get(group, ""), entry["fixed"], key=lambda name: (*SPLITS, "").index(name) % 4)
+    return out
+
+
+def _kit(bases: Sequence[Path], chunks: list[list[dict[str, Any]]], config: CorpusConfig) -> list[list[int]]:
+    """(chunk, piece) of the training drum performances that band arrangements may use."""
+    if not config.augmentation().band:
+        return []
+    out = []
+    for index, (base, entries) in enumerate(zip(bases, chunks, strict=True)):
+        rows = json.loads(base.with_suffix(".json").read_bytes())["pieces"]
+        for place, (row, entry) in enumerate(zip(rows, entries, strict=True)):
+            if not entry["dropped"] and entry["split"] == "train" and row["facts"]["families"] == ["drums"]:
+                out.append([index, place])
+    return out
+
+
+def _digest(decisions: dict[str, Any]) -> tuple[str, bytes]:
+    text = json.dumps(decisions, ensure_ascii=False, sort_keys=True).encode()
+    return hashlib.sha256(text).hexdigest(), text
+
+
+# ── writing ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def write(
+    index: int,
+    base: Path,
+    out: Path,
+    config: CorpusConfig,
+    entries: list[dict[str, Any]],
+    velocities: list[int],
+    kit: list[list[int]],
+    key: str,
+    mark: Path,
+) -> int:
+    """Tell a chunk's pieces as examples; writes its shards and, last, ``mark`` with their hashes and counts."""
+    notation = resolved(config.make_notation(), velocities)
+    settings, options = config.settings(notation), config.augmentation()
+    grooves = _grooves(base.parent, kit) if kit else []
+    rows: dict[str, list[dict[str, Any]]] = {split: [] for split in SPLITS}
+    rejected: list[dict[str, str]] = []
+    meta = json.loads(base.with_suffix(".json").read_bytes())["pieces"]
+    for piece, row, entry in zip(load_pieces(base.with_suffix(".npz")), meta, entries, strict=True):
+        if entry["dropped"]:
+            continue
+        for copy in range(1 + (options.copies if entry["split"] == "train" else 0)):
+            rng = rng_for(config.seed, piece.source, piece.path, copy)
+            try:
+                record, score = varied(piece, copy, options, grooves, rng)
+                found = examples(score, config.tasks, settings, rng)
+            except CadenzaError as error:
+                said = {"error": type(error).__name__, "reason": f"copy {copy}: {error}"}
+                rejected.append({"source": piece.source, "path": piece.path, **said})
+                continue
+            rows[entry["split"]] += [
+                shards.row(one, piece, entry, record, copy, row["facts"]["artist"], row["facts"]["title"])
+                for one in found
+            ]
+    hashes = {}
+    for split, listed in rows.items():
+        name = f"data/{split}-{index:05d}.parquet"
+        if listed:
+            hashes[name] = shards.save(out / name, listed)
+        else:
+            (out / name).unlink(missing_ok=True)
+    counts = {split: _counts(listed) for split, listed in rows.items() if listed}
+    text = json.dumps({"key": key, "shards": hashes, "counts": counts, "rejected": rejected}, ensure_ascii=False)
+    write_atomically(mark, text.encode())
+    return sum(map(len, rows.values()))
+
+
+def resolved(notation: Notation, velocities: Iterable[int]) -> Notation:
+    """The notation with options that depend on the corpus settled (``velocity: auto:N``)."""
+    settle = getattr(notation, "resolve", None)
+    if settle is None:
+        return notation
+    from cadenza.score.model import Note, Track
+
+    levels = Track.of([Note(0, 1, 60, velocity) for velocity in velocities])
+    return settle([Score((levels,))])
+
+
+def varied(
+    piece: Piece, copy: int, options: augment.Augmentation, grooves: list[band.Groove], rng: np.random.Generator
+) -> tuple[dict[str, Any], Score]:
+    """What was done to copy number ``copy`` (0: nothing), and the score."""
+    if copy == 0:
+        return {}, piece.score
+    as_band = rng.random() < options.band
+    score, record = piece.score, {}
+    if as_band and grooves:
+        made = band.arrange(score, grooves, rng)
+        if made is not None:
+            record, score = {"band": made[0]}, made[1]
+    variation = augment.draw_for(score, options, rng)
+    return record | variation.record, variation(score)
+
+
+def _grooves(work: Path, kit: list[list[int]]) -> list[band.Groove]:
+    out: list[Piece] = []
+    for index in sorted({index for index, _ in kit}):
+        pieces = load_pieces(work / f"ingest-{index:05d}.npz")
+        out += [pieces[place] for chunk, place in kit if chunk == index]
+    return band.drum_kit(out)
+
+
+def _counts(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "examples": len(rows),
+        "pieces": len({row["path"] for row in rows}),
+        "works": len({row["work_id"] for row in rows}),
+        "notes": sum(row["n_notes"] for row in rows),
+        "seconds": round(sum(row["seconds"] for row in rows), 3),
+        "tasks": dict(sorted(Counter(row["task"] for row in rows).items())),
+    }
+
+
+# ── the end ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _finish(
+    out: Path,
+    config: CorpusConfig,
+    roots: Sequence[Path],
+    bases: Sequence[Path],
+    marks: Sequence[Path],
+    decisions: dict[str, Any],
+) -> dict[str, Any]:
+    """Gather what the chunks say into ``manifest.json`` and ``rejected.csv``."""
+    written = [json.loads(mark.read_bytes()) for mark in marks]
+    rejected: list[dict[str, str]] = []
+    used: Counter[tuple[str, str, str]] = Counter()
+    for base, entries, one in zip(bases, decisions["chunks"], written, strict=True):
+        read = json.loads(base.with_suffix(".json").read_bytes())
+        rejected += read["rejected"]
+        for row, entry in zip(read["pieces"], entries, strict=True):
+            if entry["dropped"]:
+                kind = "Duplicate" if entry["dropped"].startswith("same notes as") else "NotSelected"
+                said = {"error": kind, "reason": entry["dropped"]}
+                rejected.append({"source": row["source"], "path": row["path"], **said})
+            else:
+                used[row["source"], row["licence"], row["attribution"]] += 1
+        rejected += one["rejected"]
+    names = ("source", "path", "error", "reason")
+    text = io.StringIO()
+    table = csv.DictWriter(text, names, lineterminator="\n")
+    table.writeheader()
+    table.writerows(sorted(rejected, key=lambda row: tuple(row[name] for name in names)))
+    write_atomically(out / "rejected.csv", text.getvalue().encode())
+    hashes = {name: digest for one in written for name, digest in one["shards"].items()}
+    notation = resolved(config.make_notation(), decisions["velocities"])
+    manifest = {
+        "version": VERSION,
+        "fingerprint": hashlib.sha256(json.dumps(sorted(hashes.items())).encode()).hexdigest(),
+        "config": {f.name: getattr(config, f.name) for f in fields(config)},
+        "notation": {"name": notation.name, **notation.options()},
+        "prompts": prompts.template(notation) if config.style == "instruct" else {},
+        "versions": versions() | shards.versions(),
+        "sources": [
+            {"source": source, "licence": licence, "attribution": attribution, "pieces": count}
+            for (source, licence, attribution), count in sorted(used.items())
+        ],
+        "splits": {
+            split: _summed([one["counts"][split] for one in written if split in one["counts"]]) for split in SPLITS
+        },
+        "rejected": dict(sorted(Counter(row["error"] for row in rejected).items())),
+        "shards": dict(sorted(hashes.items())),
+    }  # fmt: skip
+    write_atomically(out / "manifest.json", json.dumps(manifest, indent=1, ensure_ascii=False).encode())
+    return manifest
+
+
+def _summed(counts: list[dict[str, Any]]) -> dict[str, Any]:
+    tasks: Counter[str] = Counter()
+    for one in counts:
+        tasks.update(one["tasks"])
+    totals = {name: sum(one[name] for one in counts) for name in ("examples", "pieces", "notes", "seconds")}
+    return totals | {"seconds": round(totals["seconds"], 3), "tasks": dict(sorted(tasks.items()))}
