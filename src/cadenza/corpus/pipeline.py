@@ -30,7 +30,9 @@ from cadenza.base.config import build_config
 from cadenza.base.errors import CadenzaError, ConfigError, FormatError
 from cadenza.base.files import write_atomically
 from cadenza.base.run import versions
-from cadenza.corpus import augment, band, likeness, prompts, select, shards, sources
+from cadenza.corpus import augment as augmenting
+from cadenza.corpus import band, likeness, prompts, shards, sources
+from cadenza.corpus import select as selecting
 from cadenza.corpus.build import rng_for
 from cadenza.corpus.facts import facts_of
 from cadenza.corpus.sources import Recipe, content_hash
@@ -80,7 +82,7 @@ class CorpusConfig:
     chunk_files: int = 32
 
     def __post_init__(self) -> None:
-        select.check(self.select)
+        selecting.check(self.select)
         unknown = set(self.tasks) - set(TASKS.names())
         if unknown or not self.tasks:
             raise ConfigError(f"tasks out of {', '.join(TASKS.names())}", ", ".join(sorted(unknown)) or "none")
@@ -100,14 +102,14 @@ class CorpusConfig:
         """What the tasks share."""
         return Settings(notation, build_config(Length, self.length, "length"), self.style)
 
-    def augmentation(self) -> augment.Augmentation:
+    def augmentation(self) -> augmenting.Augmentation:
         """How training pieces are varied."""
         given = {name: tuple(v) if isinstance(v, list) else v for name, v in self.augment.items()}
-        return build_config(augment.Augmentation, given, "augment")
+        return build_config(augmenting.Augmentation, given, "augment")
 
-    def make_weights(self) -> list[select.Weight]:
+    def make_weights(self) -> list[selecting.Weight]:
         """The weights, in order."""
-        return [build_config(select.Weight, one, f"weights[{n}]") for n, one in enumerate(self.weights)]
+        return [build_config(selecting.Weight, one, f"weights[{n}]") for n, one in enumerate(self.weights)]
 
 
 # ── engines ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -150,8 +152,8 @@ class Processes:
                     hint="Start the same command again: it goes on where it was. Fewer workers need less memory.",
                 ) from error
             finally:
-                for one in waiting:
-                    one.cancel()
+                for future in waiting:
+                    future.cancel()
 
 
 @dataclass(frozen=True)
@@ -202,7 +204,8 @@ def build(
     """
     engine, say = engine or Processes(), progress or (lambda stage, done, total: None)
     work = out / "work"
-    _make(work), _make(out / "data")
+    _make(work)
+    _make(out / "data")
     _same_config(out, config, roots)
     recipes = sources.scan(roots)
     if not recipes:
@@ -358,7 +361,7 @@ def decide(bases: Sequence[Path], config: CorpusConfig) -> dict[str, Any]:
                 own_figures.append(all_figures[line : line + count])
                 line += count
             facts = row["facts"] | {"folder": row["path"], "source": row["source"]}
-            reason = select.reason(config.select, facts)
+            reason = selecting.reason(config.select, facts)
             if reason is None and config.deduplicate:
                 first = seen.setdefault(row["hash"], row["path"])
                 reason = None if first == row["path"] else f"same notes as {first}"
@@ -472,7 +475,7 @@ def resolved(notation: Notation, velocities: Iterable[int]) -> Notation:
 
 
 def varied(
-    piece: Piece, copy: int, options: augment.Augmentation, grooves: list[band.Groove], rng: np.random.Generator
+    piece: Piece, copy: int, options: augmenting.Augmentation, grooves: list[band.Groove], rng: np.random.Generator
 ) -> tuple[dict[str, Any], Score]:
     """What was done to copy number ``copy`` (0: nothing), and the score."""
     if copy == 0:
@@ -483,7 +486,7 @@ def varied(
         made = band.arrange(score, grooves, rng)
         if made is not None:
             record, score = {"band": made[0]}, made[1]
-    variation = augment.draw_for(score, options, rng)
+    variation = augmenting.draw_for(score, options, rng)
     return record | variation.record, variation(score)
 
 
