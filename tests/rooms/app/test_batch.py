@@ -335,7 +335,12 @@ def test_an_interrupt_leaves_what_is_finished(tmp_path: Path) -> None:
     out, command = tmp_path / "out", [sys.executable, "-m", "cadenza.app.cli.main", "convert"]
     command += [str(tmp_path / "in"), str(out), "--to", "mid", "--jobs", "1"]
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
     ) as run:
         deadline = time.monotonic() + 60
         while len(list(out.glob("*.mid"))) < 3 and time.monotonic() < deadline:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from cadenza import formats
+from cadenza.corpus.pipeline import CorpusConfig, build
 from cadenza.formats.notation_file import decode
 
 ROOT = Path(__file__).parents[3]
@@ -37,6 +38,8 @@ def place(tmp_path):
 def test_commands(command, said, place):
     if "out/examples/riff.mid" in command:  # which an earlier command of the page has made
         formats.write(formats.read(ROOT / "examples" / "riff.gp5"), place / "out" / "examples" / "riff.mid")
+    if command.startswith(("cadenza corpus show", "cadenza corpus check")):
+        build([place / "examples"], place / "out" / "corpus", CorpusConfig())
     run = subprocess.run(
         [sys.executable, "-m", "cadenza.app.cli.main", *shlex.split(command)[1:]],
         cwd=place, capture_output=True, text=True,
