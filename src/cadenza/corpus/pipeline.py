@@ -202,6 +202,7 @@ def build(
         ConfigError: ``out`` holds a corpus of another configuration.
         FormatError: no music is there, or the disk refuses.
     """
+    shards.versions()  # what is not installed is said before the work
     engine, say = engine or Processes(), progress or (lambda stage, done, total: None)
     work = out / "work"
     _make(work)

@@ -31,6 +31,7 @@ def build(
     """Read, select, deduplicate, split, augment, encode; writes Parquet shards, a manifest and rejected.csv."""
     from cadenza.base.config import load_config
     from cadenza.base.errors import ConfigError
+    from cadenza.base.files import write_atomically
     from cadenza.corpus import card, pipeline
     from cadenza.corpus.open import BuiltCorpus
 
@@ -47,7 +48,7 @@ def build(
         raise ConfigError("the engine processes or ray", repr(engine))
     with _progress() as say:
         manifest = pipeline.build(sources, out, config, runner, say)
-    (out / "README.md").write_text(card.card(BuiltCorpus.open(out)), "utf-8")
+    write_atomically(out / "README.md", card.card(BuiltCorpus.open(out)).encode())
     for split, count in manifest["splits"].items():
         if count["examples"]:
             hours = count["seconds"] / 3600
