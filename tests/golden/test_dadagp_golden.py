@@ -63,3 +63,24 @@ def test_the_originals_tokens_are_read(shared_data: Path) -> None:
     for path in sorted((shared_data / "dadagp_golden").glob("*.tokens.txt")):
         score = DadaGP().decode(path.read_text())
         assert score.length_ticks > 0, path.name
+
+
+def test_guitar_pro_6_to_8_encode(shared_data: Path) -> None:
+    """The original encoder refuses these versions. Each is told, and told back to the same tokens."""
+    from cadenza.base.errors import CadenzaError
+    from cadenza.formats.gpif import read as read_gpif
+
+    notation = DadaGP()
+    root = shared_data / "guitarpro"
+    encoded, refused = 0, {}
+    for path in sorted(root.rglob("*.gp")) + sorted(root.rglob("*.gpx")):
+        text = ""
+        try:
+            text = notation.encode(read_gpif(path))
+        except CadenzaError as error:
+            refused[path.name] = str(error)
+            continue
+        assert notation.encode(notation.decode(text)) == text, path.name
+        encoded += 1
+    assert refused == {}
+    assert encoded == 182

@@ -241,6 +241,19 @@ def test_everything_at_once_is_valid():
         assert musicxml_schema.faults(compiled, musicxml.encode(whole, view=view)) == []
 
 
+@pytest.mark.parametrize(
+    ("program", "transposed", "clef"),
+    [(25, False, ("G", -1)), (25, True, ("G", None)), (33, False, ("F", -1)), (33, True, ("F", None))],
+)
+def test_low_strings_are_an_octave_higher_on_paper(program, transposed, clef):
+    """By the clef's 8, or by the transposition that the file had; a low guitar never goes to a bass clef."""
+    marks = (Mark(0, "transposition", values=(-12,)),) if transposed else ()
+    text = musicxml.encode(Score((Track.of([Note(0, 480, 41)], program=program, marks=marks),)), view="score")
+    found = re.search(r"<clef[^>]*><sign>(.)</sign><line>.</line>(?:<clef-octave-change>(.*?)<)?", text)
+    assert found is not None
+    assert found.groups() == (clef[0], clef[1] and str(clef[1]))
+
+
 # ── real songs ───────────────────────────────────────────────────────────────────────────────────────────
 
 

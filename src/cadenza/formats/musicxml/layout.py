@@ -72,12 +72,14 @@ def clef(track: Track, staff: int, n_staves: int, semitones: int) -> Clef:
     """The clef of a staff; ``semitones``: from the written to the sounding pitch."""
     if track.is_drums:
         return PERCUSSION
-    if not semitones and n_staves == 1:
+    if semitones in (0, -12) and n_staves == 1:
+        # Both are written an octave above their sound: by the clef, or by the transposition that the track has.
+        octaves = 0 if semitones else -1
         if track.program in GUITARS:
-            return Clef("G", 2, -1)
+            return Clef("G", 2, octaves)
         if track.program in BASSES:
-            return Clef("F", 4, -1)
-        if track.program == 41:
+            return Clef("F", 4, octaves)
+        if track.program == 41 and not semitones:
             return ALTO
     voices = np.minimum(track.notes["voice"] // VOICES_PER_STAFF, n_staves - 1)
     pitches = track.notes["pitch"][voices == staff - 1].astype(np.int64) - semitones
