@@ -50,6 +50,21 @@ class Vocabulary:
     def __len__(self) -> int:
         return FIRST_FIELD + len(self.fields)
 
+    @property
+    def pad_id(self) -> int:
+        """Id that fills a row."""
+        return PAD
+
+    @property
+    def bos_id(self) -> int | None:
+        """Id of the token that begins a text."""
+        return BOS
+
+    @property
+    def eos_id(self) -> int:
+        """Id of the token that ends one."""
+        return EOS
+
     def id_of(self, text: str) -> int | None:
         """The id of a field, or None."""
         return self._ids.get(text)

@@ -74,6 +74,7 @@ class SimplifiedMidi:
     durations: Literal["exact", "table"] = "exact"
 
     name: ClassVar[str] = "simplified-midi"
+    unit_start: ClassVar[str] = r"(?<=[ \n])\|"
     ticks_per_quarter: ClassVar[int] = DEFAULT_TICKS_PER_QUARTER
     variants: ClassVar[tuple[Mapping[str, Any], ...]] = (
         {},
