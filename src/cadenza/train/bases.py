@@ -139,6 +139,9 @@ def open_base(config: TrainConfig, notation: Notation) -> Base:
     else:
         codec = HubVocabulary.load(config.base)
     model = pretrained(config)
+    n_rows = int(model.get_input_embeddings().weight.shape[0])
+    if len(codec) > n_rows:
+        raise ModelError(f"a tokenizer of at most {n_rows} ids, as the model has rows", str(len(codec)), where=config.base)
     new = 0
     if config.extend_vocabulary:
         if not isinstance(codec, HubVocabulary):
