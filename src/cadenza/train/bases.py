@@ -211,7 +211,9 @@ def repair_nf4(model: Any) -> int:
     On processors with AVX512-BF16 an evaluation pass repacks the weights for inference; the backward pass then reads
     them in the old order: gradients are wrong by 86 %, silently (bitsandbytes 0.50).
     """
-    layers = [layer for layer in model.modules() if type(layer).__name__ == "Linear4bit"]
+    # peft's adapter around such a layer has the same name.
+    kinds = ("bitsandbytes", "Linear4bit")
+    layers = [m for m in model.modules() if (type(m).__module__.partition(".")[0], type(m).__name__) == kinds]
     for layer in layers:
         layer.support_avx512bf16_for_cpu = False
     return len(layers)

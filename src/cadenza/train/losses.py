@@ -58,7 +58,7 @@ def repetition_rows(
 ) -> RepetitionRows:
     """Pseudo-repetition rows: an interior unit of a random document, the text before it as prefix, then copies of it.
 
-    A document without bar marks gives runs of tokens instead. The prefix is what stands before the unit, at most a
+    A notation without bar marks gives runs of tokens instead. The prefix is what stands before the unit, at most a
     third of the row; a unit is at most a third of what is left, so that a row holds three copies at least.
     """
     ids = np.zeros((n_rows, n_tokens), np.int64)
@@ -69,8 +69,10 @@ def repetition_rows(
             whole, _ = documents.document(index)
             bars = documents.units_of(index)
             ends = np.append(bars[1:], len(whole) - 1)  # without <eos>
-            if len(bars) < 2:
-                # No bars: any run of tokens of the completion.
+            if len(documents.unit_starts) and len(bars) < 2:
+                continue
+            if not len(bars):
+                # A notation without bars: any run of tokens of the completion.
                 low = int(documents.n_given[index])
                 length = int(rng.integers(4, 65))
                 if len(whole) - 1 - low < length + 1:

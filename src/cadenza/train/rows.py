@@ -67,6 +67,14 @@ def tokenize_units(codec: Codec, parts: Sequence[str]) -> list[list[int]]:
     return [codec.tokenize(part.removeprefix(" ") if has_fields and n else part) for n, part in enumerate(parts)]
 
 
+def _begins_unit(prompt: str, completion: str, unit_start: str) -> bool:
+    """Whether the completion begins with a bar, rather than with a header."""
+    if not unit_start:
+        return False
+    found = re.compile(unit_start).match(prompt + completion, len(prompt) + (completion[:1] == " "))
+    return found is not None
+
+
 @dataclass(frozen=True)
 class Documents:
     """Token documents in columns.
@@ -175,15 +183,19 @@ def tokenize_rows(
         body = tokenize_units(codec, units(row["completion"], unit_start))
         whole = [*first, *(token for part in prompt for token in part)]
         n_given = len(whole)
-        bars = []
+        bars: list[int] = []
+        n_parts = 0
         cut = False
+        begins_with_bar = _begins_unit(row["prompt"], row["completion"], unit_start)
         for part in body:
             if len(whole) + len(part) > context_tokens:
                 cut = True
                 break
-            bars.append(len(whole))
+            if n_parts or begins_with_bar:
+                bars.append(len(whole))
             whole += part
-        if not bars:
+            n_parts += 1
+        if not n_parts:
             continue
         if not cut and len(whole) < context_tokens:
             whole.append(codec.eos_id)
