@@ -606,12 +606,14 @@ def test_an_ending_in_the_first_bar_is_told_and_in_the_grammar(options):
     marks = (BarMark(505, True, 2, (1, 3)), BarMark(2743, True, 2))
     text = notation.encode(Score((Track.of([]),), ticks_per_quarter=32767, bars=marks))
     assert "|:[1,3z" in text
-    state = notation.grammar().begin()
-    for field in notation.fields(text):
-        state.feed(field)
-    for wrong in ("|: |[1 z4|]", "|:[1[2 z4|]", "|:[1,[CE]|]"):
+
+    def feed(text: str) -> None:
         state = notation.grammar().begin()
-        head = text.partition("|:")[0]
+        for field in notation.fields(text):
+            state.feed(field)
+
+    feed(text)
+    head = text.partition("|:")[0]
+    for wrong in ("|: |[1 z4|]", "|:[1[2 z4|]", "|:[1,[CE]|]"):
         with pytest.raises(NotationError):
-            for field in notation.fields(head + wrong):
-                state.feed(field)
+            feed(head + wrong)
