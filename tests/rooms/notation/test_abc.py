@@ -597,3 +597,23 @@ def test_the_vocabulary_spells_what_is_written():
     score = Score((quarter_notes(60, 62, 64, 65, name=""),), tempos=(Tempo(0, 120),), metres=(Metre(0, 4, 4),))
     assert [str(f) for f in notation.fields(notation.encode(score)) if str(f) not in known] == []
     assert len(notation.vocabulary()) == len(known)
+
+
+@pytest.mark.parametrize("options", [{}, {"layout": "by_track"}, {"voices": "overlays"}])
+def test_an_ending_in_the_first_bar_is_told_and_in_the_grammar(options):
+    """Found by the law with two thousand examples: the automaton took ``[1`` for a chord."""
+    notation = Abc(**options)
+    marks = (BarMark(505, True, 2, (1, 3)), BarMark(2743, True, 2))
+    text = notation.encode(Score((Track.of([]),), ticks_per_quarter=32767, bars=marks))
+    assert "|:[1,3z" in text
+
+    def feed(text: str) -> None:
+        state = notation.grammar().begin()
+        for field in notation.fields(text):
+            state.feed(field)
+
+    feed(text)
+    head = text.partition("|:")[0]
+    for wrong in ("|: |[1 z4|]", "|:[1[2 z4|]", "|:[1,[CE]|]"):
+        with pytest.raises(NotationError):
+            feed(head + wrong)

@@ -28,7 +28,7 @@ HEADER = ("X:", "T:", "C:", "M:", "L:", "Q:1/4=", "K:")
 OPTIONAL = ("C:", "Q:1/4=")
 _BODY = re.compile(
     r"(?P<inline>\[V:|\[M:|\[K:|\[Q:1/4=)(?P<value>[^\]\n]*)|(?P<sign>\|\]|\|\||\|:|:\||::|\|)(?P<volta>[\d,]*)"
-    r"|(?P<number>\d+)|(?P<slash>/)(?P<denominator>\d*)|(?P<tuplet>[(:])(?P<count>\d*)"
+    r"|(?P<opening>\[)(?P<first>\d[\d,]*)|(?P<number>\d+)|(?P<slash>/)(?P<denominator>\d*)|(?P<tuplet>[(:])(?P<count>\d*)"
     r"|(?P<plain>\^\^|__|![a-z]{1,12}!|\x22\^tr\x22|[\^_=A-Ga-g,'z\-\[\]{}. &])"
 )
 _LINE = re.compile(
@@ -72,6 +72,8 @@ def fields_of(text: str) -> Iterator[Field]:
                 yield Field(found["inline"], found["value"])
             elif kind == "volta":
                 yield Field(found["sign"], found["volta"])
+            elif kind == "first":
+                yield Field("[", found["first"])
             elif kind == "denominator":
                 yield Field("/", found["denominator"])
             else:

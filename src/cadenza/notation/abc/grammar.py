@@ -4,7 +4,7 @@ Fields are pieces of the text: joined they are the text again. ::
 
     text    = X: T: [C:] M: L: [Q:] K: then, a line each, heads and bars
     head    = V:n [ merge | name="…"] newline [%%MIDI channel c newline] %%MIDI program p | %%MIDI channel 10
-    bar     = [|:] { [M:…] [K:…] } music { & music } sign         (& with overlays only)
+    bar     = [|:] [ [1 ] { [M:…] [K:…] } music { & music } sign  (& with overlays only; [1 in the first bar only)
     music   = element { space element }                            adds up to the metre
     element = [(p:q:r] [[Q:…]] [!dynamic!] [{graces}] [!accent!] [!trill!] [.] ( note | chord | rest )
     note    = [accidental] letter { octave mark } [length] [-]
@@ -489,7 +489,7 @@ class AbcState:
     def _feed_music(self, field: Field) -> None:
         kind, value = field
         if self.place == "bar":
-            if kind in ("|:", "[M:", "[K:") and self.element == "":
+            if (kind in ("|:", "[M:", "[K:") or (kind == "[" and value)) and self.element == "":
                 self._feed_prefix(field)
                 return
             self.place = "element"
@@ -537,8 +537,10 @@ class AbcState:
             self._refuse("a key such as C or F#m", value)
         elif kind == "|:" and value:
             self._refuse("|: without an ending", str(field))
+        elif kind == "[" and (self.bar or any(one.kind != "|:" for one in self.prefix) or not _VOLTA.fullmatch(value)):
+            self._refuse("an ending such as [1 where the music begins, or a chord", str(field))
         self.prefix.append(field)
-        if kind != "|:":
+        if kind not in ("|:", "["):
             self.place, self.returns = "inline", "bar"
 
     def _feed_note(self, field: Field) -> None:
@@ -566,6 +568,8 @@ class AbcState:
         elif kind == "z":
             self.letter, self.marks, self.element = "z", MAX_OCTAVE_MARKS, "letter"
         elif kind == "[":
+            if value:
+                self._refuse("a chord's note", value)
             self.in_chord, self.element = True, "chord"
         elif kind == "]":
             self.in_chord, self.marks, self.element = False, MAX_OCTAVE_MARKS, "letter"
