@@ -18,10 +18,10 @@ import numpy as np
 
 from cadenza.base.errors import ConfigError
 from cadenza.base.registry import Registry
+from cadenza.corpus.family import families_of
 from cadenza.corpus.prompts import instruction
 from cadenza.notation.base import Notation
 from cadenza.score.edit import select_bars
-from cadenza.score.instruments import family_of
 from cadenza.score.model import Score
 from cadenza.score.time import bar_table, ticks_to_seconds
 
@@ -191,7 +191,7 @@ def accompany(score: Score, settings: Settings, rng: np.random.Generator) -> Ite
         chosen = int(rng.choice(asked))
         others = passage.with_tracks(passage.tracks[i] for i in sounding if i != chosen)
         part = passage.with_tracks([passage.tracks[chosen]])
-        family = family_of(passage.tracks[chosen])
+        family = families_of(passage)[0][sounding.index(chosen)]
         encode = settings.notation.encode
         prompt = _worded(f"{GIVEN}\n{encode(others)}\n{PART} {family}\n", "accompany", passage, settings)
         yield _example("accompany", prompt, encode(part), first, passage, len(passage.tracks[chosen]), {"part": family})

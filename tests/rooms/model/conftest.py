@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from cadenza.model.architecture import Architecture
-from cadenza.model.tensors import write_safetensors
+from cadenza.base.tensors import write_safetensors
 
 TINY = {
     "model_type": "ministral",
