@@ -44,7 +44,7 @@ from cadenza.notation.base import Notation
 from cadenza.score.model import Score
 from cadenza.score.repeats import unfold
 
-VERSION = 1
+VERSION = 2
 SPLITS = tuple(name for name, _ in SHARES)
 Progress = Callable[[str, int, int], None]
 
@@ -404,7 +404,9 @@ def _kit(bases: Sequence[Path], chunks: list[list[dict[str, Any]]], config: Corp
     for index, (base, entries) in enumerate(zip(bases, chunks, strict=True)):
         rows = json.loads(base.with_suffix(".json").read_bytes())["pieces"]
         for place, (row, entry) in enumerate(zip(rows, entries, strict=True)):
-            if not entry["dropped"] and entry["split"] == "train" and row["facts"]["families"] == ["drums"]:
+            facts = row["facts"]
+            drums = facts["families"] == ["drums"] and not facts["n_families_inferred"]  # its keys are a kit's
+            if not entry["dropped"] and entry["split"] == "train" and drums:
                 out.append([index, place])
     return out
 

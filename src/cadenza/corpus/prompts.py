@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from cadenza.corpus.family import families_of
 from cadenza.notation.base import Notation
-from cadenza.score.instruments import FAMILIES, family_of
+from cadenza.score.instruments import FAMILIES
 from cadenza.score.model import Score
 from cadenza.score.time import tempo_at
 
@@ -57,7 +58,7 @@ FIELDS: Mapping[str, str] = {
 
 def instruction(task: str, score: Score, notation: Notation) -> str:
     """The words before the music of one example."""
-    families = [family_of(track) for track in score.tracks if len(track)]
+    families, _ = families_of(score)
     most = max(FAMILIES, key=families.count) if families else "other"
     tick_ms = 60_000 / tempo_at(score, 0).quarters_per_minute / score.ticks_per_quarter
     lines = [

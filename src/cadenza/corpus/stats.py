@@ -23,7 +23,9 @@ def statistics(corpus: BuiltCorpus, count_tokens: Tokenize | None = None) -> dic
 
     Returns a dictionary with, for each split, ``examples``, ``notes``, ``hours``, ``tokens_per_note`` and
     ``seconds_per_4096_tokens`` (of music, completions of ``continue`` rows), and over the pieces used the
-    distributions ``keys``, ``metres``, ``families``, ``velocities``, ``bend_share`` and ``sources``.
+    distributions ``keys``, ``metres``, ``families``, ``velocities``, ``bend_share`` and ``sources``, and as
+    ``family_known_by`` how many tracks say their family, how many had theirs told by their notes, and how many of
+    those that say one sound like another.
     """
     notation, style = corpus.notation, corpus.manifest["config"]["style"]
 
@@ -57,8 +59,11 @@ def distributions(corpus: BuiltCorpus) -> dict[str, Any]:
     """Keys, metres, families … of the pieces that the corpus uses, counted by piece."""
     decisions = json.loads((corpus.folder / "work" / "decisions.json").read_bytes())["chunks"]
     counts: dict[str, Counter[str]] = {
-        name: Counter() for name in ("keys", "metres", "families", "sources", "bend_share", "polyphony", "velocities")
-    }
+        name: Counter()
+        for name in (
+            "keys", "metres", "families", "family_known_by", "sources", "bend_share", "polyphony", "velocities",
+        )
+    }  # fmt: skip
     for index, entries in enumerate(decisions):
         path = corpus.folder / "work" / f"ingest-{index:05d}.json"
         for row, entry in zip(json.loads(path.read_bytes())["pieces"], entries, strict=True):
@@ -68,6 +73,9 @@ def distributions(corpus: BuiltCorpus) -> dict[str, Any]:
             counts["keys"][facts["key"] or "unsaid"] += 1
             counts["metres"][facts["metre"]] += 1
             counts["families"].update(facts["families"])
+            inferred, doubtful = facts["n_families_inferred"], facts["n_families_doubtful"]
+            said = len(facts["families"]) - inferred - doubtful
+            counts["family_known_by"].update({"source": said, "notes": inferred, "source, doubtful": doubtful})
             counts["sources"][row["source"]] += 1
             counts["bend_share"][_bin(facts["bend_share"], (0.0, 0.01, 0.05, 0.1, 0.2, 0.5))] += 1
             counts["polyphony"][_bin(facts["polyphony"], (0.0, 1.05, 2.0, 3.0, 4.0, 6.0))] += 1

@@ -7,8 +7,8 @@ from importlib.resources import files
 from pathlib import Path
 
 from cadenza.base.errors import ConfigError, ModelError
+from cadenza.base.tensors import read_json_object, read_model_file
 from cadenza.model.decoder import Decoder, open_decoder
-from cadenza.model.tensors import read_json_object, read_model_file
 from cadenza.model.vocabulary import Vocabulary
 from cadenza.notation import NOTATIONS
 from cadenza.notation.simplified import SimplifiedMidi

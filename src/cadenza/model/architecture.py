@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from cadenza.base.errors import ModelError, did_you_mean
-from cadenza.model.tensors import read_json_object, read_model_file, read_safetensors
+from cadenza.base.tensors import read_json_object, read_model_file, read_safetensors
 
 MODEL_TYPES = ("ministral", "mistral", "llama")
 

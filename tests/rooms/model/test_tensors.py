@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cadenza.base.errors import ModelError
+from cadenza.base.tensors import read_safetensors, write_safetensors
 from cadenza.model.architecture import Architecture, checked_weights, load_folder
-from cadenza.model.tensors import read_safetensors, write_safetensors
 
 TENSORS = {
     "a": np.arange(6, dtype=np.float32).reshape(2, 3),
