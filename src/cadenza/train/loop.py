@@ -13,7 +13,8 @@ import math
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from cadenza.base.errors import ModelError
 from cadenza.base.files import write_atomically
-from cadenza.train import losses
+from cadenza.train import losses, sharding
 from cadenza.train.optim import Muon
 from cadenza.train.recipe import TrainConfig
 from cadenza.train.rows import IGNORED, Collate, RowSet
@@ -67,9 +68,8 @@ def arguments(config: TrainConfig, out: Path, n_steps: int) -> TrainingArguments
         bf16=config.precision == "bfloat16",
         eval_strategy="steps" if config.evaluate_every else "no",
         eval_steps=config.evaluate_every or None,
-        save_strategy="steps" if config.checkpoint_every else "no",
-        save_steps=config.checkpoint_every or 500,
-        logging_steps=10,
+        save_strategy="no",  # CheckpointClock asks for them
+        logging_steps=config.log_every,
         logging_first_step=True,
         logging_nan_inf_filter=False,
         report_to=config.report_to or "none",
@@ -83,8 +83,6 @@ def arguments(config: TrainConfig, out: Path, n_steps: int) -> TrainingArguments
         torch_compile=config.compile,
         ddp_find_unused_parameters=False,
         dataloader_pin_memory=torch.cuda.is_available(),
-        fsdp=config.fsdp,
-        fsdp_config={"version": 2} if config.fsdp else None,
     )
 
 
@@ -260,6 +258,53 @@ class MusicTrainer(Trainer):
         self.accelerator.wait_for_everyone()
 
 
+    @contextmanager
+    def _defer_fsdp_gradient_reduction(self) -> Iterator[None]:
+        """Shares of gradients are added up over processes with the last batch of a step."""
+        self.model.set_requires_gradient_sync(False)
+        try:
+            yield
+        finally:
+            self.model.set_requires_gradient_sync(True)
+
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        if not sharding.is_sharded(self.model):
+            super()._save(output_dir, state_dict)
+            return
+        state = sharding.weights(self.model)
+        if self.args.should_save:
+            self.model.save_pretrained(output_dir, state_dict=state)
+
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        if not sharding.is_sharded(self.model):
+            super()._save_optimizer_and_scheduler(output_dir)
+            return
+        folder = Path(output_dir)
+        writes = self.args.should_save
+        sharding.save_optimiser(
+            self.model, self.optimizer.optimizer, folder / sharding.OPTIMISER_FILE, writes
+        )
+        if writes:
+            torch.save(self.lr_scheduler.state_dict(), folder / sharding.SCHEDULER_FILE)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        if not sharding.is_sharded(self.model):
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+            return
+        from safetensors.torch import load_file
+
+        parts = [load_file(path) for path in sorted(Path(resume_from_checkpoint).glob("*.safetensors"))]
+        sharding.load_weights(self.model, {name: tensor for part in parts for name, tensor in part.items()})
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        if checkpoint is None or not sharding.is_sharded(self.model):
+            super()._load_optimizer_and_scheduler(checkpoint)
+            return
+        folder = Path(checkpoint)
+        sharding.load_optimiser(self.model, self.optimizer.optimizer, folder / sharding.OPTIMISER_FILE)
+        self.lr_scheduler.load_state_dict(torch.load(folder / sharding.SCHEDULER_FILE, weights_only=True))
+
+
 def _sync(path: Path) -> None:
     handle = os.open(path, os.O_RDONLY)
     try:
@@ -316,7 +361,7 @@ def greedy(model: Any, ids: torch.Tensor, n_tokens: int) -> torch.Tensor:
 
 
 class Progress(TrainerCallback):
-    """One line every ten steps, on the screen and in ``log.jsonl``: loss, tokens and notes a second, memory, time left."""
+    """A line every ``log_every`` steps, on the screen and in ``log.jsonl``: loss, tokens and notes a second, memory, time left."""
 
     def __init__(self, trainer: MusicTrainer, say: Callable[[str], None]) -> None:
         self.trainer, self.say = trainer, say
@@ -396,7 +441,7 @@ def trainer_rows(trainer: MusicTrainer) -> RowSet:
 
 
 class CheckpointClock(TrainerCallback):
-    """A checkpoint every so many minutes, agreed between processes, and on Ctrl-C after the step at hand."""
+    """A checkpoint every so many steps or minutes, agreed between processes; on Ctrl-C after the step at hand."""
 
     def __init__(self, trainer: MusicTrainer) -> None:
         self.trainer = trainer
@@ -409,7 +454,9 @@ class CheckpointClock(TrainerCallback):
 
     def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Ask for a checkpoint when it is time."""
+        every = self.trainer.config.checkpoint_every
         due = time.monotonic() - self.saved_at > 60 * self.trainer.config.checkpoint_minutes or self.interrupted
+        due = due or bool(every and state.global_step % every == 0)
         if self.trainer.accelerator.num_processes > 1:
             from accelerate.utils import broadcast_object_list
 

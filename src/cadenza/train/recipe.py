@@ -181,6 +181,7 @@ class TrainConfig:
         keep_checkpoints: how many are kept.
         sample_every: steps between continuations written as music and a page; 0: none.
         samples: how many at a time.
+        log_every: steps between lines of progress.
         report_to: "tensorboard", "wandb", "trackio".
         seed: of all that is drawn.
         n_threads: CPU threads; 0: torch's choice.
@@ -225,6 +226,7 @@ class TrainConfig:
     keep_checkpoints: int = 2
     sample_every: int = 0
     samples: int = 2
+    log_every: int = 10
     report_to: list[str] = field(default_factory=lambda: ["tensorboard"])
     seed: int = 0
     n_threads: int = 0
@@ -243,7 +245,7 @@ class TrainConfig:
             _one_of(getattr(self, name), known, name)
         for one in self.report_to:
             _one_of(one, ("tensorboard", "wandb", "trackio"), "report_to")
-        positive = ("context_tokens", "batch_rows", "accumulate", "keep_checkpoints", "restarts")
+        positive = ("context_tokens", "log_every", "batch_rows", "accumulate", "keep_checkpoints", "restarts")
         wrong = [name for name in positive if getattr(self, name) < 1]
         if wrong:
             raise ConfigError("1 or more", str(getattr(self, wrong[0])), where=f"recipe {wrong[0]}")

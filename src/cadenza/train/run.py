@@ -28,14 +28,14 @@ from cadenza.base.run import versions
 from cadenza.corpus.open import BuiltCorpus
 from cadenza.model.hub_vocabulary import HubVocabulary
 from cadenza.model.vocabulary import Vocabulary
-from cadenza.train import bases, rows
+from cadenza.train import bases, rows, sharding
 from cadenza.train.recipe import TrainConfig
 from cadenza.train.rows import Codec, Documents, RowSet
 
 #: Keys that a resumed run may change: they move no weight.
 FREE = {
     *("n_threads", "report_to", "keep_checkpoints", "checkpoint_every", "checkpoint_minutes", "sample_every"),
-    *("samples", "evaluate_every", "evaluation_rows"),
+    *("samples", "log_every", "evaluate_every", "evaluation_rows"),
 }
 Say = Callable[[str], None]
 
@@ -162,6 +162,8 @@ def train(config: TrainConfig, out: Path, say: Say = print) -> Path:
         record(prepared, out)
         loop.clear_parts(out)
     state.wait_for_everyone()
+    if config.fsdp:
+        sharding.shard(prepared.base.model)
     found = loop.checkpoints(out)
     trainer = loop.MusicTrainer(
         config,
@@ -183,7 +185,10 @@ def train(config: TrainConfig, out: Path, say: Say = print) -> Path:
         raise KeyboardInterrupt
     if prepared.eval_rows is not None:
         trainer.evaluate()
-    return save(prepared, trainer, out)
+    folder = save(prepared, trainer, out)
+    if state.is_main_process:
+        say(f"{folder}: done")
+    return folder
 
 
 def _silent(line: str) -> None:
@@ -205,14 +210,10 @@ def check_distributed(trainer: Any, config: TrainConfig) -> None:
     Raises:
         ConfigError: it is not.
     """
-    from accelerate.utils import DistributedType
-
-    kind = trainer.accelerator.distributed_type
-    if config.fsdp and kind != DistributedType.FSDP:
-        hint = "Start it with accelerate launch or torchrun, on two processes or more."
-        raise ConfigError("a model sharded by FSDP", str(kind), where="recipe fsdp", hint=hint)
-    if not config.fsdp and kind == DistributedType.FSDP:
-        raise ConfigError("a model copied to each process", "FSDP", where="recipe fsdp", hint="Set fsdp=true.")
+    found = sharding.is_sharded(trainer.model)
+    if found != config.fsdp:
+        said = ("a model copied to each process", "a model sharded by FSDP")
+        raise ConfigError(said[config.fsdp], said[found], where="recipe fsdp")
 
 
 @contextmanager
@@ -269,7 +270,8 @@ def save(prepared: Prepared, trainer: Any, out: Path) -> Path:
     """The finished model: ``model/`` with plain safetensors, or ``adapter/`` for adapters; put in place by a rename."""
     whole = prepared.config.method == "full"
     folder, temporary = out / ("model" if whole else "adapter"), out / ".saving"
-    state = trainer.accelerator.get_state_dict(trainer.model_wrapped)
+    sharded = sharding.is_sharded(trainer.model)
+    state = sharding.weights(trainer.model) if sharded else trainer.accelerator.get_state_dict(trainer.model_wrapped)
     if trainer.args.should_save:
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir()

@@ -32,8 +32,7 @@ def train(
 
     if not dry_run and not preview:
         assert out is not None
-        folder = run.train(config, out, typer.echo)
-        typer.echo(f"{folder}: done")
+        run.train(config, out, typer.echo)
         return
     prepared = run.prepare(config, say=typer.echo)
     if dry_run:
