@@ -12,6 +12,7 @@ One function, :func:`open_base`, gives the model and its codec as a recipe asks 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ import torch
 
 from cadenza.base.errors import ConfigError, MissingExtraError, ModelError
 from cadenza.model.hub_vocabulary import HubVocabulary
+from cadenza.model.merged_vocabulary import rebalance
 from cadenza.model.vocabulary import BOS, EOS, PAD, Vocabulary
 from cadenza.notation.base import Notation
 from cadenza.train.recipe import Rope, Scratch, TrainConfig
@@ -118,8 +120,11 @@ def stretch(config: Any, rope: Rope) -> None:
         config.max_position_embeddings = int(reach * rope.factor)
 
 
-def open_base(config: TrainConfig, notation: Notation) -> Base:
+def open_base(config: TrainConfig, notation: Notation, texts: Callable[[Codec], Any] | None = None) -> Base:
     """The model and codec that a recipe asks for.
+
+    Args:
+        texts: the training texts in pieces of ids of a codec, for the rebalanced encoding.
 
     Raises:
         ModelError: there is no such model.
@@ -127,7 +132,9 @@ def open_base(config: TrainConfig, notation: Notation) -> Base:
         ConfigError: a combination that cannot be.
     """
     if config.is_scratch:
-        vocabulary = Vocabulary.of(notation.vocabulary())
+        vocabulary: Codec = Vocabulary.of(notation.vocabulary())
+        if config.rebalance and texts is not None:
+            vocabulary = rebalance(vocabulary, texts(vocabulary), config.rebalance)
         size = -(-len(vocabulary) // ROUND_VOCABULARY) * ROUND_VOCABULARY
         model = scratch_model(
             config.shape(), size, config.context_tokens, config.seed, config.attention, config.rope

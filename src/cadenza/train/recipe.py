@@ -147,6 +147,8 @@ class TrainConfig:
         adapter_of: folder of an adapter that training goes on with (methods lora and qlora).
         extend_vocabulary: give the notation's fields tokens of their own in a pretrained tokenizer, with embeddings
             that start as the mean of their text pieces' and are trained beside the adapter.
+        rebalance: γ of the rebalanced encoding (Fu et al. 2021) for a model from scratch: pairs of tokens of which the
+            second follows with a higher probability become one; 0: off; 0.1 in the paper.
         corpus: folder of a built corpus.
         tasks: task → share of the rows that it gets; {} takes the rows as they are.
         loss_on: "completion" (the prompt is given), or "all".
@@ -193,6 +195,7 @@ class TrainConfig:
     scratch: Scratch | None = None
     adapter_of: str = ""
     extend_vocabulary: bool = False
+    rebalance: float = 0.0
     corpus: str = ""
     tasks: dict[str, float] = field(default_factory=dict)
     loss_on: str = "completion"
@@ -255,6 +258,8 @@ class TrainConfig:
             raise ConfigError("a share in [0, 1)", str(self.warmup_share), where="recipe warmup_share")
         if self.checkpoint_every < 0 or self.checkpoint_minutes <= 0:
             raise ConfigError("checkpoint_every from 0, checkpoint_minutes above 0", repr(self), where="recipe")
+        if not 0 <= self.rebalance < 1:
+            raise ConfigError("a probability in [0, 1)", str(self.rebalance), where="recipe rebalance")
         if any(share <= 0 for share in self.tasks.values()):
             raise ConfigError("shares above 0", repr(self.tasks), where="recipe tasks")
         if self.is_scratch:
@@ -262,6 +267,8 @@ class TrainConfig:
             if self.method != "full" or self.extend_vocabulary or self.adapter_of:
                 hint = "Adapters and vocabulary extension are for pretrained models: give base a folder or hub id."
                 raise ConfigError("method full for a model from scratch", self.method, where="recipe method", hint=hint)
+        elif self.rebalance:
+            raise ConfigError("rebalance 0 for a pretrained model", str(self.rebalance), where="recipe rebalance")
         elif self.optimiser == "muon" and self.method != "full":
             raise ConfigError("muon with method full", self.method, where="recipe optimiser")
         if self.adapter_of and self.method == "full":

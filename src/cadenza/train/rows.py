@@ -17,7 +17,7 @@ from __future__ import annotations
 import hashlib
 import re
 from bisect import bisect_left, insort
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -65,6 +65,13 @@ def tokenize_units(codec: Codec, parts: Sequence[str]) -> list[list[int]]:
     """The ids of each part. Where fields are tokens, the blank between two parts is implied; else it is spelled."""
     has_fields = bool(getattr(codec, "fields", ()))
     return [codec.tokenize(part.removeprefix(" ") if has_fields and n else part) for n, part in enumerate(parts)]
+
+
+def pieces(rows: Iterable[dict[str, Any]], codec: Codec, unit_start: str) -> Iterator[list[int]]:
+    """The texts of a corpus's rows as ids, in the pieces (bars) in which they are tokenized."""
+    for row in rows:
+        for text in (row["prompt"], row["completion"]):
+            yield from tokenize_units(codec, units(text, unit_start))
 
 
 def _begins_unit(prompt: str, completion: str, unit_start: str) -> bool:

@@ -27,6 +27,8 @@ from cadenza.base.files import write_atomically
 from cadenza.base.run import versions
 from cadenza.corpus.open import BuiltCorpus
 from cadenza.model.hub_vocabulary import HubVocabulary
+from cadenza.model.merged_vocabulary import FILE as MERGES
+from cadenza.model.merged_vocabulary import MergedVocabulary
 from cadenza.model.vocabulary import Vocabulary
 from cadenza.train import bases, rows, sharding
 from cadenza.train.recipe import TrainConfig
@@ -79,7 +81,7 @@ def prepare(config: TrainConfig, cache: Path | None = None, say: Say = print, n_
         torch.set_num_threads(config.n_threads)
     corpus = BuiltCorpus.open(config.corpus)
     notation = corpus.notation
-    base = bases.open_base(config, notation)
+    base = bases.open_base(config, notation, lambda codec: rows.pieces(corpus.rows("train"), codec, notation.unit_start))
     key = _key(corpus, base.codec, config)
     train = documents_of(corpus, "train", base.codec, config, key, cache)
     validation = None
@@ -119,7 +121,8 @@ def documents_of(
 def _key(corpus: BuiltCorpus, codec: Codec, config: TrainConfig) -> str:
     fields = json.dumps(getattr(codec, "fields", ())).encode()
     name = getattr(getattr(codec, "tokenizer", None), "name_or_path", "")
-    parts = [corpus.manifest["fingerprint"], hashlib.sha256(fields).hexdigest(), name, len(codec)]
+    merges = hashlib.sha256(json.dumps(getattr(codec, "rounds", ())).encode()).hexdigest()
+    parts = [merges, corpus.manifest["fingerprint"], hashlib.sha256(fields).hexdigest(), name, len(codec)]
     parts += [config.context_tokens, config.loss_on, versions()["cadenza"]]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
@@ -293,6 +296,9 @@ def save(prepared: Prepared, trainer: Any, out: Path) -> Path:
 
 def save_codec(codec: Codec, folder: Path) -> None:
     """The vocabulary's own files."""
+    if isinstance(codec, MergedVocabulary):
+        codec.save(folder / MERGES)
+        codec = codec.base
     if isinstance(codec, Vocabulary):
         codec.save(folder / "vocabulary.json")
     elif isinstance(codec, HubVocabulary):
@@ -302,6 +308,33 @@ def save_codec(codec: Codec, folder: Path) -> None:
 def config_of(path: Path) -> TrainConfig:
     """The recipe of a run (``run.json``)."""
     return build_config(TrainConfig, json.loads(path.read_text("utf-8"))["config"], str(path))
+
+
+def open_codec(folder: Path) -> Codec:
+    """The vocabulary of a model folder.
+
+    Raises:
+        ModelError: there is none.
+    """
+    if not (folder / "vocabulary.json").is_file():
+        return HubVocabulary.load(folder)
+    base = Vocabulary.load(folder / "vocabulary.json")
+    return MergedVocabulary.load(base, folder / MERGES) if (folder / MERGES).is_file() else base
+
+
+def open_for_reading(folder: Path, corpus: Path | str, split: str) -> tuple[Any, Documents]:
+    """A model of :func:`save` and documents of a corpus in its vocabulary.
+
+    Raises:
+        CadenzaError: one of them is not there.
+    """
+    from transformers import AutoModelForCausalLM
+
+    built = BuiltCorpus.open(corpus)
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    context = json.loads((folder / "notation.json").read_text("utf-8"))["context_tokens"]
+    documents = rows.tokenize_rows(built.rows(split), open_codec(folder), built.notation.unit_start, context)
+    return model, documents
 
 
 # ── before the run ───────────────────────────────────────────────────────────────────────────────────────

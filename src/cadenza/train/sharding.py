@@ -63,6 +63,9 @@ def weights(model: Any) -> dict[str, torch.Tensor]:
     from torch.distributed.checkpoint.state_dict import get_model_state_dict
 
     found: dict[str, torch.Tensor] = get_model_state_dict(model, options=_whole())
+    if getattr(model.config, "tie_word_embeddings", False):
+        for name in getattr(model, "_tied_weights_keys", None) or ():
+            found.pop(name, None)  # said once, as by an unsharded model
     return found
 
 

@@ -60,3 +60,35 @@ def push(
     from cadenza.train import export as exporting
 
     typer.echo(exporting.push(folder, name, private=not public))
+
+
+@app.command("diagnose")
+def diagnose(
+    runs: list[Path] = typer.Argument(..., metavar="RUN…", help="Runs or model folders, to be compared."),
+    corpus: Path = typer.Option(..., "--corpus", help="A built corpus; its held-out bars are repeated."),
+    out: Path = typer.Option(..., "-o", "--out", help="Drawing to write (.svg)."),
+    copies: int = typer.Option(16, "--copies", min=2, help="How often a bar is repeated."),
+    units: int = typer.Option(64, "-n", min=1, help="Bars."),
+    split: str = typer.Option("validation", "--split", help="train, validation or test."),
+    as_json: bool = typer.Option(False, "--json", help="Machine-readable."),
+) -> None:
+    """Self-reinforcement (TP, IP, WR): how much likelier a bar becomes each time it has been repeated."""
+    import json
+
+    from cadenza.base.files import write_atomically
+    from cadenza.train import reinforcement
+    from cadenza.train.export import model_folder
+    from cadenza.train.run import open_for_reading
+
+    found = {}
+    for run in runs:
+        model, documents = open_for_reading(model_folder(run), corpus, split)
+        found[run.name] = reinforcement.curves(model, documents, n_units=units, n_copies=copies)
+    write_atomically(out, reinforcement.svg(found).encode())
+    if as_json:
+        typer.echo(json.dumps({name: one.as_dict() for name, one in found.items()}))
+        return
+    for name, one in found.items():
+        last = one.tp[-1]
+        typer.echo(f"{name}: TP {one.tp[0]:.3f} → {last:.3f}, IP {one.ip[-1]:.3f}, WR {one.wr[-1]:.3f} at copy {copies}")
+    typer.echo(f"{out}")
