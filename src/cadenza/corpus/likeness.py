@@ -29,6 +29,7 @@ MIN_SHARED = 8  # figures
 MIN_CONTAINED = 0.35
 
 _WEIGHTS = np.random.default_rng(20).integers(1, 2**61, size=2 * RUN_INTERVALS, dtype=np.uint64) | np.uint64(1)
+_PAIRS_AT_ONCE = 1 << 20
 _SEED = {RUN_INTERVALS: np.uint64(0x9E3779B97F4A7C15), FIGURE_INTERVALS: np.uint64(0)}
 
 
@@ -67,16 +68,32 @@ def fingerprint(score: Score) -> tuple[NDArray[np.uint64], list[NDArray[np.uint6
 
 
 def _grams(interval: NDArray[np.int64], ratio: NDArray[np.int64] | None, n: int) -> NDArray[np.uint64]:
-    if len(interval) < n:
+    """Hashes of the telling n-grams, in order: a weighted sum, taken place by place without a table of windows."""
+    m = len(interval) - n + 1
+    if m < 1:
         return np.zeros(0, np.uint64)
-    windows = np.lib.stride_tricks.sliding_window_view(interval, n)
-    ordered = np.sort(windows, axis=1)
-    telling = 1 + (np.diff(ordered, axis=1) != 0).sum(axis=1) >= MIN_DISTINCT[n]
-    hashes = ((windows + 1000).astype(np.uint64) * _WEIGHTS[:n]).sum(axis=1, dtype=np.uint64)
-    if ratio is not None:
-        rhythm = np.lib.stride_tricks.sliding_window_view(ratio, n)
-        hashes += ((rhythm + 1000).astype(np.uint64) * _WEIGHTS[n : 2 * n]).sum(axis=1, dtype=np.uint64)
+    telling = distinct(interval, n) >= MIN_DISTINCT[n]
+    columns = [interval] if ratio is None else [interval, ratio]
+    hashes = np.zeros(m, np.uint64)
+    for column, weights in zip(columns, (_WEIGHTS[:n], _WEIGHTS[n : 2 * n]), strict=False):
+        values = (column + 1000).astype(np.uint64)
+        for place in range(n):
+            hashes += values[place : place + m] * weights[place]
     return (hashes ^ _SEED[n])[telling]
+
+
+def distinct(values: NDArray[np.int64], n: int) -> NDArray[np.int64]:
+    """Different values in each window of ``n``, shape (len − n + 1,): those whose last standing lies before it."""
+    order = np.argsort(values, kind="stable")
+    last = np.full(len(values), -1, np.int64)
+    same = values[order][1:] == values[order][:-1]
+    last[order[1:][same]] = order[:-1][same]
+    m = len(values) - n + 1
+    starts = np.arange(m)
+    found = np.zeros(m, np.int64)
+    for place in range(n):
+        found += last[place : place + m] < starts
+    return found
 
 
 def groups(
@@ -101,63 +118,61 @@ def groups(
             work = int(parent[work])
         return work
 
-    def join(pairs: Iterable[tuple[int, int]]) -> None:
+    def join(pairs: Iterable[Sequence[int]]) -> None:
         for one, other in pairs:
             first, second = sorted((head(one), head(other)))
             parent[second] = first
 
-    join(_linked_by_runs(runs, of_piece))
-    join(_linked_by_figures(figures, of_piece))
+    join(_linked_by_runs(runs, of_piece).tolist())
+    join(_linked_by_figures(figures, of_piece).tolist())
     return {name: names[head(index)] for name, index in number.items()}
 
 
-def _runs_of_equal(hashes: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """First and last + 1 place of each value that stands more than once in sorted ``hashes``."""
-    edges = np.flatnonzero(np.diff(hashes)) + 1
-    starts = np.concatenate([[0], edges]).astype(np.int64)
-    stops = np.concatenate([edges, [len(hashes)]]).astype(np.int64)
-    many = stops - starts > 1
-    return starts[many], stops[many]
-
-
-def _linked_by_runs(runs: Sequence[NDArray[np.uint64]], of_piece: NDArray[np.int64]) -> set[tuple[int, int]]:
-    if not len(runs) or not sum(map(len, runs)):
-        return set()
-    hashes = np.concatenate(runs)
+def _linked_by_runs(runs: Sequence[NDArray[np.uint64]], of_piece: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(first work, other work) of every run that several works share, shape (pairs, 2)."""
+    hashes = np.concatenate([np.zeros(0, np.uint64), *runs])
     work = np.repeat(of_piece, [len(one) for one in runs])
     order = np.lexsort([work, hashes])
     hashes, work = hashes[order], work[order]
-    out: set[tuple[int, int]] = set()
-    for start, stop in zip(*_runs_of_equal(hashes), strict=True):
-        holders = np.unique(work[start:stop])
-        if 1 < len(holders) <= MAX_WORKS:
-            out.update((int(holders[0]), int(other)) for other in holders[1:])
-    return out
+    once = np.append(True, (hashes[1:] != hashes[:-1]) | (work[1:] != work[:-1]))[: len(hashes)]
+    hashes, work = hashes[once], work[once]
+    start, count = _blocks(hashes)
+    few = (count > 1) & (count <= MAX_WORKS)
+    first = np.repeat(work[start[few]], count[few])
+    others = work[np.repeat(few, count)]
+    return np.unique(np.stack([first, others], axis=1)[first != others], axis=0)
 
 
 def _linked_by_figures(
     figures: Sequence[Sequence[NDArray[np.uint64]]], of_piece: NDArray[np.int64]
-) -> set[tuple[int, int]]:
-    lines = [(int(work), line) for work, piece in zip(of_piece, figures, strict=True) for line in piece]
-    if not lines:
-        return set()
-    hashes = np.concatenate([line for _, line in lines])
-    line_of = np.repeat(np.arange(len(lines)), [len(line) for _, line in lines])
-    work_of = np.array([work for work, _ in lines])
+) -> NDArray[np.int64]:
+    """(work, other work) of every pair of lines with enough figures in common, shape (pairs, 2)."""
+    lines = [line for piece in figures for line in piece]
+    sizes = np.array([len(line) for line in lines], np.int64)
+    work_of = np.repeat(of_piece, [len(piece) for piece in figures])
+    hashes = np.concatenate([np.zeros(0, np.uint64), *lines])
+    line_of = np.repeat(np.arange(len(lines)), sizes)
     order = np.lexsort([line_of, hashes])
-    hashes, line_of = hashes[order], line_of[order]
-    shared: dict[tuple[int, int], int] = {}
-    for start, stop in zip(*_runs_of_equal(hashes), strict=True):
-        holders = line_of[start:stop].tolist()
-        if not 1 < len(np.unique(work_of[holders])) <= MAX_WORKS:
-            continue
-        for place, one in enumerate(holders):
-            for other in holders[place + 1 :]:
-                if work_of[one] != work_of[other]:
-                    shared[one, other] = shared.get((one, other), 0) + 1
-    sizes = [len(line) for _, line in lines]
-    return {
-        (int(work_of[one]), int(work_of[other]))
-        for (one, other), count in shared.items()
-        if count >= MIN_SHARED and count >= MIN_CONTAINED * min(sizes[one], sizes[other])
-    }
+    line_of = line_of[order]
+    start, count = _blocks(hashes[order])
+    found: list[NDArray[np.int64]] = []
+    for size in np.unique(count[count > 1]).tolist():
+        block = line_of[start[count == size][:, None] + np.arange(size)]  # (blocks, size): the lines that hold a figure
+        works = work_of[block]
+        n_works = 1 + (np.diff(np.sort(works, axis=1), axis=1) != 0).sum(axis=1)
+        few = (n_works > 1) & (n_works <= MAX_WORKS)
+        one, other = np.triu_indices(size, 1)
+        for at in range(0, int(few.sum()), step := max(1, _PAIRS_AT_ONCE // len(one))):
+            part, owners = block[few][at : at + step], works[few][at : at + step]
+            apart = owners[:, one] != owners[:, other]
+            found.append(part[:, one][apart] * len(lines) + part[:, other][apart])
+    pairs, shared = np.unique(np.concatenate([np.zeros(0, np.int64), *found]), return_counts=True)
+    first, second = pairs // max(len(lines), 1), pairs % max(len(lines), 1)
+    enough = (shared >= MIN_SHARED) & (shared >= MIN_CONTAINED * np.minimum(sizes[first], sizes[second]))
+    return np.unique(np.stack([work_of[first], work_of[second]], axis=1)[enough], axis=0)
+
+
+def _blocks(values: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """(first place, length) of each stretch of equal values in sorted ``values``."""
+    start = np.flatnonzero(np.append(True, values[1:] != values[:-1])[: len(values)])
+    return start, np.diff(np.append(start, len(values)))

@@ -44,7 +44,7 @@ from cadenza.notation.base import Notation
 from cadenza.score.model import Score
 from cadenza.score.repeats import unfold
 
-VERSION = 1
+VERSION = 2
 SPLITS = tuple(name for name, _ in SHARES)
 Progress = Callable[[str, int, int], None]
 
@@ -295,6 +295,7 @@ def ingest(chunk: Sequence[Recipe], base: Path, key: str, write_out: bool) -> in
             if write_out:
                 piece = piece.with_score(unfold().apply(piece.score))
             row = _row(piece)
+            row["facts"] |= recipe.facts
         except CadenzaError as error:
             kind = type(error).__name__
             rejected.append({"source": recipe.source, "path": recipe.path, "error": kind, "reason": str(error)})

@@ -20,8 +20,8 @@ _FOLDER = typer.Argument(..., metavar="DIR", help="A built corpus.")
 def build(
     sources: list[Path] = typer.Argument(..., metavar="SRC…", help="Folders of music: your own, or public datasets."),
     out: Path = typer.Option(..., "-o", "--out", help="Folder to build in; building again goes on where it was."),
-    recipe: Path | None = typer.Option(
-        None, "--recipe", help="corpus.yaml: notation, tasks, selection, augmentation …"
+    recipe: str = typer.Option(
+        "", "--recipe", help="corpus.yaml, or the name of a shipped one: default, bending-guitars, giantmidi-piano."
     ),
     settings: list[str] = typer.Option([], "--set", help="key=value over the recipe; may be given again."),
     workers: int = typer.Option(0, "--workers", min=0, help="Processes. Default: one a core."),
@@ -32,10 +32,10 @@ def build(
     from cadenza.base.config import load_config
     from cadenza.base.errors import ConfigError
     from cadenza.base.files import write_atomically
-    from cadenza.corpus import card, pipeline
+    from cadenza.corpus import card, pipeline, shipped
     from cadenza.corpus.open import BuiltCorpus
 
-    arguments = [str(recipe)] if recipe else []
+    arguments = [str(shipped.find(recipe))] if recipe else []
     for setting in settings:
         arguments += ["--set", setting]
     config = load_config(pipeline.CorpusConfig, arguments)
