@@ -5,14 +5,16 @@ Two kinds of evidence link two works:
 * a **run**: :data:`RUN_NOTES` notes in a row whose :data:`RUN_INTERVALS` intervals agree, whatever their rhythm;
 * **figures**: many n-grams of intervals *and* duration ratios in common, a good share of the shorter line's.
 
-Runs are looked for in every line: of each pitched track, of each of its voices, and of all of them together, the highest
-note of each onset, the lowest, the second highest, and all notes in the order of onset and pitch, so that a tune is found
-when its voices are dealt out anew. Figures are those of the tracks' highest lines and of the outer lines of all together.
+Runs are looked for in every line: of each pitched track, of each of its voices, and of all of them together, the
+highest note of each onset, the lowest, the second highest, and all notes in the order of onset and pitch, so that a
+tune is found when its voices are dealt out anew. Figures are those of the tracks' highest lines and of the outer lines
+of all together.
 
-**Commonplace**, and so no proof, is a run with fewer than :data:`MIN_DISTINCT` different intervals (scales, trills, chords
-broken or repeated); one that is a figure again and again, with a period of at most :data:`MAX_PERIOD` intervals; and what
-stands in more than :data:`MAX_WORKS` works. For figures the first and the last hold. What this finds, and what is left
-over the split, is measured without it in ``benchmarks/leakage.py``.
+**Commonplace**, and so no proof, is a run with fewer than :data:`MIN_DISTINCT` different intervals (scales, trills,
+broken chords), with fewer than :data:`MIN_TRIPLES` different triples of intervals in a row (a figure again and again,
+with or without breaks), or over fewer than :data:`MIN_ONSETS` onsets (some chords spelled out). A figure is commonplace
+where it has too few different intervals or stands in more than :data:`MAX_WORKS` works. What this finds, and what is
+left over the split, is measured without it in ``benchmarks/leakage.py``.
 
 This is the index of ``cadenza corpus build``. :mod:`cadenza.corpus.split` is the older and narrower one (figures of
 tracks' highest lines only) by which the shipped model's data was split; it stays as it was.
@@ -32,8 +34,9 @@ RUN_NOTES = 24
 RUN_INTERVALS = RUN_NOTES - 1
 FIGURE_INTERVALS = 10
 MIN_DISTINCT = {RUN_INTERVALS: 6, FIGURE_INTERVALS: 4}  # different intervals in an n-gram that proves something
-MAX_PERIOD = 11
-MAX_WORKS = 12  # an n-gram in more works is common property
+MIN_TRIPLES = 12  # different triples of a run's 21
+MIN_ONSETS = 12
+MAX_WORKS = 32  # a figure in more works is common property
 MIN_SHARED = 8  # figures
 MIN_CONTAINED = 0.35
 
@@ -83,31 +86,38 @@ def fingerprint(score: Score) -> tuple[NDArray[np.uint64], list[NDArray[np.uint6
     runs, figures = [np.zeros(0, np.uint64)], []
     for line in lines_of(score):
         interval = np.diff(line.pitch)
-        runs.append(_grams(interval, None, RUN_INTERVALS))
+        telling = _telling(interval, line.onset)
+        runs.append(_sums([interval], RUN_INTERVALS)[telling])
         gap = np.diff(line.onset).astype(np.float64)
         if line.rhythm and len(gap) > 1:
             ratio = np.rint(2 * np.log2(gap[1:] / gap[:-1])).astype(np.int64)
-            found = np.unique(_grams(interval[1:], ratio, FIGURE_INTERVALS))
+            telling = distinct(interval[1:], FIGURE_INTERVALS) >= MIN_DISTINCT[FIGURE_INTERVALS]
+            found = np.unique(_sums([interval[1:], ratio], FIGURE_INTERVALS)[telling])
             if len(found):
                 figures.append(found)
     return np.unique(np.concatenate(runs)), figures
 
 
-def _grams(interval: NDArray[np.int64], ratio: NDArray[np.int64] | None, n: int) -> NDArray[np.uint64]:
-    """Hashes of the telling n-grams, in order: a weighted sum, taken place by place without a table of windows."""
-    m = len(interval) - n + 1
-    if m < 1:
-        return np.zeros(0, np.uint64)
-    telling = distinct(interval, n) >= MIN_DISTINCT[n]
-    if ratio is None:
-        telling &= ~repeats(interval, n)
-    columns = [interval] if ratio is None else [interval, ratio]
+def _sums(columns: Sequence[NDArray[np.int64]], n: int) -> NDArray[np.uint64]:
+    """Hashes of the n-grams, in order: a weighted sum, taken place by place without a table of windows."""
+    m = max(len(columns[0]) - n + 1, 0)
     hashes = np.zeros(m, np.uint64)
-    for column, weights in zip(columns, (_WEIGHTS[:n], _WEIGHTS[n : 2 * n]), strict=False):
+    for number, column in enumerate(columns):
         values = (column + 1000).astype(np.uint64)
-        for place in range(n):
-            hashes += values[place : place + m] * weights[place]
-    return (hashes ^ _SEED[n])[telling]
+        for place in range(n if m else 0):
+            hashes += values[place : place + m] * _WEIGHTS[number * n + place]
+    return hashes ^ _SEED[n]
+
+
+def _telling(interval: NDArray[np.int64], onset: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which runs are not commonplace, in order."""
+    if len(interval) < RUN_INTERVALS:
+        return np.zeros(0, np.bool_)
+    triple = (interval[2:] << 20) + (interval[1:-1] << 10) + interval[:-2]
+    begun = np.cumsum(np.diff(onset, prepend=-1) > 0)
+    n_onsets = begun[RUN_INTERVALS:] - begun[: len(begun) - RUN_INTERVALS] + 1
+    various = distinct(interval, RUN_INTERVALS) >= MIN_DISTINCT[RUN_INTERVALS]
+    return various & (distinct(triple, RUN_INTERVALS - 2) >= MIN_TRIPLES) & (n_onsets >= MIN_ONSETS)
 
 
 def distinct(values: NDArray[np.int64], n: int) -> NDArray[np.int64]:
@@ -116,22 +126,11 @@ def distinct(values: NDArray[np.int64], n: int) -> NDArray[np.int64]:
     last = np.full(len(values), -1, np.int64)
     same = values[order][1:] == values[order][:-1]
     last[order[1:][same]] = order[:-1][same]
-    m = len(values) - n + 1
+    m = max(len(values) - n + 1, 0)
     starts = np.arange(m)
     found = np.zeros(m, np.int64)
-    for place in range(n):
+    for place in range(n if m else 0):
         found += last[place : place + m] < starts
-    return found
-
-
-def repeats(values: NDArray[np.int64], n: int) -> NDArray[np.bool_]:
-    """Whether each window of ``n`` is one figure again and again, with a period of at most :data:`MAX_PERIOD`."""
-    m = len(values) - n + 1
-    found = np.zeros(m, np.bool_)
-    for period in range(1, MAX_PERIOD + 1):
-        same = np.append(0, np.cumsum(values[period:] == values[:-period]))
-        length = n - period
-        found |= same[length : length + m] - same[:m] == length
     return found
 
 
@@ -176,9 +175,9 @@ def _linked_by_runs(runs: Sequence[NDArray[np.uint64]], of_piece: NDArray[np.int
     once = np.append(True, (hashes[1:] != hashes[:-1]) | (work[1:] != work[:-1]))[: len(hashes)]
     hashes, work = hashes[once], work[once]
     start, count = _blocks(hashes)
-    few = (count > 1) & (count <= MAX_WORKS)
-    first = np.repeat(work[start[few]], count[few])
-    others = work[np.repeat(few, count)]
+    many = count > 1
+    first = np.repeat(work[start[many]], count[many])
+    others = work[np.repeat(many, count)]
     return np.unique(np.stack([first, others], axis=1)[first != others], axis=0)
 
 
