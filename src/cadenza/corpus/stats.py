@@ -138,7 +138,7 @@ def costs(corpus: BuiltCorpus, tokenizers: Mapping[str, Tokenize]) -> list[dict[
         "own words": lambda notation, text: sum(1 for _ in notation.fields(text)),
         "bytes": lambda notation, text: len(text.encode()),
     }
-    counters |= {name: (lambda notation, text, count=count: count(text)) for name, count in tokenizers.items()}
+    counters |= {name: _of_text(count) for name, count in tokenizers.items()}
     totals: Counter[tuple[str, str]] = Counter()
     known = [at for at, row in _used(corpus) if row["facts"]["n_notes"] <= COST_NOTES]
     chosen = {known[at] for at in np.linspace(0, len(known) - 1, COST_PIECES).astype(int)} if known else set()
@@ -171,6 +171,10 @@ def costs(corpus: BuiltCorpus, tokenizers: Mapping[str, Tokenize]) -> list[dict[
         for (name, by), total in totals.items()
         if notes and total
     ]
+
+
+def _of_text(count: Tokenize) -> Callable[[Notation, str], int]:
+    return lambda notation, text: count(text)
 
 
 def _used(corpus: BuiltCorpus) -> Iterator[tuple[tuple[int, int], dict[str, Any]]]:
