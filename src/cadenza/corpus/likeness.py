@@ -74,11 +74,12 @@ def _lines(notes: NDArray[np.void], highest: bool = False, lowest: bool = False)
     order = np.lexsort([pitch, onset])
     pitch, onset = pitch[order], onset[order]
     last = np.append(onset[1:] != onset[:-1], True)
+    if last.all():  # one note at a time: all four lines are this one
+        return [Line(onset, pitch, highest or lowest)]
     first = np.append(True, last[:-1])
     second = np.flatnonzero(last & ~first) - 1
     picked = ((last, highest), (first, lowest), (second, False))
-    lines = [Line(onset[where], pitch[where], rhythm) for where, rhythm in picked]
-    return lines if last.all() else [*lines, Line(onset, pitch, False)]
+    return [*(Line(onset[where], pitch[where], rhythm) for where, rhythm in picked), Line(onset, pitch, False)]
 
 
 def fingerprint(score: Score) -> tuple[NDArray[np.uint64], list[NDArray[np.uint64]]]:
@@ -122,16 +123,16 @@ def _telling(interval: NDArray[np.int64], onset: NDArray[np.int64]) -> NDArray[n
 
 def distinct(values: NDArray[np.int64], n: int) -> NDArray[np.int64]:
     """Different values in each window of ``n``, shape (len − n + 1,): those whose last standing lies before it."""
-    order = np.argsort(values, kind="stable")
-    last = np.full(len(values), -1, np.int64)
+    order = np.argsort(values, kind="stable").astype(np.int32)
+    last = np.full(len(values), -1, np.int32)
     same = values[order][1:] == values[order][:-1]
     last[order[1:][same]] = order[:-1][same]
     m = max(len(values) - n + 1, 0)
-    starts = np.arange(m)
-    found = np.zeros(m, np.int64)
+    starts = np.arange(m, dtype=np.int32)
+    found = np.zeros(m, np.uint8)  # n is small: bytes are a fourth of the traffic
     for place in range(n if m else 0):
         found += last[place : place + m] < starts
-    return found
+    return found.astype(np.int64)
 
 
 def groups(
