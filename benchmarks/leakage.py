@@ -17,12 +17,17 @@ of onset and pitch.
 * with fewer than :data:`MIN_TRIPLES` different triples of intervals in a row (a figure again and again), or
 * over fewer than :data:`MIN_ONSETS` onsets (some chords spelled out).
 
-All three look at the run alone, not at how many works have it. What would count without the second is printed too.
+All three look at the run alone, not at how many works have it. What would count under the first alone is printed too.
 
 **Planted copies.** Pieces drawn at random come back under a foreign name: transposed by ±1 … 6 semitones; re-tempoed by
 0.7 … 1.4, once in the tempo map and once in the ticks (rounded); an excerpt of at least 16 bars; re-voiced (tracks in
 another order, their voices dealt to tracks of their own, two merged, other instruments); and all of it at once. A copy
-is found when it has its original's group, and so its split.
+is found when it has its original's group, and so its split. Copies make any other split leak, so the figures of the
+collection as it came, copies aside, are printed too; those are what a random split really costs.
+
+The three rules were settled on this collection, by how large the largest group became; the index and this search share
+them, and nothing else. A run that they let pass is passed over by both: the last table counts what only the first rule
+lets pass.
 """
 
 from __future__ import annotations
@@ -147,10 +152,15 @@ def index(pieces: Sequence[Piece]) -> Index:
     return Index(run, np.concatenate(owners), np.concatenate(kinds), telling, int(changes.sum()) + 1)
 
 
-def leakage(found: Index, pieces: Sequence[Piece], splits: Sequence[str], commonplace: bool = False) -> dict[str, Any]:
-    """What training and held-out pieces share beyond the commonplace (or with runs that repeat a figure)."""
+def leakage(
+    found: Index, pieces: Sequence[Piece], splits: Sequence[str], commonplace: bool = False, first: int | None = None
+) -> dict[str, Any]:
+    """What training and held-out pieces share beyond the commonplace (or with runs that repeat a figure), among all
+    pieces or the ``first`` so many; drums alone count in no figure."""
     training = np.array([split == "train" for split in splits])
-    counted = found.telling | commonplace
+    pitched = np.array([any(len(t) and not t.is_drums for t in piece.score.tracks) for piece in pieces])
+    pitched[len(pieces) if first is None else first :] = False
+    counted = (found.telling | commonplace) & pitched[found.piece]
     trains = training[found.piece]
     leaks = np.bincount(found.run[trains & counted], minlength=found.n_runs) > 0
     leaks &= np.bincount(found.run[~trains & counted], minlength=found.n_runs) > 0
@@ -161,8 +171,8 @@ def leakage(found: Index, pieces: Sequence[Piece], splits: Sequence[str], common
         owners = np.unique(found.piece[block])
         pairs.update((int(t), int(h)) for t in owners[training[owners]] for h in owners[~training[owners]])
     return {
-        "train_pieces": int(training.sum()),
-        "held_out_pieces": int((~training).sum()),
+        "train_pieces": int((training & pitched).sum()),
+        "held_out_pieces": int((~training & pitched).sum()),
         "held_out_pieces_that_leak": len({h for _, h in pairs}),
         "pairs": len(pairs),
         "runs": int(leaks.sum()),
@@ -356,8 +366,11 @@ def measure(pieces: list[Piece], n_planted: int, seed: int) -> dict[str, Any]:
         "runs_compared": len(found.run),
         "different_runs": found.n_runs,
         "leakage": {name: leakage(found, everything, split) for name, split in splits.items()},
-        "leakage_with_repeated_figures_and_chords": {
-            name: leakage(found, everything, split, commonplace=True) for name, split in splits.items()
+        "leakage_without_planted_copies": {
+            name: leakage(found, everything, split, first=len(pieces)) for name, split in splits.items()
+        },
+        "leakage_without_planted_copies_with_repeated_figures_and_chords": {
+            name: leakage(found, everything, split, True, len(pieces)) for name, split in splits.items()
         },
         "grouping_cpu_seconds": round(grouping_seconds, 1),
         "search_cpu_seconds": round(time.process_time() - start, 1),
@@ -388,7 +401,7 @@ def main() -> None:
     print("groups:", result["groups"])
     print("planted copies found:", {k: f"{v['found']} of {v['of']}" for k, v in result["planted"].items()})
     print("missed:", result["planted_missed"])
-    for name in ("leakage", "leakage_with_repeated_figures_and_chords"):
+    for name in (name for name in result if name.startswith("leakage")):
         print(name.replace("_", " "))
         for split, found in result[name].items():
             shown = ("held_out_pieces", "held_out_pieces_that_leak", "pairs", "runs", "longest_shared_notes")
