@@ -295,6 +295,7 @@ def ingest(chunk: Sequence[Recipe], base: Path, key: str, write_out: bool) -> in
             if write_out:
                 piece = piece.with_score(unfold().apply(piece.score))
             row = _row(piece)
+            row["facts"] |= recipe.facts
         except CadenzaError as error:
             kind = type(error).__name__
             rejected.append({"source": recipe.source, "path": recipe.path, "error": kind, "reason": str(error)})
