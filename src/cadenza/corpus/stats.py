@@ -46,7 +46,8 @@ def statistics(corpus: BuiltCorpus, tokenizers: Mapping[str, Tokenize] | None = 
     Returns a dictionary with, for each split (``splits``), ``examples``, ``notes``, ``hours``, ``tokens_per_note`` and
     ``seconds_per_4096_tokens`` (of music, ``continue`` rows, the notation's own fields); the distributions of
     :func:`distributions` (``family_known_by``: how many tracks say their family, how many had theirs told by their
-    notes, how many of those that say one sound like another) and :func:`note_distributions`; and ``costs``, a list of :func:`costs`.
+    notes, how many of those that say one sound like another) and :func:`note_distributions`; and ``costs``, a list of
+    :func:`costs`.
     """
     at_hand = (corpus.folder / "work" / "decisions.json").exists()
     found: dict[str, Any] = {"splits": _splits(corpus)}
@@ -83,7 +84,9 @@ def _splits(corpus: BuiltCorpus) -> dict[str, dict[str, Any]]:
 
 def distributions(corpus: BuiltCorpus) -> dict[str, dict[str, int]]:
     """Keys, metres, families … of the pieces that the corpus uses, counted by piece."""
-    names = ("keys", "metres", "families", "family_known_by", "sources", "bend_share", "polyphony", "distinct_velocities")
+    names = (
+        "keys", "metres", "families", "family_known_by", "sources", "bend_share", "polyphony", "distinct_velocities",
+    )  # fmt: skip
     counts: dict[str, Counter[str]] = {name: Counter() for name in names}
     for _, row in _used(corpus):
         facts = row["facts"]
