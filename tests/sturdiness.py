@@ -160,12 +160,20 @@ def killed_build(
 
 
 def finished(out: Path) -> dict[str, tuple[int, str]]:
-    """Finished files of a build: inode and hash. A file that is written again has another inode."""
-    return {
-        str(path.relative_to(out)): (path.stat().st_ino, hashlib.sha256(path.read_bytes()).hexdigest())
-        for path in sorted(out.rglob("*"))
-        if path.is_file() and not path.name.startswith(".") and path.name != "lock"
-    }
+    """Finished files of a build: inode and hash. A file that is written again has another inode.
+
+    A chunk's files are finished with its mark: ``ingest-N.json`` for what was read, ``write-N.json`` for its shards.
+    """
+    found = {}
+    for path in sorted(out.rglob("*")):
+        mark = path
+        if path.suffix == ".npz":
+            mark = path.with_name(path.stem.removesuffix("-prints") + ".json")
+        elif path.suffix == ".parquet":
+            mark = out / "work" / f"write-{path.stem.rpartition('-')[2]}.json"
+        if path.is_file() and not path.name.startswith(".") and path.name != "lock" and mark.is_file():
+            found[str(path.relative_to(out))] = (path.stat().st_ino, hashlib.sha256(path.read_bytes()).hexdigest())
+    return found
 
 
 @contextmanager
