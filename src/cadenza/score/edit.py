@@ -456,12 +456,14 @@ def select_ticks(start_ticks: int, stop_ticks: int) -> Edit:
 
     def cut(track: Track) -> Track:
         onset = track.notes["onset_ticks"]
-        track = track.keep((onset >= start_ticks) & (onset < stop_ticks))
-        notes = track.notes.copy()
+        kept = (onset >= start_ticks) & (onset < stop_ticks)
+        notes = track.notes[kept]
         room = stop_ticks - notes["onset_ticks"]
         notes["duration_ticks"] = np.minimum(notes["duration_ticks"], room)
         bends = track.bends
         if len(bends):
+            bends = bends[kept[bends["note"]]]
+            bends["note"] = (np.cumsum(kept) - 1)[bends["note"]]
             bends = bends[bends["offset_ticks"] <= notes["duration_ticks"][bends["note"]]]
         notes["onset_ticks"] -= start_ticks
         at = track.controls["onset_ticks"]

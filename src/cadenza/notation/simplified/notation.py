@@ -285,16 +285,11 @@ class SimplifiedMidi:
         if any(before):
             templates = [start + word for start, word in zip(before, templates, strict=True)]
         if self.bend != "none":
-            bent = {i: np.unique(t.bends["note"]) for i, t in enumerate(score.tracks) if len(t.bends)}
-            if self.profile == "published":
-                places = range(n)
-            else:
-                places = np.flatnonzero(
-                    sum((told.track == i) & np.isin(told.row, rows) for i, rows in bent.items())
-                    if bent
-                    else fresh & False
-                ).tolist()
-            for place in places:
+            bent = np.full(n, self.profile == "published")
+            for index, track in enumerate(score.tracks):
+                if len(track.bends):
+                    bent |= (told.track == index) & np.isin(told.row, track.bends["note"])
+            for place in np.flatnonzero(bent).tolist():
                 templates[place] += self._bend(score.tracks[told.track[place]], int(told.row[place]))
         numbers = np.stack([told.track, told.pitch, told.velocity, told.duration, step], axis=1)[says]
         return " ".join(templates) % tuple(numbers.tolist())
