@@ -5,8 +5,8 @@
 A quarter, a half and all of the files (or of ``--n`` drawn at random) are built into corpora of their own, each by a
 process that does nothing else: CPU seconds of it and its workers, the sum of the resident memory of all of them at its
 highest (sampled ten times a second; pages that they share count for each), and by how many bytes a file that grows from
-half to all. Of the whole: what was left out and why, and the exact duplicates. Then tokens a note of every notation and layout, over
-pieces drawn from the corpus: a token is a field of the notation, as a vocabulary made for it has them.
+half to all. Of the whole: what was left out and why, and the exact duplicates. Then tokens a note of every notation and
+layout, over pieces drawn from the corpus: a token is a field of the notation, as a vocabulary made for it has them.
 """
 
 from __future__ import annotations
