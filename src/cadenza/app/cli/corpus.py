@@ -32,7 +32,7 @@ def build(
     from cadenza.base.config import load_config
     from cadenza.base.errors import ConfigError
     from cadenza.base.files import write_atomically
-    from cadenza.corpus import card, pipeline, shipped
+    from cadenza.corpus import card, engines, pipeline, shipped
     from cadenza.corpus.open import BuiltCorpus
 
     arguments = [str(shipped.find(recipe))] if recipe else []
@@ -41,9 +41,9 @@ def build(
     config = load_config(pipeline.CorpusConfig, arguments)
     n_workers = workers or os.cpu_count() or 1
     if engine == "ray":
-        runner: Any = pipeline.OnRay(address or None, n_workers)
+        runner: Any = engines.OnRay(address or None, n_workers)
     elif engine == "processes":
-        runner = pipeline.Processes(n_workers)
+        runner = engines.Processes(n_workers)
     else:
         raise ConfigError("the engine processes or ray", repr(engine))
     with _progress() as say:
