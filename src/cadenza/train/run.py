@@ -129,7 +129,7 @@ def _key(corpus: BuiltCorpus, codec: Codec, config: TrainConfig) -> str:
 
 def held_out(documents: Documents, config: TrainConfig) -> RowSet | None:
     """A fixed choice of held-out documents that fit whole, packed: the rows that bits per note are measured on."""
-    whole = np.flatnonzero((documents.n_notes > 0))
+    whole = np.flatnonzero(documents.n_notes > 0)
     if not len(whole):
         return None
     if config.evaluation_rows and len(whole) > config.evaluation_rows:
@@ -148,7 +148,6 @@ def train(config: TrainConfig, out: Path, say: Say = print) -> Path:
         CadenzaError: see :func:`prepare`.
     """
     from accelerate import PartialState
-
     from transformers.utils import logging as transformers_logging
 
     from cadenza.train import loop

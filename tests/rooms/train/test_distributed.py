@@ -15,7 +15,7 @@ import pytest
 pytest.importorskip("torch", reason="training needs the extra [train]")
 pytest.importorskip("accelerate", reason="training needs the extra [train]")
 
-from safetensors.numpy import load_file  # noqa: E402
+from safetensors.numpy import load_file
 
 SETTINGS = {
     "base": "scratch:tiny", "context_tokens": 256, "accumulate": 1, "steps": 6, "evaluate_every": 3, "evaluation_rows": 8,
