@@ -50,12 +50,11 @@ class HubDecoder:
     """
 
     def __init__(self, model: Any, *, batch: int = 1, max_length: int | None = None) -> None:
-        config = model.config.get_text_config()
         rows = int(model.get_input_embeddings().weight.shape[0])
-        self.architecture = HubSizes(rows, int(getattr(config, "max_position_embeddings", None) or 1 << 20))
+        self.architecture = HubSizes(rows, _reach(model))
         self.batch, self.max_length = batch, checked_sizes(self.architecture, batch, max_length)
         self._model = model.eval()
-        self._config = config
+        self._config = model.config.get_text_config()
         self.reset()
 
     @property
@@ -128,6 +127,11 @@ class HubDecoder:
         return logits
 
 
+def _reach(model: Any) -> int:
+    """Positions that a model was made for; a million where its kind has no such bound."""
+    return int(getattr(model.config.get_text_config(), "max_position_embeddings", None) or 1 << 20)
+
+
 def open_hub_decoder(
     name: Path | str,
     *,
@@ -178,7 +182,8 @@ def open_hub_decoder(
         model.resize_token_embeddings(n_vocabulary, mean_resizing=False)
     if adapter:
         model = _adapted(model, Path(adapter))
-    return HubDecoder(model, batch=batch, max_length=max_length)
+    reach = _reach(model)
+    return HubDecoder(model, batch=batch, max_length=None if max_length is None else min(max_length, reach))
 
 
 def _bits(quantize: Quantize, compute: Any) -> Any:
