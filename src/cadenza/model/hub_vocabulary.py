@@ -3,9 +3,9 @@
 A text tokenizer spells ``p57:v80:d960`` in six to ten pieces. With fields, each of ``p57``, ``:v80``, ``:d960`` is one
 token appended to the pretrained vocabulary; words between them stay the tokenizer's. Within a run of fields the blank
 between words is implied, as in :class:`~cadenza.model.vocabulary.Vocabulary`; at the border of other text it is
-spelled. ``detokenize(tokenize(text)) == text`` for every text that the tokenizer itself gives back.
-
-Special tokens are never cut out of the text: a piece that spells ``</s>`` in its title does not end there.
+spelled. ``detokenize(tokenize(text)) == text`` for every text that the tokenizer itself gives back, and texts may be
+tokenized in parts (see :mod:`cadenza.model.hub_tokenizer`). Nothing here needs transformers or torch, except for a
+tokenizer that is no local ``tokenizer.json``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from cadenza.base.errors import ModelError
+from cadenza.base.errors import MissingExtraError, ModelError
+from cadenza.base.files import write_atomically
+from cadenza.model.hub_tokenizer import HubTokenizer
 
 FILE = "fields.json"
 _PARTS = re.compile(r"\n|:[^\s:]*|[^\s:]+|[ ]|[^\S\n ]")
@@ -26,7 +28,7 @@ class HubVocabulary:
     """A pretrained tokenizer with further fields.
 
     Args:
-        tokenizer: a ``PreTrainedTokenizerBase`` of transformers.
+        tokenizer: a :class:`~cadenza.model.hub_tokenizer.HubTokenizer`, or a tokenizer of transformers.
         fields: what gets an id of its own, in id order.
         first_field: id of the first; at least the size of the model's embedding. Default: the tokenizer's size.
 
@@ -35,31 +37,34 @@ class HubVocabulary:
     """
 
     def __init__(self, tokenizer: Any, fields: Iterable[str] = (), first_field: int | None = None) -> None:
-        self.tokenizer = tokenizer
+        self.tokenizer = HubTokenizer.of(tokenizer)
         self.fields = tuple(fields)
-        self.first_field = len(tokenizer) if first_field is None else first_field
+        self.first_field = len(self.tokenizer) if first_field is None else first_field
+        if self.first_field < len(self.tokenizer):
+            raise ModelError(f"fields from id {len(self.tokenizer)} on", str(self.first_field))
         self._ids = {text: self.first_field + index for index, text in enumerate(self.fields)}
         if len(self._ids) != len(self.fields):
             raise ModelError("distinct fields in a vocabulary", "repeated ones")
-        if tokenizer.eos_token_id is None:
-            raise ModelError("a tokenizer with an end-of-sequence token", "none", where=str(tokenizer.name_or_path))
+        if self.tokenizer.eos_token_id is None:
+            raise ModelError("a tokenizer with an end-of-sequence token", "none", where=self.tokenizer.name_or_path)
 
     @property
     def bos_id(self) -> int | None:
         """Id of the token that begins a text, or None."""
-        found: int | None = self.tokenizer.bos_token_id
-        return found
+        return self.tokenizer.bos_token_id
 
     @property
     def eos_id(self) -> int:
         """Id of the token that ends one."""
-        return int(self.tokenizer.eos_token_id)
+        found = self.tokenizer.eos_token_id
+        assert found is not None  # see __init__
+        return found
 
     @property
     def pad_id(self) -> int:
         """Id that fills a row. It may be that of the end: labels never depend on it."""
         found = self.tokenizer.pad_token_id
-        return self.eos_id if found is None else int(found)
+        return self.eos_id if found is None else found
 
     def __len__(self) -> int:
         return self.first_field + len(self.fields)
@@ -71,7 +76,7 @@ class HubVocabulary:
     def tokenize(self, text: str) -> list[int]:
         """Ids of ``text``, without begin and end."""
         if not self.fields:
-            return self._plain(text)
+            return self.tokenizer.encode(text)
         ids: list[int] = []
         plain: list[str] = []  # text that waits for the tokenizer
         after_field = False  # whether the last thing said was a field
@@ -79,7 +84,7 @@ class HubVocabulary:
 
         def spell() -> None:
             if plain:
-                ids.extend(self._plain("".join(plain)))
+                ids.extend(self.tokenizer.encode("".join(plain)))
                 plain.clear()
 
         for part in _PARTS.findall(text):
@@ -108,10 +113,6 @@ class HubVocabulary:
         spell()
         return ids
 
-    def _plain(self, text: str) -> list[int]:
-        found: list[int] = self.tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True)
-        return found
-
     def detokenize(self, ids: Sequence[int]) -> str:
         """The text of ``ids``; special tokens say nothing.
 
@@ -124,8 +125,7 @@ class HubVocabulary:
 
         def spell() -> None:
             if plain:
-                said = self.tokenizer.decode(plain, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-                out.append(said)
+                out.append(self.tokenizer.decode(plain))
                 plain.clear()
 
         for token in ids:
@@ -145,15 +145,19 @@ class HubVocabulary:
         spell()
         return "".join(out)
 
+    def texts(self) -> list[str | None]:
+        """What each id of the pretrained tokenizer says alone; None for special ones and pieces of a character."""
+        return self.tokenizer.texts()
+
     def pieces(self, text: str) -> list[int]:
         """Ids that the pretrained tokenizer alone gives ``text``: what a field's embedding starts from."""
-        return self._plain(text)
+        return self.tokenizer.encode(text)
 
     def save(self, folder: Path) -> None:
         """The tokenizer's own files and, beside them, the fields."""
         self.tokenizer.save_pretrained(folder)
         record = {"first_field": self.first_field, "fields": self.fields}
-        (folder / FILE).write_text(json.dumps(record, indent=0, ensure_ascii=False), "utf-8")
+        write_atomically(folder / FILE, json.dumps(record, indent=0, ensure_ascii=False).encode())
 
     @classmethod
     def load(cls, folder: Path | str, revision: str | None = None) -> HubVocabulary:
@@ -162,18 +166,27 @@ class HubVocabulary:
         Raises:
             ModelError: there is none, or the fields are not of that form.
         """
-        from transformers import AutoTokenizer
-
-        try:
-            tokenizer = AutoTokenizer.from_pretrained(str(folder), revision=revision)
-        except (OSError, ValueError, KeyError) as error:
-            said = str(error).partition("\n")[0][:200]
-            raise ModelError("a tokenizer of transformers", said, where=str(folder)) from None
+        found = HubTokenizer.open(folder) if (Path(folder) / "tokenizer.json").is_file() else _foreign(folder, revision)
         path = Path(folder) / FILE
         if not path.is_file():
-            return cls(tokenizer)
+            return cls(found)
         try:
             saved = json.loads(path.read_text("utf-8"))
-            return cls(tokenizer, [str(field) for field in saved["fields"]], int(saved["first_field"]))
+            return cls(found, [str(field) for field in saved["fields"]], int(saved["first_field"]))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ModelError("the fields of a vocabulary", str(error)[:200], where=str(path)) from None
+
+
+def _foreign(name: Path | str, revision: str | None) -> Any:
+    """A tokenizer that transformers has to find or to convert."""
+    try:
+        from transformers import AutoTokenizer
+    except ImportError:
+        raise MissingExtraError(
+            "a folder with a tokenizer.json, or transformers to look for it", str(name), hint="cadenza[train]"
+        ) from None
+    try:
+        return AutoTokenizer.from_pretrained(str(name), revision=revision)
+    except (OSError, ValueError, KeyError) as error:
+        said = str(error).partition("\n")[0][:200]
+        raise ModelError("a tokenizer of transformers", said, where=str(name)) from None

@@ -53,6 +53,11 @@ class Vocabulary:
         return FIRST_FIELD + len(self.fields)
 
     @property
+    def first_field(self) -> int:
+        """Id of the first field; the others follow."""
+        return FIRST_FIELD
+
+    @property
     def pad_id(self) -> int:
         """Id that fills a row."""
         return PAD
