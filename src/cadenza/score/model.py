@@ -55,6 +55,7 @@ class Technique(IntFlag):
     POP = 1 << 25
 
 
+_EVERY_TECHNIQUE = (int(max(Technique)) << 1) - 1  # the bits leave no gap
 HARMONICS = (
     Technique.HARMONIC_NATURAL
     | Technique.HARMONIC_ARTIFICIAL
@@ -191,6 +192,8 @@ class Track:
         ):
             column = array[name]
             _refuse((column < low) | (column > high), column, name, f"of {low}–{high}")
+        techniques = notes["techniques"]
+        _refuse(techniques > _EVERY_TECHNIQUE, techniques, "techniques", "that are bits of Technique")
         strings = notes["string"]
         _refuse((strings < 0) | (strings > len(self.tuning)), strings, "string", f"of 0–{len(self.tuning)}")
         notes, bends = _canonical(notes, bends)
