@@ -55,6 +55,7 @@ class Technique(IntFlag):
     POP = 1 << 25
 
 
+_EVERY_TECHNIQUE = (int(max(Technique)) << 1) - 1  # the bits leave no gap
 HARMONICS = (
     Technique.HARMONIC_NATURAL
     | Technique.HARMONIC_ARTIFICIAL
@@ -192,6 +193,9 @@ class Track:
             column = array[name]
             if len(column) and (column.min() < low or column.max() > high):
                 _refuse((column < low) | (column > high), column, name, f"of {low}–{high}")
+        techniques = notes["techniques"]
+        if len(techniques) and techniques.max() > _EVERY_TECHNIQUE:
+            _refuse(techniques > _EVERY_TECHNIQUE, techniques, "techniques", "that are bits of Technique")
         strings = notes["string"]
         if len(strings) and (strings.min() < 0 or strings.max() > len(self.tuning)):
             _refuse((strings < 0) | (strings > len(self.tuning)), strings, "string", f"of 0–{len(self.tuning)}")

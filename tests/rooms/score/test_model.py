@@ -94,6 +94,7 @@ def test_columns_are_read_only_and_nobody_elses():
         (Note(0, Q, 60, 128), "velocity"),
         (Note(0, Q, 60, string=1), "string"),
         (Note(0, Q, 60, fret=-2), "fret"),
+        (Note(0, Q, 60, techniques=Technique(2 * max(Technique))), "techniques"),  # a bit that names none
         (Note(0, Q, 60, voice=-1), "voice"),
         (Note(0, Q, 60, bends=(Bend(Q + 1, 0),)), "bend offset_ticks within the note"),
         (Note(0, Q, 60, bends=(Bend(-1, 0),)), "bend offset_ticks within the note"),

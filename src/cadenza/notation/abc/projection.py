@@ -53,13 +53,14 @@ def of(notation: Abc) -> tuple[Edit, ...]:
         ),
         loudness,
         Edit("re-times to 960 ticks a quarter, or an exact multiple for odd tuplets, rounding", _retime),
+        Edit("moves bar lines to 64ths", _bar_lines),
         Edit(
             "writes repeats out where a passage is played more than twice without endings or endings stand oddly, "
             "drops repeat signs that never go back",
             _twice,
         ),
         Edit(
-            "moves bar lines to 64ths, gives short bars but an upbeat that is not repeated a metre of their own, "
+            "gives short bars but an upbeat that is not repeated a metre of their own, "
             "fills the last bar, says 4/4 where no metre is said, moves keys to starts of bars, says where every "
             "repeat begins and drops openings that nothing closes",
             _bars,
@@ -158,6 +159,26 @@ def _retime(score: Score) -> Score:
     return score.map_tracks(track)
 
 
+def _bar_lines(score: Score) -> Score:
+    """Bar lines on 64ths: before the repeats are looked at, since two may meet and one may come to the piece."""
+    grid = score.ticks_per_quarter // BAR_LINES_PER_QUARTER
+
+    def place(tick: int) -> int:
+        return (2 * tick + grid) // (2 * grid) * grid
+
+    for metre in score.metres:
+        if metre.denominator > MAX_DENOMINATOR:
+            raise RangeError(
+                f"metres over 1 … {MAX_DENOMINATOR}", f"{metre.numerator}/{metre.denominator}",
+                where=f"tick {metre.onset_ticks}", hint="ABC is not written with it; change the metre first.",
+            )  # fmt: skip
+    return replace(
+        score,
+        metres=tuple(replace(m, onset_ticks=place(m.onset_ticks)) for m in score.metres),
+        bars=tuple(replace(m, onset_ticks=place(m.onset_ticks)) for m in score.bars),
+    )
+
+
 def _twice(score: Score) -> Score:
     """No passage is played more than twice but by endings, and every closing sign goes back: readers agree on that.
 
@@ -243,25 +264,7 @@ def _returns_to_start(signs: list[Sign]) -> bool:
 
 def _bars(score: Score) -> Score:
     """Bars that are as long as their metre, an upbeat aside."""
-    ticks = score.ticks_per_quarter
-    grid = ticks // BAR_LINES_PER_QUARTER
-
-    def place(tick: int) -> int:
-        return (2 * tick + grid) // (2 * grid) * grid
-
-    for metre in score.metres:
-        if metre.denominator > MAX_DENOMINATOR:
-            raise RangeError(
-                f"metres over 1 … {MAX_DENOMINATOR}", f"{metre.numerator}/{metre.denominator}",
-                where=f"tick {metre.onset_ticks}", hint="ABC is not written with it; change the metre first.",
-            )  # fmt: skip
-    table = bar_table(
-        replace(
-            score,
-            metres=tuple(replace(m, onset_ticks=place(m.onset_ticks)) for m in score.metres),
-            bars=tuple(replace(m, onset_ticks=place(m.onset_ticks)) for m in score.bars),
-        )
-    )
+    ticks, table = score.ticks_per_quarter, bar_table(score)
     starts, ends = table.starts_ticks.tolist(), table.ends_ticks.tolist()
     signs = _explicit([_sign(mark) for mark in table.marks])
     has_upbeat = len(starts) > 1 and not _returns_to_start(signs)
