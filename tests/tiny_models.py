@@ -44,11 +44,13 @@ def save(folder: Path, kind: str = "llama", *, n_words: int = 600, tied: bool = 
 
     torch.manual_seed(seed)
     words = tokenizer(n_words)
-    sizes: dict[str, Any] = dict(
-        vocab_size=len(words) + 16, hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=4,
-        num_key_value_heads=2, max_position_embeddings=512, tie_word_embeddings=tied, bos_token_id=0, eos_token_id=1,
-        pad_token_id=None,
-    )  # fmt: skip
+    sizes: dict[str, Any] = {
+        "vocab_size": len(words) + 16, "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2, "max_position_embeddings": 512, "tie_word_embeddings": tied,
+        "bos_token_id": 0, "eos_token_id": 1,
+        "pad_token_id": None,
+    }  # fmt: skip
     name = {"llama": "Llama", "mistral": "Mistral", "qwen2": "Qwen2", "qwen3": "Qwen3"}[kind]
     if kind == "mistral":
         sizes["sliding_window"] = None

@@ -24,8 +24,8 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from cadenza.base.errors import ConfigError, MissingExtraError, ModelError
+from cadenza.base.tensors import MODEL_LIMITS, read_json_object, read_model_file
 from cadenza.model.architecture import Architecture
-from cadenza.model.tensors import MODEL_LIMITS, read_json_object, read_model_file
 
 EngineName = Literal["auto", "onnx", "numpy", "transformers"]
 ENGINES: tuple[EngineName, ...] = ("auto", "onnx", "numpy", "transformers")

@@ -15,6 +15,7 @@ from typing import Any, Literal
 import numpy as np
 
 from cadenza.base.errors import ConfigError, MissingExtraError, ModelError
+from cadenza.base.tensors import read_json_object, read_model_file
 from cadenza.model.decoder import (
     CHUNK,
     checked_ids,
@@ -23,7 +24,6 @@ from cadenza.model.decoder import (
     checked_step,
     picked_log_probabilities,
 )
-from cadenza.model.tensors import read_json_object, read_model_file
 
 Quantize = Literal["", "nf4", "int8"]
 QUANTIZE: tuple[Quantize, ...] = ("", "nf4", "int8")

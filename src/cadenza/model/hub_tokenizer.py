@@ -20,7 +20,7 @@ from typing import Any
 
 from cadenza.base.errors import MissingExtraError, ModelError
 from cadenza.base.files import write_atomically
-from cadenza.model.tensors import read_json_object, read_model_file
+from cadenza.base.tensors import read_json_object, read_model_file
 
 FILES = (
     *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),

@@ -136,9 +136,7 @@ def open_base(config: TrainConfig, notation: Notation, texts: Callable[[Codec], 
         if config.rebalance and texts is not None:
             vocabulary = rebalance(vocabulary, texts(vocabulary), config.rebalance)
         size = -(-len(vocabulary) // ROUND_VOCABULARY) * ROUND_VOCABULARY
-        model = scratch_model(
-            config.shape(), size, config.context_tokens, config.seed, config.attention, config.rope
-        )
+        model = scratch_model(config.shape(), size, config.context_tokens, config.seed, config.attention, config.rope)
         return Base(model, vocabulary)
     folder = Path(config.base)
     if (folder / "vocabulary.json").is_file():
@@ -148,7 +146,9 @@ def open_base(config: TrainConfig, notation: Notation, texts: Callable[[Codec], 
     model = pretrained(config)
     n_rows = int(model.get_input_embeddings().weight.shape[0])
     if len(codec) > n_rows:
-        raise ModelError(f"a tokenizer of at most {n_rows} ids, as the model has rows", str(len(codec)), where=config.base)
+        raise ModelError(
+            f"a tokenizer of at most {n_rows} ids, as the model has rows", str(len(codec)), where=config.base
+        )
     new = 0
     if config.extend_vocabulary:
         if not isinstance(codec, HubVocabulary):

@@ -161,9 +161,7 @@ class MusicTrainer(Trainer):
         outputs = model(input_ids=inputs["input_ids"], position_ids=inputs["position_ids"], use_cache=False)
         total = losses.cross_entropy_sum(outputs.logits, labels)
         if self.config.loss.name == "unlikelihood":
-            penalty = losses.token_unlikelihood(
-                outputs.logits, inputs["input_ids"], labels, inputs["position_ids"]
-            )
+            penalty = losses.token_unlikelihood(outputs.logits, inputs["input_ids"], labels, inputs["position_ids"])
             total = total + self.config.loss.alpha * penalty
         n_targets = num_items_in_batch if num_items_in_batch is not None else (labels[:, 1:] != IGNORED).sum()
         # Data-parallel processes average their gradients; the count is over all of them.
@@ -257,7 +255,6 @@ class MusicTrainer(Trainer):
                 shutil.rmtree(old, ignore_errors=True)
         self.accelerator.wait_for_everyone()
 
-
     @contextmanager
     def _defer_fsdp_gradient_reduction(self) -> Iterator[None]:
         """Shares of gradients are added up over processes with the last batch of a step."""
@@ -281,9 +278,7 @@ class MusicTrainer(Trainer):
             return
         folder = Path(output_dir)
         writes = self.args.should_save
-        sharding.save_optimiser(
-            self.model, self.optimizer.optimizer, folder / sharding.OPTIMISER_FILE, writes
-        )
+        sharding.save_optimiser(self.model, self.optimizer.optimizer, folder / sharding.OPTIMISER_FILE, writes)
         if writes:
             torch.save(self.lr_scheduler.state_dict(), folder / sharding.SCHEDULER_FILE)
 
@@ -347,7 +342,7 @@ def muon_with_adamw(model: Any, config: TrainConfig) -> torch.optim.Optimizer:
 
 @torch.no_grad()
 def greedy(model: Any, ids: torch.Tensor, n_tokens: int) -> torch.Tensor:
-    """Greedy continuation to ``n_tokens`` tokens, shape (B, n_tokens). No cache: the model may be wrapped or sharded."""
+    """Greedy continuation to ``n_tokens`` tokens, shape (B, n_tokens). No cache: the model may be sharded."""
     was_training = model.training
     model.eval()
     while ids.shape[1] < n_tokens:
@@ -361,7 +356,7 @@ def greedy(model: Any, ids: torch.Tensor, n_tokens: int) -> torch.Tensor:
 
 
 class Progress(TrainerCallback):
-    """A line every ``log_every`` steps, on the screen and in ``log.jsonl``: loss, tokens and notes a second, memory, time left."""
+    """A line every ``log_every`` steps, on the screen and in ``log.jsonl``: loss, speed, memory, time left."""
 
     def __init__(self, trainer: MusicTrainer, say: Callable[[str], None]) -> None:
         self.trainer, self.say = trainer, say

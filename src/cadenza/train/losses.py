@@ -135,7 +135,7 @@ def token_unlikelihood(
         labels: (B, T), :data:`IGNORED` where nothing is learned.
         position_ids: (B, T); a position 0 begins a document.
     """
-    n_rows, n_tokens, n_words = logits.shape
+    n_rows, _n_tokens, n_words = logits.shape
     total = logits.new_zeros((), dtype=torch.float32)
     for row in range(n_rows):
         begins = (position_ids[row] == 0).cumsum(0)

@@ -67,7 +67,9 @@ class Muon(torch.optim.Optimizer):
                 p.mul_(1 - group["lr"] * group["weight_decay"])
                 p.add_(update, alpha=-group["lr"] * max(1.0, p.shape[0] / p.shape[1]) ** 0.5)
 
-    def _adam(self, p: torch.Tensor, lr: float, betas: tuple[float, float] = (0.9, 0.95), epsilon: float = 1e-8) -> None:
+    def _adam(
+        self, p: torch.Tensor, lr: float, betas: tuple[float, float] = (0.9, 0.95), epsilon: float = 1e-8
+    ) -> None:
         state = self.state[p]
         if "step" not in state:
             state["step"] = torch.zeros(())

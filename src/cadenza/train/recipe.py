@@ -62,7 +62,9 @@ class Scratch:
 
 #: Names of shapes for ``base: scratch:NAME``. Parameters without the vocabulary: 0.1, 2.3, 9.4 million.
 SHAPES: dict[str, Scratch] = {
-    "tiny": Scratch(width=64, n_layers=2, n_heads=2, head_width=32, mlp_width=128, window_tokens=64, layer_pattern="sf"),
+    "tiny": Scratch(
+        width=64, n_layers=2, n_heads=2, head_width=32, mlp_width=128, window_tokens=64, layer_pattern="sf"
+    ),
     "small": Scratch(),
     "medium": Scratch(width=320, n_layers=9, n_heads=5, mlp_width=864, window_tokens=512),
 }
@@ -134,7 +136,9 @@ class Loss:
     def __post_init__(self) -> None:
         _one_of(self.name, LOSSES, "loss.name")
         if not 0 <= self.share <= 1 or not 0 <= self.decay <= 1 or self.from_copy < 2 or self.unit_bars < 1:
-            raise ConfigError("share and decay in 0–1, from_copy from 2, unit_bars from 1", repr(self), where="recipe loss")
+            raise ConfigError(
+                "share and decay in 0–1, from_copy from 2, unit_bars from 1", repr(self), where="recipe loss"
+            )
 
 
 @dataclass(frozen=True)
@@ -289,7 +293,9 @@ class TrainConfig:
             return self.scratch
         name = self.base.removeprefix("scratch:")
         if name not in SHAPES:
-            raise ConfigError(f"a shape of {', '.join(SHAPES)}", repr(name), where="recipe base", hint=did_you_mean(name, SHAPES))
+            raise ConfigError(
+                f"a shape of {', '.join(SHAPES)}", repr(name), where="recipe base", hint=did_you_mean(name, SHAPES)
+            )
         return SHAPES[name]
 
     @property
@@ -304,4 +310,6 @@ class TrainConfig:
 
 def _one_of(value: Any, known: tuple[str, ...], name: str) -> None:
     if value not in known:
-        raise ConfigError(f"one of {', '.join(known)}", repr(value), where=f"recipe {name}", hint=did_you_mean(str(value), known))
+        raise ConfigError(
+            f"one of {', '.join(known)}", repr(value), where=f"recipe {name}", hint=did_you_mean(str(value), known)
+        )

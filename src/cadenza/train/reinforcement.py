@@ -6,8 +6,8 @@ A bar of held-out music is repeated N times and read by the model, teacher-force
 * IP: the share of its tokens that are likelier than in the first copy;
 * WR: the share of its tokens that are likelier than in the first copy and the likeliest of all.
 
-A model that loops shows TP and WR that climb to 1. Human music repeats too, so TP above its first value is no fault; what
-tells is how fast it climbs, beside another model on the same bars.
+A model that loops shows TP and WR that climb to 1. Human music repeats too, so TP above its first value is no fault;
+what tells is how fast it climbs, beside another model on the same bars.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ IGNORED = -100  # a target that counts for nothing, as in torch's cross entropy
 
 
 class Codec(Protocol):
-    """Text ↔ ids: :class:`~cadenza.model.vocabulary.Vocabulary` or :class:`~cadenza.model.hub_vocabulary.HubVocabulary`."""
+    """Text ↔ ids: one of the vocabularies of :mod:`cadenza.model`."""
 
     @property
     def pad_id(self) -> int: ...

@@ -7,6 +7,7 @@ checkpoint-N/ (whole or removed), and at the end model/ (safetensors, vocabulary
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import math
 import os
@@ -76,12 +77,16 @@ def prepare(config: TrainConfig, cache: Path | None = None, say: Say = print, n_
         ModelError: there is no such base.
     """
     if not config.corpus:
-        raise ConfigError("a corpus", "none", where="recipe corpus", hint="Give --set corpus=DIR (cadenza corpus build).")
+        raise ConfigError(
+            "a corpus", "none", where="recipe corpus", hint="Give --set corpus=DIR (cadenza corpus build)."
+        )
     if config.n_threads:
         torch.set_num_threads(config.n_threads)
     corpus = BuiltCorpus.open(config.corpus)
     notation = corpus.notation
-    base = bases.open_base(config, notation, lambda codec: rows.pieces(corpus.rows("train"), codec, notation.unit_start))
+    base = bases.open_base(
+        config, notation, lambda codec: rows.pieces(corpus.rows("train"), codec, notation.unit_start)
+    )
     key = _key(corpus, base.codec, config)
     train = documents_of(corpus, "train", base.codec, config, key, cache)
     validation = None
@@ -95,9 +100,7 @@ def prepare(config: TrainConfig, cache: Path | None = None, say: Say = print, n_
     n_steps = config.steps if config.steps is not None else max(1, math.ceil(config.epochs * per_epoch))
     if train.n_cut:
         say(f"{train.n_cut:,} of {len(train):,} examples are cut at a bar line to fit {config.context_tokens:,} tokens")
-    return Prepared(
-        config, corpus, base, train, validation, RowSet(train, packed), eval_rows, n_steps, per_epoch
-    )
+    return Prepared(config, corpus, base, train, validation, RowSet(train, packed), eval_rows, n_steps, per_epoch)
 
 
 def documents_of(
@@ -110,9 +113,7 @@ def documents_of(
         if found is not None:
             return found
     unit_start = corpus.notation.unit_start
-    made = rows.tokenize_rows(
-        corpus.rows(split), codec, unit_start, config.context_tokens, loss_on=config.loss_on
-    )
+    made = rows.tokenize_rows(corpus.rows(split), codec, unit_start, config.context_tokens, loss_on=config.loss_on)
     if path is not None:
         made.save(path, key)
     return made
@@ -369,9 +370,7 @@ def preview(prepared: Prepared, n_rows: int) -> Iterator[list[tuple[str, bool]]]
         row = prepared.train_rows[number]
         ids, learned = row["input_ids"], row["labels"] != rows.IGNORED
         edges = [0, *(np.flatnonzero(np.diff(learned)) + 1).tolist(), len(ids)]
-        yield [
-            (_shown(codec, ids[a:b]), bool(learned[a])) for a, b in zip(edges[:-1], edges[1:], strict=True)
-        ]
+        yield [(_shown(codec, ids[a:b]), bool(learned[a])) for a, b in itertools.pairwise(edges)]
 
 
 def _shown(codec: Codec, ids: np.ndarray) -> str:

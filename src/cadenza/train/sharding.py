@@ -1,7 +1,7 @@
 """FSDP2: each process keeps a share of every weight, its gradient and its optimiser state.
 
 Accelerate shards on accelerators alone: on processors, ``fsdp=True`` under torchrun runs as plain data parallelism and
-says nothing. Here torch's own ``fully_shard`` does it on both, and the trainer is told that the model owns its placement.
+says nothing. Here torch's own ``fully_shard`` does it on both, and the trainer is told that the model is placed.
 Checkpoints hold whole tensors: a run may go on with another number of processes.
 """
 

@@ -24,7 +24,10 @@ def test_every_recipe_is_valid(name):
 
 
 def test_the_default_recipe_is_the_default():
-    assert load_config(CorpusConfig, [str(recipes.find("default", "corpus"))]).make_notation() == CorpusConfig().make_notation()
+    assert (
+        load_config(CorpusConfig, [str(recipes.find("default", "corpus"))]).make_notation()
+        == CorpusConfig().make_notation()
+    )
     written, made = load_config(CorpusConfig, [str(recipes.find("default", "corpus"))]), CorpusConfig()
     assert written.settings(written.make_notation()) == made.settings(made.make_notation())
     assert written.augmentation() == made.augmentation()
@@ -35,9 +38,9 @@ def test_the_default_recipe_is_the_default():
 def test_a_file_goes_before_a_name_and_a_wrong_name_is_corrected(tmp_path: Path):
     path = tmp_path / "mine.yaml"
     path.write_text("seed: 3\n")
-    assert shipped.find(str(path)) == path
+    assert recipes.find(str(path), "corpus") == path
     with pytest.raises(ConfigError, match="Did you mean 'giantmidi-piano'"):
-        shipped.find("giant-midi-piano")
+        recipes.find("giant-midi-piano", "corpus")
 
 
 def test_guitars_that_bend_are_drawn_more_often(tmp_path: Path):

@@ -36,7 +36,9 @@ def built_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for seed in range(40):
         formats.write(song(seed), music / f"song-{seed}.mid")
     out = tmp_path_factory.mktemp("corpus")
-    config = CorpusConfig(notation=NOTATION, length={"bars": 4, "context": 0.25}, tasks={"continue": 1.0, "infill": 0.5})
+    config = CorpusConfig(
+        notation=NOTATION, length={"bars": 4, "context": 0.25}, tasks={"continue": 1.0, "infill": 0.5}
+    )
     build([music], out, config)
     return out
 

@@ -100,7 +100,7 @@ def test_longer_contexts_keep_the_bases_theta(tiny, kind):
 
 
 def test_what_cannot_be_is_said(tiny, tmp_path):
-    with pytest.raises(ModelError, match="causal language model|tokenizer"):
+    with pytest.raises(ModelError, match=r"causal language model|tokenizer"):
         bases.open_base(TrainConfig(base=str(tmp_path / "nothing"), method="lora"), MODEL_NOTATION)
     with pytest.raises(ConfigError, match="full for a model from scratch"):
         TrainConfig(base="scratch:tiny", method="lora")

@@ -18,7 +18,8 @@ pytest.importorskip("accelerate", reason="training needs the extra [train]")
 from safetensors.numpy import load_file
 
 SETTINGS = {
-    "base": "scratch:tiny", "context_tokens": 256, "accumulate": 1, "steps": 6, "evaluate_every": 3, "evaluation_rows": 8,
+    "base": "scratch:tiny", "context_tokens": 256, "accumulate": 1, "steps": 6, "evaluate_every": 3,
+    "evaluation_rows": 8,
     "checkpoint_every": 3, "report_to": "[]", "n_threads": 1, "log_every": 1, "learning_rate": 0.003,
     "optimiser": "adamw", "precision": "float32",
 }  # fmt: skip
@@ -32,7 +33,11 @@ def train(corpus: Path, out: Path, n_processes: int, **keys: object) -> dict[str
     if n_processes > 1:
         words = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(n_processes), *words]
     done = subprocess.run(
-        [sys.executable, *words], capture_output=True, text=True, timeout=400, env={**os.environ, "OMP_NUM_THREADS": "1"}
+        [sys.executable, *words],
+        capture_output=True,
+        text=True,
+        timeout=400,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
     rows = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]

@@ -1,4 +1,4 @@
-"""A model with a planted loop: the diagnosis shows it, DITTO cures it, and music that was not in it is read no worse."""
+"""A model with a planted loop: the diagnosis shows it, DITTO cures it, and other music is read no worse."""
 
 from __future__ import annotations
 
@@ -24,10 +24,11 @@ from cadenza.train.rows import Collate, Documents, RowSet  # noqa: E402
 
 
 def config_for(corpus: Path, **keys) -> TrainConfig:
-    plain = dict(
-        base="scratch:tiny", corpus=str(corpus), context_tokens=320, batch_rows=8, steps=40, evaluate_every=0,
-        report_to=[], n_threads=1, optimiser="muon", scheduler="linear", log_every=20,
-    )  # fmt: skip
+    plain = {
+        "base": "scratch:tiny", "corpus": str(corpus), "context_tokens": 320, "batch_rows": 8, "steps": 40,
+        "evaluate_every": 0,
+        "report_to": [], "n_threads": 1, "optimiser": "muon", "scheduler": "linear", "log_every": 20,
+    }  # fmt: skip
     return TrainConfig(**{**plain, **keys})
 
 
@@ -101,7 +102,7 @@ def test_ditto_cures_a_planted_loop(built_corpus, tmp_path):
         looping = run.train(base, tmp_path / "looping", lambda line: None)
     finally:
         loop.MusicTrainer.compute_loss = planted
-    common = dict(base=str(looping), steps=40, optimiser="adamw", learning_rate=1e-3, warmup_share=0.1)
+    common = {"base": str(looping), "steps": 40, "optimiser": "adamw", "learning_rate": 1e-3, "warmup_share": 0.1}
     plain = run.train(config_for(built_corpus, **common), tmp_path / "plain", lambda line: None)
     cured = run.train(
         replace(config_for(built_corpus, **common), loss=Loss("ditto", share=0.5, unit_bars=1)),

@@ -1,4 +1,4 @@
-"""Runs of every shipped recipe at tiny size: killed with SIGKILL they resume to the same bits; what they save can be used."""
+"""Runs of every shipped recipe at tiny size: killed, they resume to the same bits; what they save can be used."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ from cadenza.train import export, loop, run  # noqa: E402
 from cadenza.train.recipe import Loss, TrainConfig  # noqa: E402
 
 TINY = [
-    "context_tokens=256", "batch_rows=2", "accumulate=2", "steps=6", "epochs=1", "evaluate_every=3", "evaluation_rows=4",
+    "context_tokens=256", "batch_rows=2", "accumulate=2", "steps=6", "epochs=1", "evaluate_every=3",
+    "evaluation_rows=4",
     "checkpoint_every=2", "report_to=[]", "n_threads=1", "precision=float32",
 ]  # fmt: skip
 #: Recipe, kind of base, further settings.
@@ -115,7 +116,7 @@ def test_every_shape_trains(name, built_corpus, tiny, tmp_path):
 def test_another_recipe_in_the_same_folder_is_refused(built_corpus, tiny, tmp_path):
     config = config_for("scratch-small", built_corpus, tiny, ("steps=1", "evaluate_every=0"))
     run.train(config, tmp_path)
-    with pytest.raises(ConfigError, match="learning_rate: was None, now 0.5"):
+    with pytest.raises(ConfigError, match=r"learning_rate: was None, now 0\.5"):
         run.train(replace(config, learning_rate=0.5), tmp_path)
     run.train(replace(config, keep_checkpoints=1), tmp_path)  # moves no weight: allowed
 
@@ -128,7 +129,9 @@ def test_merged_adapters_answer_as_the_adapted_model(built_corpus, tiny, tmp_pat
 
     config = config_for("qlora-7b", built_corpus, tiny, ("steps=3", "learning_rate=0.01", "evaluate_every=0"))
     folder = run.train(config, tmp_path / "run")
-    merged = transformers.AutoModelForCausalLM.from_pretrained(export.merge(tmp_path / "run", tmp_path / "merged")).eval()
+    merged = transformers.AutoModelForCausalLM.from_pretrained(
+        export.merge(tmp_path / "run", tmp_path / "merged")
+    ).eval()
     base = bases.pretrained(config)
     base.resize_token_embeddings(merged.config.vocab_size, mean_resizing=False)
     adapted = peft.PeftModel.from_pretrained(base, str(folder)).eval()
@@ -158,7 +161,14 @@ def first_gradients(config: TrainConfig, tmp_path: Path, monkeypatch) -> dict[st
 @pytest.mark.parametrize("loss", ["cross-entropy", "unlikelihood"])
 def test_accumulation_weighs_tokens_not_batches(built_corpus, tiny, tmp_path, monkeypatch, loss):
     """4 batches of 1 row = 1 batch of 4 rows, of unequal length."""
-    more = ("steps=1", "evaluate_every=0", "packing=false", "checkpoint_every=0", "max_grad_norm=1.0e+9", "loss.share=0")
+    more = (
+        "steps=1",
+        "evaluate_every=0",
+        "packing=false",
+        "checkpoint_every=0",
+        "max_grad_norm=1.0e+9",
+        "loss.share=0",
+    )
     config = config_for("scratch-small", built_corpus, tiny, (*more, f"loss.name={loss}"))
     one = first_gradients(replace(config, batch_rows=4, accumulate=1), tmp_path / "one", monkeypatch)
     four = first_gradients(replace(config, batch_rows=1, accumulate=4), tmp_path / "four", monkeypatch)

@@ -90,5 +90,7 @@ def diagnose(
         return
     for name, one in found.items():
         last = one.tp[-1]
-        typer.echo(f"{name}: TP {one.tp[0]:.3f} → {last:.3f}, IP {one.ip[-1]:.3f}, WR {one.wr[-1]:.3f} at copy {copies}")
+        typer.echo(
+            f"{name}: TP {one.tp[0]:.3f} → {last:.3f}, IP {one.ip[-1]:.3f}, WR {one.wr[-1]:.3f} at copy {copies}"
+        )
     typer.echo(f"{out}")

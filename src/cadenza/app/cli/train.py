@@ -9,7 +9,9 @@ import typer
 
 def train(
     recipe: str = typer.Argument(..., metavar="RECIPE", help="A recipe's file, or the name of a shipped one."),
-    out: Path | None = typer.Option(None, "-o", "--out", help="Folder of the run; starting again goes on where it was."),
+    out: Path | None = typer.Option(
+        None, "-o", "--out", help="Folder of the run; starting again goes on where it was."
+    ),
     settings: list[str] = typer.Option([], "--set", help="key=value or part.key=value; may be given again."),
     dry_run: bool = typer.Option(False, "--dry-run", help="Say steps, tokens, seconds of music and memory; train not."),
     preview: int = typer.Option(0, "--preview", min=0, help="Show so many rows; what is learned is marked. Train not."),
