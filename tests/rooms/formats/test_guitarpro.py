@@ -32,6 +32,7 @@ from cadenza.score.model import (
     Track,
 )
 from cadenza.score.rhythm import spell
+from cadenza.score.written import Mark
 
 GUITAR = STANDARD_TUNINGS["guitar"]
 ALL = [t for t in Technique if t and t is not Technique.GRACE]
@@ -284,3 +285,56 @@ def test_the_package_still_offers_its_functions_after_use(tmp_path: Path) -> Non
     assert sounding(formats.read(tmp_path / "piece.gp5")) == riff()
     formats.write(riff(), tmp_path / "again.gp5")
     assert sounding(formats.read(tmp_path / "again.gp5")) == riff()
+
+
+# ── drum notes of one key that begin together: marks do not say of which they are ──
+
+
+def kit(*notes: Note, marks: tuple[Mark, ...] = ()) -> Score:
+    return Score((Track.of(notes, is_drums=True, marks=marks),), 960)
+
+
+def says_again(score: Score, folder: Path) -> Score:
+    """What the file says; written again it says the same."""
+    out = through(score, folder)
+    assert out == project(score, PROJECTION)
+    assert project(out, PROJECTION) == out == through(out, folder)
+    return out
+
+
+def test_two_strokes_of_one_drum_keep_their_own_bends(tmp_path: Path):
+    said = (6, 1, 6, 4, 0, 11, -4, 1, 50, -6, 1)
+    short = Note(0, 160, 36, bends=(Bend(16, 200), Bend(29, -200), Bend(133, -300)))
+    long = Note(0, 4000, 36, bends=(Bend(3266, 0),))
+    out = says_again(kit(short, long, marks=(Mark(0, "bend", pitch=36, values=said),)), tmp_path)
+    assert [mark.values for mark in out.tracks[0].marks] == [(1, 0, 49, 0, 0), said]
+
+
+def test_a_mark_that_says_a_bend_to_the_nearest_sixtieth_is_kept(tmp_path: Path):
+    said = (6, 4, 0, 0, 1, 7, 4, 1)
+    note = Note(0, 400, 45, 95, (Bend(0, 0), Bend(46, 200)), 6, 5)  # 46.7 ticks of 400 are 7 of 60
+    score = Score((Track.of([note], tuning=GUITAR, marks=(Mark(0, "bend", string=6, values=said),)),), 960)
+    (mark,) = says_again(score, tmp_path).tracks[0].marks
+    assert mark.values == said
+
+
+def test_two_tied_strokes_of_one_drum_do_not_mix_what_their_ties_say(tmp_path: Path):
+    ringing, short = Technique.LET_RING, Technique.LET_RING | Technique.STACCATO
+    strokes = [Note(0, 4800, 36, techniques=how) for how in (ringing, short, Technique.NONE)]
+    marks = (Mark(3840, "tied", pitch=36, values=(int(Technique.STACCATO),)),)
+    out = says_again(kit(*strokes, marks=marks), tmp_path)
+    assert sorted(int(note.techniques) for note in out.tracks[0]) == sorted(int(note.techniques) for note in strokes)
+
+
+def test_two_bent_graces_of_one_drum_do_not_mix(tmp_path: Path):
+    grace = [Note(840, 120, 36, techniques=Technique.GRACE | how) for how in (Technique.NONE, Technique.SLIDE_LEGATO)]
+    strokes = [Note(960, 960, 36, 95), Note(960, 960, 36, 111)]
+    marks = (Mark(960, "grace", pitch=36, values=(32, 0, 2, 0)),)
+    out = says_again(kit(*grace, *strokes, marks=marks), tmp_path)
+    assert {mark.values for mark in out.tracks[0].marks} == {(32, 0, 1, 0), (32, 0, 2, 0)}
+
+
+def test_the_same_drum_above_and_below_another_stays_there(tmp_path: Path):
+    marks = tuple(Mark(0, "row", pitch=key, values=(row,)) for row, key in enumerate((36, 38, 36), 1))
+    out = says_again(kit(Note(0, 960, 36), Note(0, 960, 36, 111), Note(0, 960, 38), marks=marks), tmp_path)
+    assert out.tracks[0].marks == marks[:1] + marks[2:] + marks[1:2]

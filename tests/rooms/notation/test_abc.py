@@ -477,6 +477,17 @@ def test_a_bar_line_rounded_into_the_piece_brings_its_signs_before_repeats_are_w
     assert project(once, Abc().projection) == once
 
 
+def test_a_first_ending_that_never_goes_back_is_written_out():
+    score = replace_bars(
+        Score((quarter_notes(*range(60, 76)),)),
+        BarMark(1920, False, 2), BarMark(3840, False, 2, (1,)), BarMark(5760, False, 0, (2,)),
+    )  # fmt: skip
+    once = project(score, Abc().projection)
+    assert [n.pitch - 60 for n in once.tracks[0]] == [*range(8), *range(8), *range(12, 16)]  # as the signs play it
+    assert not any(mark.repeat_close or mark.endings for mark in once.bars)
+    assert project(once, Abc().projection) == once
+
+
 def test_keys_and_tempos_within_the_piece():
     score = Score(
         (quarter_notes(60, 62, 64, 66, 66, 67, 69, 71),), keys=(Key(1920, 1),), tempos=(Tempo(0, 60), Tempo(2400, 90))

@@ -87,7 +87,8 @@ PROJECTION: tuple[Edit, ...] = (
         "those of 7-, 9-, 11- and 13-tuplets to durations without fractions, "
         "gives grace notes up to 1/32 before their note, bend points to sixtieths of their note and quarter-tones, "
         "a tap, slap or pop to all notes of its beat; keeps marks that stand at a beat or note of theirs and agree "
-        "with it, and says by marks what is written without one",
+        "with it (ties of two drum notes of one key say nothing of their own), and says by marks what is written "
+        "without one",
         lambda score: settled(score, arranged(score)),
     ),
     mark_dangling(),

@@ -203,7 +203,9 @@ def _twice(score: Score) -> Score:
     back = {bar for bar, following in pairwise(order) if following <= bar}
     marks = bar_table(fewer).marks
     idle = {mark.onset_ticks for bar, mark in enumerate(marks) if mark and mark.repeat_close and bar not in back}
-    return replace(fewer, bars=tuple(replace(m, repeat_close=0) if m.onset_ticks in idle else m for m in fewer.bars))
+    out = replace(fewer, bars=tuple(replace(m, repeat_close=0) if m.onset_ticks in idle else m for m in fewer.bars))
+    # A first ending that is left without its sign stands oddly itself.
+    return out if _usual(bar_table(out).marks) and play_order(out) == order else unfold().apply(score)
 
 
 def _usual(marks: Sequence[BarMark | None]) -> bool:

@@ -49,7 +49,7 @@ def arrange(track: Track, table: BarTable, extra: tuple[int, ...] = (), page: Pa
     marks = effects.Marks(track)
     mains = sorted(graces.attach(_items(track, page), marks), key=_order)
     if track.is_drums:
-        mains = _drum_strings(sorted(mains, key=lambda item: (item.onset, _row(item, marks))), page)
+        mains = _drum_strings(_by_rows(mains, marks), page)
     mains = _one_a_string(mains, page.voices)
     out = Arranged(track, [], {}, {})
     for voice in range(page.voices):
@@ -66,8 +66,17 @@ def arrange(track: Track, table: BarTable, extra: tuple[int, ...] = (), page: Pa
     return out
 
 
-def _row(item: Item, marks: effects.Marks) -> int:
-    return sum(marks.of_note(item, item.onset).get("row", ())[:1])
+def _by_rows(items: list[Item], marks: effects.Marks) -> list[Item]:
+    """Drum notes that begin together from above, as marks say; those of one key take their rows one after another."""
+    left: dict[tuple[int, int, int], list[int]] = {}
+    rows: dict[Item, int] = {}
+    for item in items:
+        place = (item.voice, item.onset, item.pitch)
+        if place not in left:
+            left[place] = sorted(sum(said[:1]) for said in marks.all_of_note(item, item.onset).get("row", ()))
+        free = left[place]
+        rows[item] = free.pop(0) if len(free) > 1 else sum(free)
+    return sorted(items, key=lambda item: (item.onset, rows[item]))
 
 
 def _items(track: Track, page: Page) -> list[Item]:

@@ -7,8 +7,9 @@ do not agree with the notes are left out, and what techniques and bends say with
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
+from itertools import islice, product
 
 from cadenza.score.model import HARMONICS, Technique, Track
 from cadenza.score.tab import harmonics
@@ -21,6 +22,8 @@ BEND_POSITIONS = 60  # places for a bend point over a note
 CENTS_PER_BEND_UNIT = 50
 MAX_BEND_UNITS = 12_000 // CENTS_PER_BEND_UNIT
 MAX_BEND_POINTS = 1_000
+MAX_CHOICES = 64  # ways to choose among the bends at a note's links
+GRACE_BEND = 2  # the transition of a grace note that is bent up to its note
 BEND_TYPES, PLAIN_BEND = 12, 1
 STROKE_SPEEDS, DEFAULT_STROKE = (4, 8, 16, 32, 64, 128), 32
 TRILL_SPEEDS, TREMOLO_SPEEDS = (16, 32, 64), (8, 16, 32)
@@ -172,14 +175,18 @@ class Marks:
 
     def of_note(self, item: Item, onset: int) -> dict[str, Values]:
         """What marks say of the item at the beat at ``onset``; of several of one kind the first."""
-        out: dict[str, Values] = {}
+        return {kind: said[0] for kind, said in self.all_of_note(item, onset).items()}
+
+    def all_of_note(self, item: Item, onset: int) -> dict[str, list[Values]]:
+        """All that marks say of the item at the beat at ``onset``, and of others of its key among drum notes."""
+        out: dict[str, list[Values]] = defaultdict(list)
         for mark in self.at(item.voice, onset):
             if mark.string and not self.drums:
                 fits = mark.string == item.string
             else:
                 fits = mark.pitch >= 0 and mark.pitch == item.pitch
             if fits:
-                out.setdefault(mark.kind, mark.values)
+                out[mark.kind].append(mark.values)
         return out
 
 
@@ -195,8 +202,22 @@ def find(row: list[Beat], voice: int, marks: Marks) -> None:
                 is_text = mark.kind in TEXT_KINDS
                 if values is not None and bool(mark.text) >= is_text:
                     beat.marks[mark.kind] = (values, mark.text if is_text else "")
+        keys = Counter(link.item.pitch for link in beat.links) if marks.drums else {}
         for link in beat.links:
-            link.marks = marks.of_note(link.item, beat.start)
+            every = marks.all_of_note(link.item, beat.start)
+            link.marks = {kind: values[0] for kind, values in every.items()}
+            link.bends = tuple(filter(None, map(curve_values, every.get("bend", ()))))
+            if keys.get(link.item.pitch, 0) > 1:
+                _of_twins(link, every)
+
+
+def _of_twins(link: Link, every: Mapping[str, list[Values]]) -> None:
+    """Marks do not tell drum notes of one key apart: what may be of the other is as good as unsaid."""
+    link.marks.pop("tied", None)
+    link.bends = (*link.bends, ())
+    bent = next((said for said in every.get("grace", ()) if said[2:3] == (GRACE_BEND,)), None)
+    if bent is not None:
+        link.marks["grace"] = bent
 
 
 def settle(row: list[Beat], track: Track) -> None:
@@ -300,15 +321,20 @@ def link_tied(techniques: Technique, links: list[Link]) -> None:
 
 
 def _bends(item: Item) -> list[tuple[Link, Values]]:
-    """The bends that are written at links: those that marks say, if they are the note's."""
-    said = [(link, curve_values(link.marks["bend"])) for link in item.links if "bend" in link.marks]
-    if not said and not item.bends:
+    """The bends that are written at links: those that marks say, if they are the note's; else one over all of it."""
+    if not item.bends:
         return []
-    held = [(link, values) for link, values in said if values is not None]
-    parts = [(item.onset if link.is_first else link.beat.start, values) for link, values in held]
-    if len(held) == len(said) and bend_points(parts, item.onset, item.end) == item.bends:
-        return held
-    return [(item.links[0], _plain_bend(item))] if item.bends else []
+    plain = _plain_bend(item)
+    # The curve itself, else the nearest that can be written: a mark may say it in its own way.
+    rounded = bend_points([(item.onset, plain)], item.onset, item.end)
+    said = [link for link in item.links if link.bends]
+    for curve in dict.fromkeys((item.bends, rounded)):
+        for chosen in islice(product(*(link.bends for link in said)), MAX_CHOICES):
+            held = [(link, values) for link, values in zip(said, chosen, strict=True) if values]
+            parts = [(item.onset if link.is_first else link.beat.start, values) for link, values in held]
+            if bend_points(parts, item.onset, item.end) == curve:
+                return held
+    return [(item.links[0], plain)]
 
 
 def _of_link(link: Link, track: Track) -> dict[str, Values]:

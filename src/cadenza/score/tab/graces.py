@@ -11,13 +11,13 @@ from math import gcd
 
 from cadenza.score.model import Technique
 from cadenza.score.rhythm import WHOLE
-from cadenza.score.tab.effects import CENTS_PER_BEND_UNIT, Marks, Values
+from cadenza.score.tab.effects import CENTS_PER_BEND_UNIT, GRACE_BEND, Marks, Values
 from cadenza.score.tab.page import Beat, Item
 
 GRACE_TICKS = 120
 GRACE_TECHNIQUES = Technique.GRACE | Technique.DEAD | Technique.SLIDE_LEGATO | Technique.HAMMER
 VALUES, DEFAULT_VALUE = (1, 2, 4, 8, 16, 32, 64, 128), 32
-NO_TRANSITION, SLIDE, BEND, HAMMER = range(4)
+NO_TRANSITION, SLIDE, BEND, HAMMER = 0, 1, GRACE_BEND, 3
 
 
 def attach(items: list[Item], marks: Marks) -> list[Item]:

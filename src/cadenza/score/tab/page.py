@@ -63,13 +63,15 @@ class Link:
 
     ``bits`` are the techniques that are written here; ``marks`` the values of what is written here, by kind: ``bend``
     (type, height, then position, height, vibrato of each point), ``grace``, ``trill`` … as in
-    :data:`~cadenza.score.written.MARK_KINDS`.
+    :data:`~cadenza.score.written.MARK_KINDS`. ``bends`` are the bends that marks at
+    its place say, of which the note's own is to be found; an empty one where it may have none.
     """
 
     item: Item
     beat: Beat
     bits: Technique = Technique.NONE
     marks: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    bends: tuple[tuple[int, ...], ...] = ()
 
     @property
     def is_first(self) -> bool:
