@@ -70,26 +70,27 @@ def scratch_model(
     torch.manual_seed(seed)
     kinds = {"s": "sliding_attention", "f": "full_attention"}
     pattern = (shape.layer_pattern * shape.n_layers)[: shape.n_layers]
-    config = MinistralConfig(
-        vocab_size=n_vocabulary,
-        hidden_size=shape.width,
-        intermediate_size=shape.mlp_width,
-        num_hidden_layers=shape.n_layers,
-        num_attention_heads=shape.n_heads,
-        num_key_value_heads=shape.n_kv_heads,
-        head_dim=shape.head_width,
-        sliding_window=shape.window_tokens,
-        layer_types=[kinds[letter] for letter in pattern],
-        max_position_embeddings=max(4096, context_tokens),
-        rms_norm_eps=1e-5,
-        tie_word_embeddings=True,
-        rope_parameters={"rope_type": "default", "rope_theta": 10000.0},
-        pad_token_id=PAD,
-        bos_token_id=BOS,
-        eos_token_id=EOS,
-        use_cache=False,
-        attn_implementation=attention,
-    )
+    sizes: dict[str, Any] = {
+        "vocab_size": n_vocabulary,
+        "hidden_size": shape.width,
+        "intermediate_size": shape.mlp_width,
+        "num_hidden_layers": shape.n_layers,
+        "num_attention_heads": shape.n_heads,
+        "num_key_value_heads": shape.n_kv_heads,
+        "head_dim": shape.head_width,
+        "sliding_window": shape.window_tokens,
+        "layer_types": [kinds[letter] for letter in pattern],
+        "max_position_embeddings": max(4096, context_tokens),
+        "rms_norm_eps": 1e-5,
+        "tie_word_embeddings": True,
+        "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0},
+        "pad_token_id": PAD,
+        "bos_token_id": BOS,
+        "eos_token_id": EOS,
+        "use_cache": False,
+        "attn_implementation": attention,
+    }
+    config = MinistralConfig(**sizes)
     if rope is not None:
         stretch(config, rope)
     model = MinistralForCausalLM(config)

@@ -99,6 +99,13 @@ class MusicTrainer(Trainer):
         say: takes one line of progress.
     """
 
+    # Trainer declares these as things that they may be elsewhere.
+    model: Any
+    optimizer: Any
+    lr_scheduler: Any
+    train_dataset: Any
+    eval_dataset: Any
+
     def __init__(
         self,
         config: TrainConfig,
@@ -264,7 +271,7 @@ class MusicTrainer(Trainer):
         finally:
             self.model.set_requires_gradient_sync(True)
 
-    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+    def _save(self, output_dir: Any = None, state_dict: Any = None) -> None:
         if not sharding.is_sharded(self.model):
             super()._save(output_dir, state_dict)
             return

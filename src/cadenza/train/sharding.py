@@ -41,7 +41,7 @@ def shard(model: Any) -> Any:
 
 def layers(model: Any) -> list[Any]:
     """The decoder's blocks: the longest list of equal modules."""
-    lists = [module for module in model.modules() if isinstance(module, torch.nn.ModuleList) and len(module)]
+    lists: list[Any] = [module for module in model.modules() if isinstance(module, torch.nn.ModuleList) and len(module)]
     return list(max(lists, key=len)) if lists else []
 
 
@@ -62,7 +62,7 @@ def weights(model: Any) -> dict[str, torch.Tensor]:
     """Whole weights by name, on the first process; all must call it."""
     from torch.distributed.checkpoint.state_dict import get_model_state_dict
 
-    found: dict[str, torch.Tensor] = get_model_state_dict(model, options=_whole())
+    found: dict[str, Any] = get_model_state_dict(model, options=_whole())
     if getattr(model.config, "tie_word_embeddings", False):
         for name in getattr(model, "_tied_weights_keys", None) or ():
             found.pop(name, None)  # said once, as by an unsharded model
@@ -74,7 +74,8 @@ def load_weights(model: Any, state: dict[str, torch.Tensor]) -> None:
     from torch.distributed.checkpoint.state_dict import StateDictOptions, set_model_state_dict
 
     # A tied head has no tensor of its own in the file.
-    set_model_state_dict(model, state, options=StateDictOptions(full_state_dict=True, strict=False))
+    whole: dict[str, Any] = dict(state)
+    set_model_state_dict(model, whole, options=StateDictOptions(full_state_dict=True, strict=False))
 
 
 def save_optimiser(model: Any, optimiser: Any, path: Path, writes: bool) -> None:
