@@ -21,7 +21,7 @@ def build(
     sources: list[Path] = typer.Argument(..., metavar="SRC…", help="Folders of music: your own, or public datasets."),
     out: Path = typer.Option(..., "-o", "--out", help="Folder to build in; building again goes on where it was."),
     recipe: str = typer.Option(
-        "", "--recipe", help="corpus.yaml, or the name of a shipped one: default, bending-guitars, giantmidi-piano."
+        "", "--recipe", help="corpus.yaml, or the name of a shipped one: default, composer, bending-guitars, …"
     ),
     settings: list[str] = typer.Option([], "--set", help="key=value over the recipe; may be given again."),
     workers: int = typer.Option(0, "--workers", min=0, help="Processes. Default: one a core."),
