@@ -7,6 +7,7 @@ import re
 import sys
 import zipfile
 from collections import Counter
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
@@ -396,3 +397,13 @@ def test_a_note_has_one_fingering_that_begins_with_it():
     tied, begins = on_string(0, 5, 960), on_string(480, 7)
     fingers = [Mark(480, "fingering", string=2, values=said) for said in ((1, -2), (3, 0))]
     assert marked(*fingers, notes=(tied, begins)) == [("fingering", (1, -2))]
+
+
+def test_a_grace_before_a_gap_stands_there():
+    grace = on_string(0, 5, 60, techniques=T.GRACE)
+    for notes in (
+        (grace, on_string(41, 6, 1)),
+        (on_string(0, 6, 540), replace(grace, onset_ticks=480), on_string(777, 7)),
+    ):
+        score = tab(*notes)
+        assert back(score) == project(score, musicxml.PROJECTION)

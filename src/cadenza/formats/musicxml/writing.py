@@ -326,7 +326,13 @@ class _Part:
                     out.append(f"<backup><duration>{cursor - start}</duration></backup>\n")
                 cursor = start
                 shown = self._beams(stream, measure, start)
+                alone = sorted(set(stream.graces) - {item.start for item in stream.items})  # nothing begins after them
                 for item, (beam, tuplet) in zip(stream.items, shown, strict=True):
+                    while alone and alone[0] < item.start:
+                        if alone[0] > cursor:
+                            out.append(_forward(alone[0] - cursor))
+                            cursor = alone[0]
+                        out += self._graces(stream, alone.pop(0), accidentals)
                     if item.start > cursor:
                         out.append(_forward(item.start - cursor))
                         cursor = item.start
@@ -336,7 +342,7 @@ class _Part:
                         out.append(self._direction(text, tick - cursor, voice))
                     out += self._item(item, stream.voice, beam, tuplet, accidentals, stop - start)
                     cursor = item.stop
-                for tick in sorted(t for t in stream.graces if all(item.start != t for item in stream.items)):
+                for tick in alone:
                     if tick > cursor:
                         out.append(_forward(tick - cursor))
                         cursor = tick
