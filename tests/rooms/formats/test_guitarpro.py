@@ -287,6 +287,17 @@ def test_the_package_still_offers_its_functions_after_use(tmp_path: Path) -> Non
     assert sounding(formats.read(tmp_path / "again.gp5")) == riff()
 
 
+def test_a_grace_goes_with_its_note_to_the_second_voice(tmp_path: Path):
+    notes = [
+        Note(840, 120, 69, 95, (), 1, 5, Technique.GRACE),
+        Note(960, 960, 71, 95, (), 1, 7),
+        Note(960, 1920, 72, 95, (), 1, 8),  # the longer of two on one string keeps the voice
+    ]
+    out = through(Score((Track.of(notes, tuning=GUITAR),), 960), tmp_path)
+    assert out == project(Score((Track.of(notes, tuning=GUITAR),), 960), PROJECTION)
+    assert {(note.fret, note.voice) for note in out.tracks[0]} == {(5, 1), (7, 1), (8, 0)}
+
+
 # ── drum notes of one key that begin together: marks do not say of which they are ──
 
 

@@ -7,6 +7,7 @@ import re
 import sys
 import zipfile
 from collections import Counter
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
@@ -370,3 +371,39 @@ def test_notes_agree_with_partitura(shared_data):
         assert cause != "unknown", path.name
         causes[cause] += 1
     assert sum(causes.values()) >= 6
+
+
+# ── marks at notes ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def marked(*marks: Mark, notes: tuple[Note, ...]) -> list[tuple[str, tuple[int, ...]]]:
+    """Kinds and values of the marks that come back, by the law."""
+    score = tab(*notes, marks=marks)
+    once = project(score, musicxml.PROJECTION)
+    assert back(score) == once == project(once, musicxml.PROJECTION)
+    return [(mark.kind, mark.values) for mark in once.tracks[0].marks]
+
+
+def test_the_speed_of_a_tremolo_needs_one_and_says_another_than_the_usual():
+    plain, tremolo = on_string(0, 5), on_string(480, 5, techniques=T.TREMOLO_PICKING)
+    speeds = [Mark(at, "tremolo_picking", string=2, values=(speed,)) for at in (0, 480) for speed in (16, 32, 64)]
+    assert marked(*speeds, notes=(plain, tremolo)) == [("tremolo_picking", (16,))]
+    assert marked(speeds[4], notes=(plain, tremolo)) == []  # three strokes are what the technique itself says
+    long = on_string(480, 5, 960)  # stands first, without a tremolo
+    assert marked(speeds[3], notes=(long, tremolo)) == [("tremolo_picking", (16,))]
+
+
+def test_a_note_has_one_fingering_that_begins_with_it():
+    tied, begins = on_string(0, 5, 960), on_string(480, 7)
+    fingers = [Mark(480, "fingering", string=2, values=said) for said in ((1, -2), (3, 0))]
+    assert marked(*fingers, notes=(tied, begins)) == [("fingering", (1, -2))]
+
+
+def test_a_grace_before_a_gap_stands_there():
+    grace = on_string(0, 5, 60, techniques=T.GRACE)
+    for notes in (
+        (grace, on_string(41, 6, 1)),
+        (on_string(0, 6, 540), replace(grace, onset_ticks=480), on_string(777, 7)),
+    ):
+        score = tab(*notes)
+        assert back(score) == project(score, musicxml.PROJECTION)

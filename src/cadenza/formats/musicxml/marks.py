@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cadenza.formats.musicxml import layout, signs
-from cadenza.score.model import BEND_DTYPE, Track
+from cadenza.score.model import BEND_DTYPE, Technique, Track
 from cadenza.score.written import Mark, sorted_marks
 
 DEFAULT_VELOCITY = 80
@@ -75,7 +75,8 @@ def _form(mark: Mark, clean: Callable[[str], str]) -> Mark | None:
         left, right = left if left in signs.FINGERS else -2, right if right in signs.PLUCKS else -2
         return replace(mark, values=(left, right)) if (left, right) != (-2, -2) else None
     if kind == "tremolo_picking":
-        return replace(mark, values=(first,)) if first in signs.TREMOLO_STROKES else None
+        usual = first == signs.DEFAULT_TREMOLO  # what the technique says by itself
+        return replace(mark, values=(first,)) if first in signs.TREMOLO_STROKES and not usual else None
     return mark if kind in ("staff", "transposition", "staves") else None
 
 
@@ -113,6 +114,7 @@ def settled(track: Track, beats: NDArray[np.void], graces: NDArray[np.bool_], le
         return tuple(out)
     n_staves = next((mark.values[0] for mark in out if mark.kind == "staves"), layout.asked_staves(track))
     places = _Places(track, beats, graces)
+    single: dict[tuple[str, int, int, int, int], Mark] = {}  # what a note has one of: the first
     for mark in track.marks:
         if mark.kind in AT_TIMES:
             if mark.onset_ticks <= length_ticks:
@@ -120,8 +122,12 @@ def settled(track: Track, beats: NDArray[np.void], graces: NDArray[np.bool_], le
         elif mark.kind in AT_BEATS:
             if (mark.voice, mark.onset_ticks) in (places.beats if mark.kind == "fermata" else places.notes):
                 out.append(mark)
+        elif mark.kind in ("tremolo_picking", "fingering"):
+            if places.has_tremolo(mark) if mark.kind == "tremolo_picking" else places.has(mark):
+                single.setdefault((mark.kind, mark.onset_ticks, mark.voice, mark.string, mark.pitch), mark)
         elif mark.kind in AT_NOTES and places.has(mark):
             out.append(mark)
+    out += single.values()
     return sorted_marks(_valid_staffs(track, out, n_staves, places))
 
 
@@ -188,10 +194,13 @@ class _Places:
         self.beats = self.notes | set(zip(beats["voice"].tolist(), beats["onset_ticks"].tolist(), strict=True))
         self.onsets: dict[tuple[int, int], set[int]] = {}
         self.spans: dict[tuple[int, int], list[tuple[int, int]]] = {}
-        columns = ("voice", "onset_ticks", "duration_ticks", "pitch", "string")
+        self.tremolos: set[tuple[int, int, int]] = set()  # voice, onset and key of notes played with tremolo
+        columns = ("voice", "onset_ticks", "duration_ticks", "pitch", "string", "techniques")
         rows = zip(*(notes[name].tolist() for name in columns), graces.tolist(), strict=True)
-        for voice, onset, length, pitch, string, is_grace in rows:
+        for voice, onset, length, pitch, string, techniques, is_grace in rows:
             key = (voice, -string if string else pitch)
+            if techniques & Technique.TREMOLO_PICKING:
+                self.tremolos.add((voice, onset, key[1]))
             self.onsets.setdefault(key, set()).add(onset)
             if not is_grace:
                 self.spans.setdefault(key, []).append((onset, onset + length))
@@ -201,9 +210,13 @@ class _Places:
         key = (mark.voice, -mark.string if mark.string else mark.pitch)
         if mark.onset_ticks in self.onsets.get(key, ()):
             return True
-        if (mark.voice, mark.onset_ticks) not in self.beats or mark.kind in ("staff", "tremolo_picking"):
+        if (mark.voice, mark.onset_ticks) not in self.beats or mark.kind == "staff":
             return False
         return any(low < mark.onset_ticks < high for low, high in self.spans.get(key, ()))
+
+    def has_tremolo(self, mark: Mark) -> bool:
+        """Whether a note of the mark's begins there that is played with tremolo."""
+        return (mark.voice, mark.onset_ticks, -mark.string if mark.string else mark.pitch) in self.tremolos
 
 
 def without_tab_doubles(track: Track, tab_staves: set[int], n_staves: int) -> Track:

@@ -204,8 +204,8 @@ PROJECTION: tuple[Edit, ...] = (
         _bars,
     ),
     Edit(
-        "writes note values and rests anew where the given ones do not fit the notes, and drops marks that find no "
-        "beat and no note",
+        "writes note values and rests anew where the given ones do not fit the notes, keeps one fingering of a note, "
+        "and drops marks that find no beat and no note, tremolo speeds those that find no tremolo",
         lambda score: _resolution(_written(score)),
     ),
 )

@@ -86,12 +86,17 @@ class _Part:
             staff = crossing.get((note.onset_ticks, note.voice, note.pitch))
             if staff:
                 self.cross[row] = staff
+        # A mark is of the note that begins at its place, not of another of its pitch that is tied over it.
+        self.begin = {(n.onset_ticks, n.voice, -n.string if n.string else n.pitch) for n in self.notes}
         self.at_notes: dict[tuple[int, int, int], list[Mark]] = {}
+        self.tremolos: dict[tuple[int, int, int], int] = {}  # speeds, for every note that begins at the place
         self.at_beats: dict[tuple[int, int], list[Mark]] = {}
         for mark in track.marks:
             if mark.kind in marks.AT_NOTES:
                 key = (mark.onset_ticks, mark.voice, -mark.string if mark.string else mark.pitch)
                 self.at_notes.setdefault(key, []).append(mark)
+                if mark.kind == "tremolo_picking":
+                    self.tremolos[key] = mark.values[0]
             elif mark.kind in marks.AT_BEATS:
                 self.at_beats.setdefault((mark.onset_ticks, mark.voice), []).append(mark)
         self.streams = self._streams()
@@ -321,7 +326,13 @@ class _Part:
                     out.append(f"<backup><duration>{cursor - start}</duration></backup>\n")
                 cursor = start
                 shown = self._beams(stream, measure, start)
+                alone = sorted(set(stream.graces) - {item.start for item in stream.items})  # nothing begins after them
                 for item, (beam, tuplet) in zip(stream.items, shown, strict=True):
+                    while alone and alone[0] < item.start:
+                        if alone[0] > cursor:
+                            out.append(_forward(alone[0] - cursor))
+                            cursor = alone[0]
+                        out += self._graces(stream, alone.pop(0), accidentals)
                     if item.start > cursor:
                         out.append(_forward(item.start - cursor))
                         cursor = item.start
@@ -331,7 +342,7 @@ class _Part:
                         out.append(self._direction(text, tick - cursor, voice))
                     out += self._item(item, stream.voice, beam, tuplet, accidentals, stop - start)
                     cursor = item.stop
-                for tick in sorted(t for t in stream.graces if all(item.start != t for item in stream.items)):
+                for tick in alone:
                     if tick > cursor:
                         out.append(_forward(tick - cursor))
                         cursor = tick
@@ -422,15 +433,14 @@ class _Part:
     def _note(self, row: int, tick: int, place: Piece, accidental: int | None) -> str:
         note = self.notes[row]
         ends, falls = self.ends.get(row, ((), False))
-        said = self.at_notes.pop((tick, note.voice, -note.string if note.string else note.pitch), ())
+        at = (tick, note.voice, -note.string if note.string else note.pitch)
+        said = () if place.stops and at in self.begin else self.at_notes.pop(at, ())
         head = Head(self._pitch(note, row), accidental=accidental, marks=said, ends=ends, falls=falls)
         head.instrument = f"{self.name}-I{note.pitch}" if self.track.is_drums else ""
         head.shows_fret = self.view != "score" and (not self.doubles or self.staff == 2)
         place.velocity = self.levels[row]
         home = place.staff
-        for mark in said:
-            if mark.kind == "tremolo_picking":
-                head.tremolo = mark.values[0]
+        head.tremolo = self.tremolos.get(at, head.tremolo)
         if note.bends and not self._is_detuned(note) and not (self.doubles and self.staff == 1):
             head.curve = [(bend.offset_ticks, bend.cents) for bend in note.bends]
         if row in self.cross:

@@ -101,7 +101,7 @@ def place(beats: list[Beat]) -> None:
                 item, grace = link.item, link.item.grace
                 assert grace is not None
                 item.on_beat = on_beat
-                grace.onset, grace.string = first, item.string
+                grace.onset, grace.string, grace.voice = first, item.string, item.voice  # the main note may have moved
                 grace.end = beat.start + length if on_beat else beat.start
                 _plain(grace, item)
                 link.marks["grace"] = written(grace, item.fret, link.marks.get("grace", ()), flag)
