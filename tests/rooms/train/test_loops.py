@@ -71,9 +71,9 @@ def test_curves_of_a_model_that_copies(built_corpus):
     found = reinforcement.curves(Copies(), documents, n_units=3, n_copies=5, most_tokens=600)
     assert found.n_units == 3
     assert (np.diff(found.tp) >= -1e-9).all()
-    assert found.tp[-1] > 0.8
+    assert found.tp[-1] > 2 * found.tp[0]
     assert found.ip[0] == found.wr[0] == 0
-    assert found.ip[-1] > 0.8
+    assert found.ip[-1] > 0.5
     drawing = reinforcement.svg({"a <model>": found})
     assert drawing.count("<polyline") == 3
     assert "a &lt;model&gt;" in drawing
