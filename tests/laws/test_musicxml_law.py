@@ -8,6 +8,7 @@ from cadenza.formats import musicxml
 from cadenza.score.edit import project
 from cadenza.score.model import Score
 from tests.strategies import examples, scores
+from tests.written_strategies import written_scores
 
 QUICK = settings(
     max_examples=examples(40), deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
