@@ -25,3 +25,11 @@ def test_law(score: Score) -> None:
     projected = project(score, musicxml.PROJECTION)
     assert there_and_back(score) == projected
     assert project(projected, musicxml.PROJECTION) == projected
+
+
+@QUICK
+@given(written_scores())
+def test_law_of_written_scores(score: Score) -> None:
+    projected = project(score, musicxml.PROJECTION)
+    assert there_and_back(score) == projected
+    assert project(projected, musicxml.PROJECTION) == projected
