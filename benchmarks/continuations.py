@@ -122,8 +122,8 @@ def seeds_of(corpus: Path, model: ComposerModel, n: int, bars: int, seed_bars: i
             whole = edit.drop_doubled()(edit.select_bars(first, first + seed_bars + bars)(plain))
             seed = edit.select_bars(0, seed_bars)(whole)
             try:
-                told = read_seed(whole, model.notation)
-                alone = read_seed(seed, model.notation)
+                told = read_seed(whole, model)
+                alone = read_seed(seed, model)
             except CadenzaError:
                 continue
             if len(told.bars) != seed_bars + bars or len(alone.bars) != seed_bars or alone.split != 1:

@@ -26,12 +26,12 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 
 import numpy as np
 
+from cadenza.base.tensors import write_safetensors
 from cadenza.model.architecture import Architecture
 from cadenza.model.decoder import Decoder
 from cadenza.model.engine import Engine
 from cadenza.model.graph import build, export
 from cadenza.model.numpy_decoder import NumpyDecoder
-from cadenza.model.tensors import write_safetensors
 
 CONTEXTS = (64, 512, 2000)
 BATCHES = (1, 16)

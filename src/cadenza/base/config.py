@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import types
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -36,6 +36,12 @@ def _fit(value: Any, hint: Any, where: str) -> Any:
             return None
         return _fit(value, next(a for a in get_args(hint) if a is not type(None)), where)
     expected = origin or hint
+    if is_dataclass(expected) and isinstance(expected, type):
+        if isinstance(value, expected):
+            return value
+        if not isinstance(value, dict):
+            raise ConfigError("key: value lines", repr(value), where=where)
+        return build_config(expected, value, where)
     if expected is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if not isinstance(expected, type):
@@ -63,7 +69,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def load_config(kind: type[T], arguments: Sequence[str]) -> T:
-    """Defaults < recipe file < ``--set key=value`` flags.
+    """Defaults < recipe file < ``--set key=value`` flags; ``--set part.key=value`` reaches into a part.
 
     Raises:
         ConfigError: anything that does not fit.
@@ -78,7 +84,20 @@ def load_config(kind: type[T], arguments: Sequence[str]) -> T:
             if not words or "=" not in words[0]:
                 raise ConfigError("key=value after --set", repr(words[0]) if words else "nothing")
             key, _, text = words.pop(0).partition("=")
-            values[key] = yaml.safe_load(text)
+            try:
+                _set(values, key.split("."), yaml.safe_load(text))
+            except yaml.YAMLError as error:
+                raise ConfigError("a YAML value", str(error).partition("\n")[0], where=f"--set {key}") from None
         else:
             values |= read_yaml(Path(word))
     return build_config(kind, values, "recipe")
+
+
+def _set(values: dict[str, Any], path: Sequence[str], value: Any) -> None:
+    """Put ``value`` at a path of nested mappings."""
+    for number, name in enumerate(path[:-1], 1):
+        inner = values.setdefault(name, {})
+        if not isinstance(inner, dict):
+            raise ConfigError(f"a part with keys at {'.'.join(path[:number])}", repr(inner), where=".".join(path))
+        values = inner
+    values[path[-1]] = value

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 
 class CadenzaError(Exception):
@@ -26,10 +27,20 @@ class CadenzaError(Exception):
         advice = f" {hint}" if hint else ""
         super().__init__(f"{place}expected {expected}, found {actual}.{advice}")
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Errors cross from a worker process as they are; the default would call ``__init__`` with the sentence."""
+        return _restored, (type(self), self.args, self.__dict__)
+
     def at(self, where: str) -> CadenzaError:
         """The same error with ``where`` put before its own place (a reader learns the path last)."""
         place = f"{where}, {self.where}" if self.where else where
         return type(self)(self.expected, self.actual, where=place, hint=self.hint)
+
+
+def _restored(kind: type[CadenzaError], args: tuple[Any, ...], fields: dict[str, Any]) -> CadenzaError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(fields)
+    return error
 
 
 class FormatError(CadenzaError):

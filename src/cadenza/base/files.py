@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +11,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from cadenza.base.errors import FormatError
+
+TEMPORARY = re.compile(r"\..+\.[a-z0-9_]{8}\.part")
 
 
 def write_atomically(path: Path | str, data: bytes) -> None:
@@ -34,7 +37,7 @@ def writing_atomically(path: Path | str) -> Iterator[BinaryIO]:
     path = Path(path)
     temporary, hint = None, "Nothing was changed there."
     try:
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
         with os.fdopen(handle, "wb") as file:
             yield file
             file.flush()
@@ -54,6 +57,43 @@ def writing_atomically(path: Path | str) -> Iterator[BinaryIO]:
     finally:
         if temporary is not None and os.path.exists(temporary):
             os.unlink(temporary)
+
+
+@contextmanager
+def locked(path: Path | str, hint: str) -> Iterator[None]:
+    """Hold the lock file ``path`` for the block. The lock is the system's: it ends with the process, even a killed one.
+
+    Where the system has no such locks (Windows, some network folders) nothing is locked.
+
+    Raises:
+        FormatError: another process holds it.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    try:
+        file = open(path, "ab")  # noqa: SIM115 (closed below, after the block)
+    except OSError as error:
+        raise FormatError("a folder to write to", error.strerror or str(error), where=str(path)) from error
+    try:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise FormatError("a folder that is free", "one that is locked", where=str(path), hint=hint) from None
+        except OSError:  # a file system without locks
+            pass
+        yield
+    finally:
+        file.close()
+
+
+def clear_unfinished(folder: Path) -> None:
+    """Remove the temporary files that killed writers left in ``folder``; nobody may be writing there."""
+    for path in folder.glob(".*.*"):
+        if TEMPORARY.fullmatch(path.name) and path.is_file():
+            path.unlink(missing_ok=True)
 
 
 def make_folder_for(path: Path | str) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from cadenza.score.instruments import FRETTED_FAMILIES, family_of
+from cadenza.corpus.family import contradictions, families_of, guesses
 from cadenza.score.model import Score, Technique, Track
 from cadenza.score.time import bar_table, ticks_to_seconds
 
@@ -24,7 +24,10 @@ class Facts:
     """What selection and statistics know of a piece.
 
     Args:
-        families: instrument family of each track with notes, in order (see :mod:`cadenza.score.instruments`).
+        families: instrument family of each track with notes, in order (see :mod:`cadenza.score.instruments`); where
+            program and name say none, what the notes say (:mod:`cadenza.corpus.family`).
+        n_families_inferred: tracks whose family the notes had to tell.
+        n_families_doubtful: tracks whose notes clearly sound like another family than the one that they say.
         notes_per_second: over the time from the first onset to the last offset.
         polyphony: mean number of notes that sound at once, over the time in which any does; drums aside.
         max_polyphony: most notes at once, drums aside.
@@ -32,7 +35,7 @@ class Facts:
             or from the pitch.
         technique_share: share of the pitched notes that have a playing technique (harmonics … tapping).
         n_velocities: distinct velocities.
-        solo_share: share of the bars in which a fretted track plays alone in its register: one line, dense, high.
+        solo_share: share of the bars in which a guitar plays alone in its register: one line, dense, high.
         key: "C major" … as written, empty where the source says none; ``n_keys`` counts changes of signature.
         metre: of the most bars.
         tempo: quarter notes a minute, mean over time.
@@ -41,6 +44,8 @@ class Facts:
     title: str
     artist: str
     families: tuple[str, ...]
+    n_families_inferred: int
+    n_families_doubtful: int
     n_tracks: int
     n_notes: int
     n_bars: int
@@ -83,10 +88,14 @@ def facts_of(score: Score) -> Facts:
     velocities = [track.notes["velocity"] for track in sounding]
     quarters = score.length_ticks / score.ticks_per_quarter
     total = float(ticks_to_seconds(score, score.length_ticks))
+    found = guesses(score.with_tracks(sounding))
+    families, n_inferred = families_of(score, found)
     return Facts(
         title=score.title,
         artist=score.composer,
-        families=tuple(family_of(track) for track in sounding),
+        families=tuple(families),
+        n_families_inferred=n_inferred,
+        n_families_doubtful=len(contradictions(score, found)),
         n_tracks=len(sounding),
         n_notes=score.n_notes,
         n_bars=len(table),
@@ -99,7 +108,7 @@ def facts_of(score: Score) -> Facts:
         bend_share=round(sum(int(bent(t).sum()) for t in pitched) / n_pitched, 4) if n_pitched else 0.0,
         technique_share=_technique_share(pitched, n_pitched),
         n_velocities=len(np.unique(np.concatenate(velocities))) if velocities else 0,
-        solo_share=round(_solo_share(score, pitched), 4),
+        solo_share=round(_solo_share(score, [t for t, f in zip(sounding, families, strict=True) if f == "guitar"]), 4),
         key=_key_name(score),
         n_keys=len({(k.fifths, k.mode) for k in score.keys}),
         metre=max(dict.fromkeys(metres), key=metres.count),
@@ -149,12 +158,10 @@ def _technique_share(tracks: list[Track], n_notes: int) -> float:
 
 
 def _solo_share(score: Score, tracks: list[Track]) -> float:
-    """See :class:`Facts`: bars in which some fretted track plays one dense line above the middle of its strings."""
+    """See :class:`Facts`: bars in which one of ``tracks`` (guitars) plays one dense line above its middle strings."""
     table = bar_table(score)
     solo = np.zeros(len(table), bool)
     for track in tracks:
-        if family_of(track) not in FRETTED_FAMILIES or family_of(track) == "bass":
-            continue
         notes = track.notes
         bar = table.index_of(notes["onset_ticks"])
         count = np.bincount(bar, minlength=len(table))

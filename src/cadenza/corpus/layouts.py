@@ -7,7 +7,8 @@ be read, its work named by its path.
 =============== ===================================================================================================
 guitarset        Xi et al. 2018: ``annotation/*.jams`` or ``*.jams``
 dadagp           Sarmento et al. 2021: ``A/Artist/Artist - Title.gp?`` beside ``.tokens.txt``; artist by folder
-giantmidi-piano  Kong et al. 2020: ``midis*/Surname, First, Title, id.mid`` and ``full_music_pieces_youtube_*.csv``
+giantmidi-piano  Kong et al. 2020: ``midis*/Surname, First, Title, id.mid`` and ``full_music_pieces_youtube_*.csv``;
+                 the table's facts serve the published selection (``--recipe giantmidi-piano``)
 maestro          Hawthorne et al. 2019: ``maestro-v*.csv`` with composer, title and split
 urmp             Li et al. 2019: ``NN_Name_inst_inst/Sco_*.mid`` and ``Notes_*.txt`` (onset s, Hz, duration s)
 musicnet         Thickstun et al. 2017: ``musicnet_metadata.csv``, ``musicnet_midis/COMPOSER/ID_*.mid`` or
@@ -19,6 +20,7 @@ slakh            Manilow et al. 2019: ``[train|validation|test/]TrackNNNNN/all_s
 from __future__ import annotations
 
 import csv
+import glob
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -34,8 +36,6 @@ from cadenza.corpus.recipe import Recipe, slug
 from cadenza.formats import jams, midi
 from cadenza.score.model import NO_FRET, NO_SPELLING, NO_STRING, NOTE_DTYPE, Score, Tempo, Track
 
-MIN_TITLE_OVERLAP = 0.6  # of the words of a GiantMIDI title in its recording's
-MIN_SOLO_PIANO_PROBABILITY = 0.5
 MUSICNET_SAMPLE_RATE = 44_100
 TICKS_PER_QUARTER, QUARTERS_PER_MINUTE = 500, 120.0  # one tick a millisecond
 GUITAR_PRO = (".gp3", ".gp4", ".gp5", ".gpx", ".gp")
@@ -128,28 +128,22 @@ def _giantmidi(folder: Path) -> Iterator[Recipe]:
     table = next(iter(sorted(folder.glob("full_music_pieces_youtube_*.csv"))))
     rows = _rows(table, "\t") if "\t" in table.open(encoding="utf-8").readline() else _rows(table)
     for row in rows:
-        chosen = giantmidi_reason(row)
-        if chosen is not None:
-            continue
         composer, title = f"{row['firstname']} {row['surname']}".strip(), row["music"]
-        for path in sorted(folder.glob(f"midis*/*{row['youtube_id']}.mid")):
+        try:
+            facts = {
+                "title_overlap": round(title_overlap(title, row.get("youtube_title") or ""), 6),
+                "solo_piano_probability": float(row.get("audio_solo_piano_prob") or 0),
+            }
+        except ValueError as error:
+            expected = "a probability in the column audio_solo_piano_prob"
+            raise FormatError(expected, str(error), where=str(table)) from None
+        for path in sorted(folder.glob(f"midis*/*{glob.escape(row['youtube_id'])}.mid")):
             yield Recipe(
                 "giantmidi-piano", f"giantmidi-piano/{path.relative_to(folder).as_posix()}", "CC-BY-4.0",
                 "GiantMIDI-Piano (Kong et al. 2020)", path, partial(_with_names, path, title, composer),
-                work_id=f"giantmidi-piano/{slug(composer)}/{slug(title)}", split=row.get("split", ""), style="piano",
+                work_id=f"giantmidi-piano/{slug(composer)}/{slug(title)}", split=row.get("split") or "", style="piano",
+                facts=facts,
             )  # fmt: skip
-
-
-def giantmidi_reason(row: dict[str, str]) -> str | None:
-    """Why the published selection leaves a row out; None where it takes it: enough of the title's words in the
-    recording's title, and the recording more likely than not solo piano."""
-    overlap = title_overlap(row["music"], row.get("youtube_title", ""))
-    if overlap <= MIN_TITLE_OVERLAP:
-        return f"title overlap {overlap:.2f}, not above {MIN_TITLE_OVERLAP}"
-    probability = float(row.get("audio_solo_piano_prob") or row.get("giant_midi_piano") or 0)
-    if probability < MIN_SOLO_PIANO_PROBABILITY:
-        return f"solo piano with probability {probability:.2f}, below {MIN_SOLO_PIANO_PROBABILITY}"
-    return None
 
 
 def title_overlap(title: str, other: str) -> float:

@@ -7,9 +7,10 @@ Four stages, each of which leaves finished files behind, so that a build that is
 3. **decide**: over all chunks: selection, duplicates, groups of works, splits, weights (``work/decisions.json``);
 4. **write**: every chunk is augmented, cut and told as examples: one shard a split (``data/SPLIT-NNNNN.parquet``).
 
-Stages 2 and 4 run the same function per chunk in one process, in many (:class:`Processes`) or on a cluster
-(:class:`OnRay`). What a chunk gives depends on its files, the configuration and the seed alone, never on who computes
-it or when: the shards are the same, bit for bit, however often the build was killed and whatever ran it.
+Stages 2 and 4 run the same function per chunk in one process, in many or on a cluster (:mod:`cadenza.corpus.engines`).
+One build at a time works in a folder (a lock that ends with its process). What a chunk gives depends on its files, the
+configuration and the seed alone, never on who computes it or when: the shards are the same, bit for bit, however often
+the build was killed and whatever ran it.
 """
 
 from __future__ import annotations
@@ -19,21 +20,22 @@ import hashlib
 import io
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from cadenza.base.config import build_config
 from cadenza.base.errors import CadenzaError, ConfigError, FormatError
-from cadenza.base.files import write_atomically
+from cadenza.base.files import clear_unfinished, locked, write_atomically
 from cadenza.base.run import versions
 from cadenza.corpus import augment as augmenting
 from cadenza.corpus import band, likeness, prompts, shards, sources
 from cadenza.corpus import select as selecting
 from cadenza.corpus.build import rng_for
+from cadenza.corpus.engines import Engine, Processes
 from cadenza.corpus.facts import facts_of
 from cadenza.corpus.sources import Recipe, content_hash
 from cadenza.corpus.split import SHARES, split_of
@@ -44,7 +46,7 @@ from cadenza.notation.base import Notation
 from cadenza.score.model import Score
 from cadenza.score.repeats import unfold
 
-VERSION = 1
+VERSION = 2
 SPLITS = tuple(name for name, _ in SHARES)
 Progress = Callable[[str, int, int], None]
 
@@ -112,77 +114,6 @@ class CorpusConfig:
         return [build_config(selecting.Weight, one, f"weights[{n}]") for n, one in enumerate(self.weights)]
 
 
-# ── engines ──────────────────────────────────────────────────────────────────────────────────────────────
-
-
-class Engine(Protocol):
-    """Runs one function over many arguments, anywhere; results in the order of completion."""
-
-    def map(self, function: Callable[..., Any], arguments: Sequence[tuple[Any, ...]]) -> Iterator[Any]:
-        """The results of ``function(*one)`` for each of ``arguments``."""
-        ...
-
-
-@dataclass(frozen=True)
-class Processes:
-    """``workers`` processes on this machine; with one, no process is started."""
-
-    workers: int = 1
-
-    def map(self, function: Callable[..., Any], arguments: Sequence[tuple[Any, ...]]) -> Iterator[Any]:
-        """See :class:`Engine`. An error in one waits for nothing: what others have finished is on disk."""
-        if self.workers <= 1 or len(arguments) <= 1:
-            for one in arguments:
-                yield function(*one)
-            return
-        import multiprocessing
-        from concurrent.futures import ProcessPoolExecutor, as_completed
-        from concurrent.futures.process import BrokenProcessPool
-
-        # A fork of a process with threads (progress bars, BLAS) may hang.
-        with ProcessPoolExecutor(self.workers, multiprocessing.get_context("spawn")) as pool:
-            waiting = [pool.submit(function, *one) for one in arguments]
-            try:
-                for done in as_completed(waiting):
-                    yield done.result()
-            except BrokenProcessPool as error:
-                raise FormatError(
-                    "workers that run to their end",
-                    "one that was killed (out of memory?)",
-                    hint="Start the same command again: it goes on where it was. Fewer workers need less memory.",
-                ) from error
-            finally:
-                for future in waiting:
-                    future.cancel()
-
-
-@dataclass(frozen=True)
-class OnRay:
-    """The same on a Ray cluster (extra ``[cluster]``); the output folder must be one that all machines see."""
-
-    address: str | None = None
-    workers: int | None = None
-
-    def map(self, function: Callable[..., Any], arguments: Sequence[tuple[Any, ...]]) -> Iterator[Any]:
-        """See :class:`Engine`."""
-        try:
-            import ray
-        except ImportError:
-            from cadenza.base.errors import MissingExtraError
-
-            raise MissingExtraError("Ray", "no such package", hint="pip install 'cadenza[cluster]'") from None
-        if not ray.is_initialized():
-            ray.init(address=self.address, num_cpus=None if self.address else self.workers, log_to_driver=False)
-        remote = ray.remote(function)
-        waiting = [remote.remote(*one) for one in arguments]
-        while waiting:
-            done, waiting = ray.wait(waiting)
-            try:
-                yield ray.get(done[0])
-            except ray.exceptions.RayTaskError as error:
-                raise error.cause if isinstance(error.cause, CadenzaError) else error from error
-
-
 # ── the build ────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -200,13 +131,21 @@ def build(
 
     Raises:
         ConfigError: ``out`` holds a corpus of another configuration.
-        FormatError: no music is there, or the disk refuses.
+        FormatError: no music is there, the disk refuses, or another build works in ``out``.
     """
     shards.versions()  # what is not installed is said before the work
-    engine, say = engine or Processes(), progress or (lambda stage, done, total: None)
     work = out / "work"
     _make(work)
     _make(out / "data")
+    with locked(out / "work" / "lock", "Another build works in this folder: wait for it, or choose another folder."):
+        for folder in (out, work, out / "data"):
+            clear_unfinished(folder)
+        return _build(roots, out, work, config, engine or Processes(), progress or (lambda stage, done, total: None))
+
+
+def _build(
+    roots: Sequence[Path], out: Path, work: Path, config: CorpusConfig, engine: Engine, say: Progress
+) -> dict[str, Any]:
     _same_config(out, config, roots)
     recipes = sources.scan(roots)
     if not recipes:
@@ -230,11 +169,17 @@ def build(
     if not path.exists() or path.read_bytes() != digest[1]:
         write_atomically(path, digest[1])
     marks = [work / f"write-{index:05d}.json" for index in range(len(chunks))]
-    run("writing", write, [
-        (index, base, out, config, decisions["chunks"][index], decisions["velocities"], decisions["kit"], digest[0],
-         mark)
-        for index, (base, mark) in enumerate(zip(bases, marks, strict=True)) if _state(mark) != digest[0]
-    ])  # fmt: skip
+    # What a chunk's shards depend on: the decisions, its music, and all music where grooves may come from anywhere.
+    needs = [[digest[0], key, *(keys if decisions["kit"] else ())] for key in keys]
+    wanted = [hashlib.sha256(json.dumps(need).encode()).hexdigest() for need in needs]
+    to_write = [
+        (index, base, out, config, decisions["chunks"][index], decisions["velocities"], decisions["kit"], key, mark)
+        for index, (base, mark, key) in enumerate(zip(bases, marks, wanted, strict=True))
+        if not _written(out, mark, key)
+    ]
+    if to_write:  # shards are about to change: no manifest shall name what is no more
+        (out / "manifest.json").unlink(missing_ok=True)
+    run("writing", write, to_write)
     return _finish(out, config, roots, bases, marks, decisions)
 
 
@@ -267,7 +212,8 @@ def _key(chunk: Sequence[Recipe]) -> str:
     parts: list[Any] = [VERSION, versions()["cadenza"]]
     for recipe in chunk:
         stat = recipe.file.stat() if recipe.file.exists() else None
-        parts.append([recipe.source, recipe.path, recipe.split, *([stat.st_size, stat.st_mtime_ns] if stat else [])])
+        said = [recipe.source, recipe.path, recipe.split, recipe.licence, recipe.attribution, recipe.work_id]
+        parts.append([*said, recipe.style, *([stat.st_size, stat.st_mtime_ns] if stat else [])])
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
@@ -277,6 +223,11 @@ def _state(path: Path) -> str:
         return str(json.loads(path.read_bytes())["key"])
     except (OSError, ValueError, KeyError):
         return ""
+
+
+def _written(out: Path, mark: Path, key: str) -> bool:
+    """A chunk's shards are written for this decision, and still there."""
+    return _state(mark) == key and all((out / name).is_file() for name in json.loads(mark.read_bytes())["shards"])
 
 
 # ── reading ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -295,6 +246,7 @@ def ingest(chunk: Sequence[Recipe], base: Path, key: str, write_out: bool) -> in
             if write_out:
                 piece = piece.with_score(unfold().apply(piece.score))
             row = _row(piece)
+            row["facts"] |= recipe.facts
         except CadenzaError as error:
             kind = type(error).__name__
             rejected.append({"source": recipe.source, "path": recipe.path, "error": kind, "reason": str(error)})
@@ -404,7 +356,9 @@ def _kit(bases: Sequence[Path], chunks: list[list[dict[str, Any]]], config: Corp
     for index, (base, entries) in enumerate(zip(bases, chunks, strict=True)):
         rows = json.loads(base.with_suffix(".json").read_bytes())["pieces"]
         for place, (row, entry) in enumerate(zip(rows, entries, strict=True)):
-            if not entry["dropped"] and entry["split"] == "train" and row["facts"]["families"] == ["drums"]:
+            facts = row["facts"]
+            drums = facts["families"] == ["drums"] and not facts["n_families_inferred"]  # its keys are a kit's
+            if not entry["dropped"] and entry["split"] == "train" and drums:
                 out.append([index, place])
     return out
 
@@ -543,6 +497,9 @@ def _finish(
     table.writerows(sorted(rejected, key=lambda row: tuple(row[name] for name in names)))
     write_atomically(out / "rejected.csv", text.getvalue().encode())
     hashes = {name: digest for one in written for name, digest in one["shards"].items()}
+    for path in (out / "data").glob("*.parquet"):  # of an earlier run over more files
+        if f"data/{path.name}" not in hashes:
+            path.unlink()
     notation = resolved(config.make_notation(), decisions["velocities"])
     manifest = {
         "version": VERSION,

@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from cadenza.corpus.family import families_of
 from cadenza.notation.base import Notation
-from cadenza.score.instruments import FAMILIES, family_of
+from cadenza.score.instruments import FAMILIES
 from cadenza.score.model import Score
 from cadenza.score.time import tempo_at
 
@@ -55,18 +56,23 @@ FIELDS: Mapping[str, str] = {
 }
 
 
-def instruction(task: str, score: Score, notation: Notation) -> str:
-    """The words before the music of one example."""
-    families = [family_of(track) for track in score.tracks if len(track)]
+def instruction(task: str, score: Score, notation: Notation, words: Mapping[str, Any] | None = None) -> str:
+    """The words before the music of one example.
+
+    Args:
+        words: as :func:`template` gave them to a corpus, where a model is to read what it was trained with.
+    """
+    words = words or template(notation)
+    families, _ = families_of(score)
     most = max(FAMILIES, key=families.count) if families else "other"
     tick_ms = 60_000 / tempo_at(score, 0).quarters_per_minute / score.ticks_per_quarter
     lines = [
-        f"You are {PERSONAS[most]}.",
-        FIELDS.get(notation.name, f"The music is written in the notation {notation.name}."),
+        f"You are {words['personas'][most]}.",
+        words["fields"] or f"The music is written in the notation {notation.name}.",
     ]
     if notation.name == "simplified-midi":
         lines.append(f"A tick lasts {tick_ms:.3g} ms at the start.")
-    return "\n".join([*lines, DEMAND, TASKS[task]])
+    return "\n".join([*lines, words["demand"], words["tasks"][task]])
 
 
 def template(notation: Notation) -> dict[str, Any]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from cadenza.base.errors import FormatError
@@ -15,8 +15,9 @@ from cadenza.score.model import Score
 
 @dataclass(frozen=True)
 class Recipe:
-    """A piece that is not read yet; the fields are those of :class:`Piece`, with ``file``, where it lies on disk, and
-    ``load``, which reads it (a picklable function without arguments: workers call it)."""
+    """A piece that is not read yet; the fields are those of :class:`Piece`, with ``file``, where it lies on disk,
+    ``load``, which reads it (a picklable function without arguments: workers call it), and ``facts``, what the
+    dataset's own table says of it for selection (:data:`~cadenza.corpus.select.TABLED`)."""
 
     source: str
     path: str
@@ -27,6 +28,7 @@ class Recipe:
     work_id: str = ""
     split: str = ""
     style: str = ""
+    facts: Mapping[str, float] = field(default_factory=dict)
 
     def piece(self) -> Piece:
         """Read it.

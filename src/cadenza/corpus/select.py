@@ -5,7 +5,7 @@ A predicate is a mapping of facts to conditions that must all hold::
     families: {any: [guitar]}          # a list fact: any / all / none of these
     artist: {in: [Opeth, Death]}       # a text: in / not_in / matches (regular expression), case aside
     folder: {matches: "metal/"}        # the file's path below its source, and ``source``, its name
-    notes_per_second: {min: 2, max: 20}
+    notes_per_second: {min: 2, max: 20}  # above and below leave the bound itself out
     bend_share: {min: 0.05}
     any: [{…}, {…}]                    # one of these holds
     not: {…}
@@ -25,8 +25,12 @@ from cadenza.base.errors import ConfigError, did_you_mean
 from cadenza.corpus.facts import NAMES
 
 PLACES = ("folder", "source")  # known of every file beside the facts of its score
-KNOWN = (*NAMES, *PLACES)
-_NUMBER, _TEXT, _LIST = ("min", "max", "equals"), ("in", "not_in", "matches", "equals"), ("any", "all", "none")
+#: Known only where the dataset's own table says them: the share of a title's words that its recording's title has
+#: too, and how likely the recording is a piano alone (GiantMIDI-Piano).
+TABLED = ("title_overlap", "solo_piano_probability")
+KNOWN = (*NAMES, *PLACES, *TABLED)
+_NUMBER, _LIST = ("min", "max", "above", "below", "equals"), ("any", "all", "none")
+_TEXT = ("in", "not_in", "matches", "equals")
 
 
 @dataclass(frozen=True)
@@ -88,7 +92,7 @@ def _check_condition(condition: Any, where: str) -> None:
             raise ConfigError("a condition", repr(name), where=where, hint=did_you_mean(str(name), sorted(known)))
         if name in ("in", "not_in", *_LIST) and not isinstance(value, list):
             raise ConfigError("a list", repr(value), where=f"{where}.{name}")
-        if name in ("min", "max") and (isinstance(value, bool) or not isinstance(value, int | float)):
+        if name in ("min", "max", "above", "below") and (isinstance(value, bool) or not isinstance(value, int | float)):
             raise ConfigError("a number", repr(value), where=f"{where}.{name}")
         if name == "matches":
             try:
@@ -117,6 +121,8 @@ def reason(predicate: Mapping[str, Any], facts: Mapping[str, Any]) -> str | None
             if holds(condition, facts):
                 return f"excluded by not: {dict(condition)}"
         else:
+            if fact not in facts:
+                return f"{fact} is not known"
             for name, bound in condition.items():
                 if not _CONDITIONS[name](facts[fact], bound):
                     return f"{fact} is {facts[fact]!r}, not {name} {bound!r}"
@@ -130,6 +136,8 @@ def _fold(value: Any) -> Any:
 _CONDITIONS = {
     "min": lambda value, bound: value >= bound,
     "max": lambda value, bound: value <= bound,
+    "above": lambda value, bound: value > bound,
+    "below": lambda value, bound: value < bound,
     "equals": lambda value, bound: _fold(value) == _fold(bound),
     "in": lambda value, bound: _fold(value) in [_fold(one) for one in bound],
     "not_in": lambda value, bound: _fold(value) not in [_fold(one) for one in bound],

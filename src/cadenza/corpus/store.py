@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +56,7 @@ class Piece:
 
 
 _MAPS: dict[str, Any] = {"tempos": Tempo, "metres": Metre, "keys": Key, "bars": BarMark, "markers": Marker}
+_FIELDS = {kind: tuple(one.name for one in fields(kind)) for kind in (*_MAPS.values(), Mark)}
 _COLUMNS = {"notes": NOTE_DTYPE, "bends": BEND_DTYPE, "controls": CONTROL_DTYPE, "beats": BEAT_DTYPE}
 _TEXTS = ("work_id", "source", "licence", "attribution", "split", "style", "path")
 
@@ -75,14 +76,14 @@ def save_pieces(path: Path | str, pieces: Sequence[Piece]) -> None:
                     "is_drums": track.is_drums,
                     "tuning": list(track.tuning),
                     "capo_fret": track.capo_fret,
-                    "marks": [list(asdict(mark).values()) for mark in track.marks],
+                    "marks": [_values(mark) for mark in track.marks],
                     "counts": [len(getattr(track, name)) for name in _COLUMNS],
                 }
             )
             for name, parts in columns.items():
                 parts.append(getattr(track, name))
         entry: dict[str, Any] = {name: getattr(piece, name) for name in _TEXTS}
-        entry |= {name: [list(asdict(item).values()) for item in getattr(score, name)] for name in _MAPS}
+        entry |= {name: [_values(item) for item in getattr(score, name)] for name in _MAPS}
         entry |= {
             "tracks": tracks,
             "ticks_per_quarter": score.ticks_per_quarter,
@@ -96,6 +97,11 @@ def save_pieces(path: Path | str, pieces: Sequence[Piece]) -> None:
     arrays: dict[str, Any] = {name: np.concatenate(parts) for name, parts in columns.items()}
     np.savez_compressed(out, index=np.frombuffer(text, np.uint8), **arrays)
     write_atomically(path, out.getvalue())
+
+
+def _values(item: Any) -> list[Any]:
+    """The values of a map entry or mark, in the order of its fields."""
+    return [getattr(item, name) for name in _FIELDS[type(item)]]
 
 
 def _value(kind: Any, values: list[Any]) -> Any:

@@ -18,10 +18,10 @@ import numpy as np
 
 from cadenza.base.errors import ConfigError
 from cadenza.base.registry import Registry
+from cadenza.corpus.family import families_of
 from cadenza.corpus.prompts import instruction
 from cadenza.notation.base import Notation
 from cadenza.score.edit import select_bars
-from cadenza.score.instruments import family_of
 from cadenza.score.model import Score
 from cadenza.score.time import bar_table, ticks_to_seconds
 
@@ -183,6 +183,8 @@ def infill(score: Score, settings: Settings, rng: np.random.Generator) -> Iterat
 
 def accompany(score: Score, settings: Settings, rng: np.random.Generator) -> Iterator[Example]:
     """One track of each passage is to be written; the others are given. A track that hardly plays is not asked for."""
+    # Of the whole piece: a passage says less of its instruments, and two passages might not agree.
+    families = dict(zip((n for n, track in enumerate(score.tracks) if len(track)), families_of(score)[0], strict=True))
     for first, passage in cut(score, settings):
         sounding = [index for index, track in enumerate(passage.tracks) if len(track)]
         asked = [i for i in sounding if 4 * len(passage.tracks[i]) >= len(bar_table(passage))]
@@ -191,7 +193,7 @@ def accompany(score: Score, settings: Settings, rng: np.random.Generator) -> Ite
         chosen = int(rng.choice(asked))
         others = passage.with_tracks(passage.tracks[i] for i in sounding if i != chosen)
         part = passage.with_tracks([passage.tracks[chosen]])
-        family = family_of(passage.tracks[chosen])
+        family = families[chosen]
         encode = settings.notation.encode
         prompt = _worded(f"{GIVEN}\n{encode(others)}\n{PART} {family}\n", "accompany", passage, settings)
         yield _example("accompany", prompt, encode(part), first, passage, len(passage.tracks[chosen]), {"part": family})

@@ -1,8 +1,4 @@
-"""Continue a seed: prompt, constrained sampling bar by bar, and the seed with its continuation.
-
-The window that the model sees holds the header and the last bars that fit; when it is full it is begun anew with the
-most recent bars, so that memory and speed stay level however long the piece becomes.
-"""
+"""Continue a seed: prompt, constrained sampling bar by bar, and the seed with its continuation."""
 
 from __future__ import annotations
 
@@ -13,13 +9,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from cadenza.base.errors import ConfigError
-from cadenza.infer.constrain import Constraint
 from cadenza.infer.model import ComposerModel
-from cadenza.infer.prompt import Prompt, append, read_seed
-from cadenza.infer.sample import Sampling, sample
-from cadenza.model.vocabulary import BOS
-from cadenza.notation.grammar import NEWLINE, Field, fields_of
-from cadenza.notation.simplified.grammar import SimplifiedState
+from cadenza.infer.prompt import append, read_seed
+from cadenza.infer.sample import Sampling
+from cadenza.infer.write import writer_for
 from cadenza.score.edit import select_ticks
 from cadenza.score.model import Score
 from cadenza.score.time import bar_ticks
@@ -28,8 +21,6 @@ from cadenza.score.time import bar_ticks
 DEFAULT_SAMPLING = Sampling(temperature=1.0, top_p=0.95)
 _VELOCITY = re.compile(r":v\d+")
 MAX_BARS = 1_000
-MAX_BAR_TOKENS = 600  # a bar that grows beyond this is brought to its end
-CLOSING_TOKENS = 16  # more than any bar's shortest way to its end, and the line after it
 
 
 @dataclass(frozen=True)
@@ -75,9 +66,9 @@ def continue_score(
     """
     if not 1 <= bars <= MAX_BARS:
         raise ConfigError(f"1 to {MAX_BARS} bars", str(bars))
-    prompt = read_seed(seed, model.notation)
+    prompt = read_seed(seed, model)
     rng = np.random.default_rng(random_seed)
-    writer = _Writer(model, prompt, sampling, rng)
+    writer = writer_for(model, prompt, sampling, rng)
     written: list[str] = []
     for number in range(bars * prompt.split):
         written.append(writer.bar())
@@ -105,89 +96,3 @@ def shared_bars(bars: list[str] | tuple[str, ...], others: list[str] | tuple[str
     known = {_VELOCITY.sub("", bar).strip() for bar in others}
     sounding = [_VELOCITY.sub("", bar).strip() for bar in bars if "p" in bar]
     return sum(bar in known for bar in sounding) / len(sounding) if sounding else 0.0
-
-
-class _Writer:
-    """Draws bars one after another."""
-
-    def __init__(self, model: ComposerModel, prompt: Prompt, sampling: Sampling, rng: np.random.Generator) -> None:
-        self.model, self.prompt, self.sampling, self.rng = model, prompt, sampling, rng
-        self.constraint = Constraint(model.vocabulary, prompt.instruments)
-        self.header = [BOS, *model.vocabulary.tokenize(prompt.header)]
-        self.bars = [model.vocabulary.tokenize(bar.strip()) for bar in prompt.bars]
-        self.n_tokens = 0
-        self.empty_bars = 0
-        self.state = SimplifiedState(model.notation)
-        for token in fields_of(prompt.header):
-            self.state.feed(token)
-        self.state.feed(Field(NEWLINE, ""))
-        self.logits: np.ndarray | None = None
-        self.room = 0
-        self.spare = model.decoder.max_length - model.context_tokens  # beyond the context, for a bar that is begun
-        for bar in self.bars:
-            self._follow(bar)
-
-    def _follow(self, bar: list[int]) -> None:
-        """Take the automaton through a bar of the prompt (its values may lie beyond the vocabulary)."""
-        text = self.model.vocabulary.detokenize(bar)
-        for item in fields_of(text):
-            self.state.feed(item)
-        self.empty_bars = 0 if "p" in text else self.empty_bars + 1
-
-    def _open_window(self) -> None:
-        """Header and as many last bars as fit in half of the context (at least one bar, cut if need be)."""
-        budget = self.model.context_tokens * 5 // 8 - len(self.header)
-        kept: list[int] = []
-        for bar in reversed(self.bars):
-            if kept and len(kept) + len(bar) > budget:
-                break
-            kept = bar + kept
-        ids = self.header + kept[-max(budget, 1) :]
-        self.logits = self.model.decoder.prefill(np.array(ids, np.int64))[0]
-        self.room = self.model.context_tokens - len(ids)
-
-    def bar(self) -> str:
-        """The next bar's text, with a space before it."""
-        recent = max((len(bar) for bar in self.bars[-4:]), default=0)
-        if self.logits is None or self.room < recent:
-            self._open_window()
-        line = self.model.vocabulary.id_of("|")
-        assert line is not None
-        bar = [line]
-        self._push(line)
-        while True:
-            allowed = self.constraint.allowed(self.state, self.empty_bars)
-            if len(bar) >= MAX_BAR_TOKENS or self.room + self.spare <= CLOSING_TOKENS:
-                allowed = self._shortest_way(allowed)
-            token = self._draw(allowed)
-            if token == line:
-                break
-            bar.append(token)
-            self._push(token)
-        text = self.model.vocabulary.detokenize(bar)
-        self.bars.append(bar)
-        self.empty_bars = 0 if "p" in text else self.empty_bars + 1
-        return " " + text
-
-    def _shortest_way(self, allowed: np.ndarray) -> np.ndarray:
-        """Of ``allowed``, what ends the bar soonest: its line, else the longest step, else anything but a bend."""
-        kinds = [self.constraint.field(t).kind for t in allowed.tolist()]
-        if "|" in kinds:
-            return allowed[[kind == "|" for kind in kinds]]
-        steps = allowed[[kind in (":t", "t") for kind in kinds]]
-        if len(steps):
-            return np.array([max(steps.tolist(), key=lambda t: int(self.constraint.field(t).value))])
-        straight = allowed[[kind != ":o" for kind in kinds]]
-        return straight if len(straight) else allowed
-
-    def _draw(self, allowed: np.ndarray) -> int:
-        assert self.logits is not None
-        self.n_tokens += 1
-        if len(allowed) == 1:
-            return int(allowed[0])
-        return sample(self.logits, allowed, self.sampling, self.rng)
-
-    def _push(self, token: int) -> None:
-        self.state.feed(self.constraint.field(token))
-        self.logits = self.model.decoder.step(np.array([token]))[0]
-        self.room -= 1

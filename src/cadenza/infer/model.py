@@ -1,19 +1,43 @@
-"""A composer's model folder: decoder, vocabulary and the notation that it was trained in, never retyped."""
+"""A composer's model folder: decoder, vocabulary and the notation that it was trained in, never retyped.
+
+Three kinds of folder open, and any causal model of the hub:
+
+- a model trained from scratch: ``vocabulary.json``, whose tokens are the notation's fields;
+- a pretrained model, fine-tuned: its own tokenizer, perhaps with fields appended (``fields.json``), and
+  ``notation.json``;
+- a pretrained model as it is. What it should write has to come from somewhere: :data:`PLAIN_NOTATION`.
+
+An adapter's folder may hold the last two's files instead of the base. Where fields are tokens only they are drawn; else
+the notation is spelled in the tokenizer's own tokens (:mod:`cadenza.infer.spell`).
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from cadenza.base.errors import ConfigError, ModelError
+from cadenza.base.tensors import read_json_object, read_model_file
+from cadenza.corpus.excerpts import MODEL_NOTATION
+from cadenza.infer.spell import Trie
 from cadenza.model.decoder import Decoder, open_decoder
-from cadenza.model.tensors import read_json_object, read_model_file
+from cadenza.model.hub_vocabulary import HubVocabulary
 from cadenza.model.vocabulary import Vocabulary
 from cadenza.notation import NOTATIONS
 from cadenza.notation.simplified import SimplifiedMidi
 
 SHIPPED = "shipped"
+#: What a model that was never taught a notation is asked to write: bars, and every word in full.
+PLAIN_NOTATION = SimplifiedMidi(resolution="grid:24", header="first", bars=True, bend="none", velocity="bins:8")
+PLAIN_CONTEXT_TOKENS = 4096
+#: Letters of the notation's bars, fields joined.
+ALPHABET = frozenset("| :-0123456789pvdtobi")
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 @dataclass(frozen=True)
@@ -21,15 +45,37 @@ class ComposerModel:
     """What composing needs of a model.
 
     Args:
-        folder: where it lies.
+        folder: where it lies, or its id on the hub.
         context_tokens: longest text that it was trained on.
+        style: "bare", or "instruct" where an instruction stands before the music.
+        prompts: the instruction's words, as the corpus had them.
+        sees_model_view: it was trained on pieces as :func:`cadenza.corpus.excerpts.model_view` shows them.
     """
 
     folder: Path
     decoder: Decoder
-    vocabulary: Vocabulary
+    vocabulary: Vocabulary | HubVocabulary
     notation: SimplifiedMidi
     context_tokens: int
+    style: str = "bare"
+    prompts: Mapping[str, Any] = field(default_factory=dict)
+    sees_model_view: bool = False
+
+    @property
+    def has_fields(self) -> bool:
+        """The notation's fields are tokens of the vocabulary."""
+        return has_fields(self.vocabulary, self.notation)
+
+    @cached_property
+    def trie(self) -> Trie:
+        """The tokens that may spell the notation; of a text vocabulary."""
+        assert isinstance(self.vocabulary, HubVocabulary)
+        return Trie(self.vocabulary.texts(), ALPHABET)
+
+
+def has_fields(vocabulary: Vocabulary | HubVocabulary, notation: SimplifiedMidi) -> bool:
+    """Whether all that the notation writes in bars are tokens of the vocabulary."""
+    return all(vocabulary.id_of(text) is not None for text in notation.vocabulary() if text[0] not in "qwmk")
 
 
 def shipped_folder() -> Path:
@@ -38,27 +84,111 @@ def shipped_folder() -> Path:
 
 
 def load_model(
-    folder: Path | str = SHIPPED, *, batch: int = 1, threads: int = 1, precision: str = "int8"
+    folder: Path | str = SHIPPED,
+    *,
+    batch: int = 1,
+    threads: int = 1,
+    precision: str = "int8",
+    adapter: Path | str = "",
+    quantize: str = "",
 ) -> ComposerModel:
-    """Open a model folder.
+    """Open a model.
+
+    Args:
+        folder: of a model, or a hub id; :data:`SHIPPED` for the one that comes with the package (with an adapter: for
+            the adapter's own base).
+        precision: {"int8", "float32"}, of an exported graph.
+        adapter: a folder that peft wrote.
+        quantize: {"", "nf4", "int8"}: of the weights, where transformers decodes.
 
     Raises:
-        ModelError: a file is missing or not what it should be.
+        ModelError: a file is missing or not what it should be, or a notation that cannot be continued bar by bar.
+        ConfigError: an unknown quantisation or precision.
+        MissingExtraError: what the model needs is not installed.
     """
+    if adapter and not Path(adapter).is_dir():
+        raise ModelError("an adapter's folder", "none there", where=str(adapter))
+    if adapter and str(folder) == SHIPPED:
+        from cadenza.model.hub_decoder import base_of
+
+        folder = base_of(adapter)
     path = shipped_folder() if str(folder) == SHIPPED else Path(folder)
-    if not path.is_dir():
+    if not path.is_dir() and not _HUB_ID.fullmatch(str(folder)):
         raise ModelError("a model folder", "none there", where=str(path), hint="Give a folder, or leave --model out.")
-    saved = read_json_object(read_model_file(path / "notation.json"), str(path / "notation.json"))
+    places = [Path(adapter)] if adapter else []
+    places += [path] if path.is_dir() else []
+    notation, saved, taught = _notation(places)
+    vocabulary = _vocabulary(places, path)
+    if isinstance(vocabulary, Vocabulary) and not has_fields(vocabulary, notation):
+        raise ModelError("a vocabulary of the notation's fields", "some are missing", where=str(path))
+    context = saved["context_tokens"]
+    # Some room beyond the context, where the model has it: the last bar may end a little after it.
+    reach = _reach(path)
+    decoder = open_decoder(
+        path,
+        batch=batch,
+        max_length=2 * context if reach is None else min(2 * context, reach),
+        threads=threads,
+        precision=precision,
+        adapter=adapter,
+        quantize=quantize,
+        n_vocabulary=len(vocabulary) if isinstance(vocabulary, HubVocabulary) and vocabulary.fields else 0,
+    )
+    if decoder.architecture.n_vocabulary < len(vocabulary):
+        raise ModelError(
+            f"a model of at least {len(vocabulary)} tokens", str(decoder.architecture.n_vocabulary), where=str(path),
+            hint="Its vocabulary has fields that it was not trained with: give the adapter too.",
+        )  # fmt: skip
+    return ComposerModel(
+        path,
+        decoder,
+        vocabulary,
+        notation,
+        min(context, decoder.max_length),
+        saved.get("style", "bare"),
+        saved.get("prompts") or {},
+        sees_model_view=notation == MODEL_NOTATION and taught and "style" not in saved,
+    )
+
+
+def _notation(places: list[Path]) -> tuple[SimplifiedMidi, dict[str, Any], bool]:
+    """The notation, what was saved with it, and whether anything was."""
+    path = next((place / "notation.json" for place in places if (place / "notation.json").is_file()), None)
+    if path is None:
+        if any((place / "vocabulary.json").is_file() for place in places):
+            read_model_file(places[-1] / "notation.json")  # says that it is missing
+        return PLAIN_NOTATION, {"context_tokens": PLAIN_CONTEXT_TOKENS}, False
+    saved = read_json_object(read_model_file(path), str(path))
     try:
         notation = NOTATIONS.load(saved["name"])(**saved["options"])
-        context = int(saved["context_tokens"])
+        saved["context_tokens"] = int(saved["context_tokens"])
     except (KeyError, TypeError, ValueError, ConfigError) as error:
-        raise ModelError("a notation with its options", str(error), where=str(path / "notation.json")) from None
-    vocabulary = Vocabulary.load(path / "vocabulary.json")
-    if not (isinstance(notation, SimplifiedMidi) and notation.bars and notation.compact):
-        raise ModelError(
-            "a notation with bar words", saved["name"], where=str(path), hint="Other notations come later."
-        )
-    # Some room beyond the context: the last bar may end a little after it.
-    decoder = open_decoder(path, batch=batch, max_length=2 * context, threads=threads, precision=precision)
-    return ComposerModel(path, decoder, vocabulary, notation, context)
+        raise ModelError("a notation with its options", str(error), where=str(path)) from None
+    if not isinstance(notation, SimplifiedMidi):
+        hint = "It can be trained and sampled, not yet continued bar by bar."
+        raise ModelError("the notation simplified-midi", saved["name"], where=str(path), hint=hint)
+    told = notation.profile == "cadenza" and notation.bars and notation.layout == "interleaved"
+    if not told or notation.resolution.startswith("flat"):
+        hint = "Build the corpus with bars: true, the layout interleaved, and a resolution of the file or a grid."
+        raise ModelError("bar words on one time line", repr(saved["options"])[:200], where=str(path), hint=hint)
+    return notation, saved, True
+
+
+def _vocabulary(places: list[Path], path: Path) -> Vocabulary | HubVocabulary:
+    for place in places:
+        if (place / "vocabulary.json").is_file():
+            return Vocabulary.load(place / "vocabulary.json")
+        if (place / "tokenizer.json").is_file() or (place / "tokenizer_config.json").is_file():
+            return HubVocabulary.load(place)
+    if path.is_dir() and (path / "notation.json").is_file():
+        return Vocabulary.load(path / "vocabulary.json")  # says that it is missing
+    return HubVocabulary.load(path)
+
+
+def _reach(path: Path) -> int | None:
+    """The positions that a model's configuration promises; None where it does not say."""
+    config = path / "config.json"
+    if not config.is_file():
+        return None
+    found = read_json_object(read_model_file(config), str(config)).get("max_position_embeddings")
+    return found if type(found) is int and found > 0 else None

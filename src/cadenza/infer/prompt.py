@@ -12,9 +12,11 @@ import numpy as np
 
 from cadenza.base.errors import RangeError
 from cadenza.corpus.excerpts import model_view
+from cadenza.corpus.prompts import instruction
 from cadenza.infer.constrain import Instrument
+from cadenza.infer.model import ComposerModel
 from cadenza.notation.simplified import SimplifiedMidi
-from cadenza.notation.simplified.projection import MAX_MODEL_TRACKS, MAX_STEP_TICKS
+from cadenza.notation.simplified.projection import MAX_MODEL_TRACKS, MAX_STEP_TICKS, option
 from cadenza.score import edit
 from cadenza.score.fingering import finger, playable
 from cadenza.score.instruments import implied_tuning, is_constant, range_of
@@ -27,6 +29,7 @@ class Prompt:
     """What the model reads.
 
     Args:
+        words: what stands before the music: the instruction that the model was trained with, or nothing.
         header: header line with its line break.
         bars: the seed's last bars, one text each.
         tracks: the seed's track for each track of the text.
@@ -36,6 +39,7 @@ class Prompt:
         left_out: tracks of the seed that the text leaves out, by name.
     """
 
+    words: str
     header: str
     bars: tuple[str, ...]
     tracks: tuple[int, ...]
@@ -46,8 +50,8 @@ class Prompt:
     left_out: tuple[str, ...]
 
 
-def read_seed(score: Score, notation: SimplifiedMidi, max_bars: int = 64) -> Prompt:
-    """The prompt of a seed: its last bars in one metre.
+def read_seed(score: Score, model: ComposerModel, max_bars: int = 64) -> Prompt:
+    """The prompt of a seed: its last bars in one metre, in the model's notation and wording.
 
     Raises:
         RangeError: the seed has no notes, or its metre is beyond the model's notation.
@@ -56,7 +60,10 @@ def read_seed(score: Score, notation: SimplifiedMidi, max_bars: int = 64) -> Pro
         raise RangeError("a seed with notes", "none", hint="Continue a piece that has begun.")
     table = bar_table(score)
     last = metre_at(score, int(table.starts_ticks[-1]))
-    metre, split = _model_metre(last, score.ticks_per_quarter)
+    notation = model.notation
+    metre, split = _model_metre(
+        last, _resolution(notation, score), longest=MAX_STEP_TICKS if model.has_fields else None
+    )
     full = bar_ticks(last, score.ticks_per_quarter)
     start_ticks = int(table.starts_ticks[-1]) + full  # a last bar that was cut short is filled up with silence
     first = len(table) - 1
@@ -74,23 +81,39 @@ def read_seed(score: Score, notation: SimplifiedMidi, max_bars: int = 64) -> Pro
     # A seed whose last bars are silent on all tracks is told with the tracks that play anywhere.
     sounding = [i for i, t in enumerate(context.tracks) if len(t)] or [i for i, t in enumerate(score.tracks) if len(t)]
     chosen = sorted(sorted(sounding, key=lambda i: -len(score.tracks[i]))[:MAX_MODEL_TRACKS])
-    view = model_view(edit.select_tracks(chosen).apply(context))
+    view = edit.select_tracks(chosen).apply(context)
+    if model.sees_model_view:
+        view = model_view(view)
     text = notation.encode(view)
     header, _, body = text.partition("\n")
     bars = tuple(" |" + bar.rstrip() for bar in body.split("|")[1:])
     missing = [score.tracks[i].name or f"track {i + 1}" for i in range(len(score.tracks)) if i not in chosen]
     instruments = tuple(_instrument(score.tracks[i]) for i in chosen)
-    return Prompt(header + "\n", bars, tuple(chosen), instruments, metre, split, start_ticks, tuple(missing))
+    words = instruction("continue", view, notation, model.prompts) + "\n" if model.style == "instruct" else ""
+    return Prompt(words, header + "\n", bars, tuple(chosen), instruments, metre, split, start_ticks, tuple(missing))
 
 
-def _model_metre(metre: Metre, ticks_per_quarter: int) -> tuple[Metre, int]:
-    """A metre whose bar the vocabulary can tell, and how many of its bars make one of ``metre``."""
+def _resolution(notation: SimplifiedMidi, score: Score) -> int:
+    """Ticks a quarter of the text."""
+    kind, count = option(notation.resolution, "resolution", ("file", "grid", "flat"))
+    return count if kind == "grid" else score.ticks_per_quarter
+
+
+def _model_metre(metre: Metre, ticks_per_quarter: int, longest: int | None) -> tuple[Metre, int]:
+    """A metre whose bar the vocabulary can tell, and how many of its bars make one of ``metre``.
+
+    Args:
+        ticks_per_quarter: of the text.
+        longest: ticks of the longest step that the vocabulary holds at 24 a quarter; None where it spells numbers.
+    """
     for split in range(1, metre.numerator + 1):
         if metre.numerator % split:
             continue
         part = Metre(0, metre.numerator // split, metre.denominator)
-        length = 24 * 4 * part.numerator / part.denominator
-        if length <= MAX_STEP_TICKS and length == int(length) and part.numerator <= 16 and 2 <= part.denominator <= 16:
+        whole = ticks_per_quarter * 4 * part.numerator % part.denominator == 0
+        if not whole or part.numerator > 16 or not 2 <= part.denominator <= 16:
+            continue
+        if longest is None or 24 * 4 * part.numerator / part.denominator <= longest:
             return part, split
     raise RangeError(
         "a metre over 2, 4, 8 or 16 with bars of up to eight quarters",

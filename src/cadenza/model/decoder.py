@@ -1,10 +1,13 @@
-"""Next-token decoding without torch: the interface, and the choice between its two implementations.
+"""Next-token decoding: the interface, and the choice between its implementations.
 
 :class:`~cadenza.model.engine.Engine` runs an exported graph in ONNX Runtime;
 :class:`~cadenza.model.numpy_decoder.NumpyDecoder` needs the weights and NumPy alone, is several times slower, and
-serves where the runtime is missing and as the oracle that the engine is tested against. Both keep a cache of keys and
-values, so that a step costs one token, and hold B rows of equal length: takes of one prompt. A row that has ended
-early is stepped along with any token and its logits ignored; rows never influence each other.
+serves where the runtime is missing and as the oracle that the engine is tested against. Neither needs torch; what they
+do not cover is left to :mod:`cadenza.model.hub_decoder`, which does.
+
+All keep a cache of keys and values, so that a step costs one token, and hold B rows of equal length: takes of one
+prompt. A row that has ended early is stepped along with any token and its logits ignored; rows never influence each
+other.
 
     decoder = open_decoder("models/small", batch=4)
     logits = decoder.prefill(prompt)            # (4, V)
@@ -21,21 +24,42 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from cadenza.base.errors import ConfigError, MissingExtraError, ModelError
+from cadenza.base.tensors import MODEL_LIMITS, read_json_object, read_model_file
 from cadenza.model.architecture import Architecture
 
-EngineName = Literal["auto", "onnx", "numpy"]
-ENGINES: tuple[EngineName, ...] = ("auto", "onnx", "numpy")
+EngineName = Literal["auto", "onnx", "numpy", "transformers"]
+ENGINES: tuple[EngineName, ...] = ("auto", "onnx", "numpy", "transformers")
 
 # Tokens of a prompt that one pass takes; bounds the attention scores to heads · CHUNK · length floats.
 CHUNK = 256
 
 
+class Sizes(Protocol):
+    """What every model says of itself; an :class:`~cadenza.model.architecture.Architecture` says more."""
+
+    @property
+    def n_vocabulary(self) -> int:
+        """Ids."""
+
+    @property
+    def max_positions(self) -> int:
+        """Tokens that a row may have."""
+
+
 class Decoder(Protocol):
     """B rows of tokens that grow together."""
 
-    architecture: Architecture
-    batch: int
-    max_length: int
+    @property
+    def architecture(self) -> Sizes:
+        """The model's sizes."""
+
+    @property
+    def batch(self) -> int:
+        """Rows."""
+
+    @property
+    def max_length(self) -> int:
+        """Tokens that each row can hold."""
 
     @property
     def length(self) -> int:
@@ -85,16 +109,23 @@ def open_decoder(
     threads: int = 1,
     precision: str = "int8",
     engine: EngineName = "auto",
+    adapter: Path | str = "",
+    quantize: str = "",
+    n_vocabulary: int = 0,
 ) -> Decoder:
     """A decoder for a model folder.
 
     Args:
-        folder: holds ``model.<precision>.onnx`` (for the engine) and ``config.json`` with ``model.safetensors``.
+        folder: holds ``model.<precision>.onnx`` (for the engine) and ``config.json`` with ``model.safetensors``; for
+            transformers any model of its own, or a hub id.
         batch: rows B.
         max_length: tokens a row can hold; the model's own maximum where None.
         threads: of the engine; NumPy's own setting rules the other.
         precision: {"int8", "float32"}; the NumPy decoder is always float32.
-        engine: "auto" takes ONNX Runtime where it is installed and the graph exists, else NumPy.
+        engine: "auto" takes ONNX Runtime where it is installed and the graph exists, else NumPy, or transformers for
+            what NumPy does not take.
+        adapter, quantize, n_vocabulary: see :func:`cadenza.model.hub_decoder.open_hub_decoder`; the first two ask for
+            transformers.
 
     Raises:
         ModelError: the folder does not hold what is needed.
@@ -110,6 +141,19 @@ def open_decoder(
     installed = importlib.util.find_spec("onnxruntime") is not None
     if engine == "onnx" and not installed:
         raise MissingExtraError("the package onnxruntime", "none", hint="Install it, or choose the engine numpy.")
+    if engine == "transformers" or (engine == "auto" and (adapter or quantize or not _is_ours(folder, path))):
+        from cadenza.model.hub_decoder import open_hub_decoder
+
+        return open_hub_decoder(
+            folder,
+            batch=batch,
+            max_length=max_length,
+            adapter=adapter,
+            quantize=quantize,  # type: ignore[arg-type]
+            n_vocabulary=n_vocabulary,
+        )
+    if adapter or quantize:
+        raise ConfigError("the engine transformers for adapters and quantised weights", repr(engine))
     if engine == "onnx" or (engine == "auto" and installed and path.is_file()):
         from cadenza.model.engine import Engine
 
@@ -119,7 +163,22 @@ def open_decoder(
     return NumpyDecoder.open(folder, batch=batch, max_length=max_length)
 
 
-def checked_sizes(architecture: Architecture, batch: int, max_length: int | None) -> int:
+def _is_ours(folder: Path | str, graph: Path) -> bool:
+    """Whether the engine or NumPy takes a model, or no other could: then their error is the one to show."""
+    if graph.is_file() or importlib.util.find_spec("transformers") is None:
+        return True
+    config = Path(folder) / "config.json"
+    if Path(folder).is_dir() and not config.is_file():
+        return True
+    try:
+        Architecture.from_config(read_json_object(read_model_file(config), str(config)))
+    except ModelError:
+        return False
+    weights = Path(folder) / "model.safetensors"
+    return weights.is_file() and weights.stat().st_size <= MODEL_LIMITS.file_bytes
+
+
+def checked_sizes(architecture: Sizes, batch: int, max_length: int | None) -> int:
     """The length to plan for: ``max_length``, or the model's maximum where it is None.
 
     Raises:
@@ -133,7 +192,7 @@ def checked_sizes(architecture: Architecture, batch: int, max_length: int | None
     return length
 
 
-def checked_ids(ids: Any, architecture: Architecture, max_length: int) -> np.ndarray:
+def checked_ids(ids: Any, architecture: Sizes, max_length: int) -> np.ndarray:
     """A prompt as int64 of the shape given, (S,) or (B, S).
 
     Raises:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from cadenza.base.errors import MissingExtraError, ModelError
+from cadenza.base.tensors import read_json_object, read_model_file
 from cadenza.model.architecture import Architecture
 from cadenza.model.decoder import (
     CHUNK,
@@ -26,7 +27,6 @@ from cadenza.model.decoder import (
     picked_log_probabilities,
 )
 from cadenza.model.graph import GRAPH_VERSION, METADATA_KEY
-from cadenza.model.tensors import read_json_object, read_model_file
 
 # A windowed cache holds this many positions beyond its window; the runtime moves the window to the front once per so
 # many steps instead of at each.

@@ -140,14 +140,7 @@ class _Builder:
         table = self.constant("embedding", self.weights["model.embed_tokens.weight"])
         residual = self.node("Gather", [table, "ids"], ["embedded"])
         gain = self.constant("norm.first", self.weights["model.layers.0.input_layernorm.weight"])
-        x = self.node(
-            "SimplifiedLayerNormalization",
-            [residual, gain],
-            ["normed.first"],
-            axis=-1,
-            epsilon=self.architecture.epsilon,
-            stash_type=1,
-        )
+        x = self.norm(residual, gain, "normed.first")
         for layer in range(self.architecture.n_layers):
             x, residual = self.layer(layer, x, residual)
         kept = self.node("Gather", [x, "positions"], ["kept"], axis=1)  # (B, R, D)
@@ -157,13 +150,12 @@ class _Builder:
     def layer(self, layer: int, x: str, residual: str) -> tuple[str, str]:
         """One layer: normed input and residual, both (B, S, D), to those of the next layer."""
         a, at = self.architecture, f"model.layers.{layer}."
-        qkv = np.concatenate([self.weights[f"{at}self_attn.{part}_proj.weight"] for part in "qkv"])
         past = [f"past_key.{layer}", f"past_value.{layer}"]
         window = a.windows[layer]
         windowed = {} if window is None else {"local_window_size": window, "sliding_window_cache": 1}
         attended = self.node(
             "GroupQueryAttention",
-            [self.linear(x, qkv, f"qkv.{layer}"), "", "", *past, "last", "total", "cosine", "sine"],
+            [*self.queries_keys_values(x, layer), *past, "last", "total", "cosine", "sine"],
             [f"attended.{layer}", f"present_key.{layer}", f"present_value.{layer}"],
             _MICROSOFT,
             num_heads=a.n_heads,
@@ -173,7 +165,12 @@ class _Builder:
             scale=a.head_width**-0.5,
             **windowed,
         )
-        mixed = self.linear(attended, self.weights[at + "self_attn.o_proj.weight"], f"mixed.{layer}")
+        mixed = self.linear(
+            attended,
+            self.weights[at + "self_attn.o_proj.weight"],
+            f"mixed.{layer}",
+            self.weights[at + "self_attn.o_proj.bias"] if "o" in a.attention_bias else None,
+        )
         x, residual = self.add_and_norm(mixed, residual, at + "post_attention_layernorm.weight", f"middle.{layer}")
         gate = self.linear(x, self.weights[at + "mlp.gate_proj.weight"], f"gate.{layer}")
         up = self.linear(x, self.weights[at + "mlp.up_proj.weight"], f"up.{layer}")
@@ -185,6 +182,35 @@ class _Builder:
         norm = "model.norm.weight" if final else f"model.layers.{layer + 1}.input_layernorm.weight"
         return self.add_and_norm(down, residual, norm, f"end.{layer}", final=final)
 
+    def queries_keys_values(self, x: str, layer: int) -> tuple[str, str, str]:
+        """The attention's first three inputs: all in one (B, S, (H + 2K)·E), or three where heads are normalised."""
+        a, at = self.architecture, f"model.layers.{layer}.self_attn."
+
+        def joined(kind: str) -> np.ndarray:
+            return np.concatenate([self.weights[f"{at}{part}_proj.{kind}"] for part in "qkv"])
+
+        qkv = self.linear(x, joined("weight"), f"qkv.{layer}", joined("bias") if a.attention_bias else None)
+        if not a.head_norms:
+            return qkv, "", ""
+        counts = {"q": a.n_heads, "k": a.n_key_value_heads, "v": a.n_key_value_heads}
+        sizes = self.constant(f"sizes.{layer}", np.array([n * a.head_width for n in counts.values()], np.int64))
+        names = {part: f"{part}.{layer}" for part in counts}
+        self.node("Split", [qkv, sizes], list(names.values()), axis=-1)
+        for part in "qk":  # (B, S, heads·E) → (B, S, heads, E), normalised over E, and back; 0 keeps a size
+            name = names[part]
+            apart = self.constant(f"{name}.apart", np.array([0, 0, counts[part], a.head_width], np.int64))
+            together = self.constant(f"{name}.together", np.array([0, 0, counts[part] * a.head_width], np.int64))
+            heads = self.node("Reshape", [name, apart], [f"{name}.heads"])
+            gain = self.constant(f"{name}.gain", self.weights[f"{at}{part}_norm.weight"])
+            normed = self.norm(heads, gain, f"{name}.normed")
+            names[part] = self.node("Reshape", [normed, together], [f"{name}.joined"])
+        return names["q"], names["k"], names["v"]
+
+    def norm(self, x: str, gain: str, name: str) -> str:
+        """RMS normalisation over the last axis."""
+        epsilon = self.architecture.epsilon
+        return self.node("SimplifiedLayerNormalization", [x, gain], [name], axis=-1, epsilon=epsilon, stash_type=1)
+
     def add_and_norm(self, x: str, residual: str, norm: str, name: str, final: bool = False) -> tuple[str, str]:
         """``residual + x``, and its normalisation; the last layer's sum is wanted by nobody."""
         gain = self.constant(f"{name}.gain", self.weights[norm])
@@ -193,8 +219,13 @@ class _Builder:
         self.node("SkipSimplifiedLayerNormalization", [x, residual, gain], outputs, _MICROSOFT, epsilon=epsilon)
         return outputs[0], outputs[-1]
 
-    def linear(self, x: str, weight: np.ndarray, name: str) -> str:
-        """``x @ weight.T`` for a weight of shape (N, K), as transformers stores it."""
+    def linear(self, x: str, weight: np.ndarray, name: str, bias: np.ndarray | None = None) -> str:
+        """``x @ weight.T + bias`` for a weight of shape (N, K), as transformers stores it."""
+        product = self.product(x, weight, name if bias is None else f"{name}.product")
+        return product if bias is None else self.node("Add", [product, self.constant(f"{name}.bias", bias)], [name])
+
+    def product(self, x: str, weight: np.ndarray, name: str) -> str:
+        """``x @ weight.T``, at the precision asked for."""
         N, K = weight.shape
         if self.precision == "float32":
             return self.node("MatMul", [x, self.constant(f"{name}.weight", weight.T)], [name])

@@ -37,6 +37,9 @@ class _Layer:
     mlp_gain: np.ndarray  # (D,)
     gate_up: np.ndarray  # (D, 2F)
     down: np.ndarray  # (F, D)
+    qkv_bias: np.ndarray | None = None  # ((H + 2K)·E,)
+    mix_bias: np.ndarray | None = None  # (D,)
+    head_gains: tuple[np.ndarray, np.ndarray] | None = None  # of queries and of keys, (E,)
 
 
 class _Cache:
@@ -99,7 +102,7 @@ class NumpyDecoder:
         self._embedding = w["model.embed_tokens.weight"]
         self._head = _transposed(self._embedding if architecture.tied else w["lm_head.weight"])
         self._gain = w["model.norm.weight"]
-        self._layers = [_layer(w, f"model.layers.{layer}.") for layer in range(architecture.n_layers)]
+        self._layers = [_layer(architecture, w, f"model.layers.{layer}.") for layer in range(architecture.n_layers)]
         self._cosine, self._sine = architecture.rotary(self.max_length)
         self.reset()
 
@@ -176,20 +179,29 @@ class NumpyDecoder:
         start, stop = self._length, self._length + ids.shape[1]
         x = self._embedding[ids]
         for layer, cache in zip(self._layers, self._caches, strict=True):
-            x = x + self._attend(_normed(x, layer.attention_gain, epsilon) @ layer.qkv, cache, start) @ layer.mix
+            mixed = self._attend(_normed(x, layer.attention_gain, epsilon), layer, cache, start) @ layer.mix
+            x = x + mixed if layer.mix_bias is None else x + mixed + layer.mix_bias
             gate, up = np.split(_normed(x, layer.mlp_gain, epsilon) @ layer.gate_up, 2, axis=-1)
             # SiLU; the exponent is clipped where the result is 0 in float32 anyway.
             x = x + (gate / (1 + np.exp(-np.maximum(gate, -80))) * up) @ layer.down
         self._length = stop
         return x
 
-    def _attend(self, qkv: np.ndarray, cache: _Cache, start: int) -> np.ndarray:
-        """Attention of S new tokens, the first at position ``start``; (B, S, (H + 2K)·E) → (B, S, H·E)."""
+    def _attend(self, x: np.ndarray, layer: _Layer, cache: _Cache, start: int) -> np.ndarray:
+        """Attention of S new tokens, the first at position ``start``; (B, S, D) → (B, S, H·E)."""
         a = self.architecture
-        B, S, _ = qkv.shape
+        B, S, _ = x.shape
+        qkv = x @ layer.qkv  # (B, S, (H + 2K)·E)
+        if layer.qkv_bias is not None:
+            qkv += layer.qkv_bias
         H, K, E = a.n_heads, a.n_key_value_heads, a.head_width
         heads = qkv.reshape(B, S, H + 2 * K, E).transpose(0, 2, 1, 3)  # (B, H + 2K, S, E)
-        turned = self._rotated(heads[:, : H + K], start)
+        turning = heads[:, : H + K]
+        if layer.head_gains is not None:
+            of_queries, of_keys = layer.head_gains
+            parts = _normed(turning[:, :H], of_queries, a.epsilon), _normed(turning[:, H:], of_keys, a.epsilon)
+            turning = np.concatenate(parts, axis=1)
+        turned = self._rotated(turning, start)
         keys, values = cache.append(turned[:, H:], heads[:, H + K :])  # (B, K, T, E)
         queries = turned[:, :H].reshape(B, K, (H // K) * S, E)
         scores = (queries @ keys.swapaxes(2, 3)) * np.float32(E**-0.5)  # (B, K, G·S, T)
@@ -213,15 +225,20 @@ class NumpyDecoder:
         return np.concatenate([left * cosine - right * sine, right * cosine + left * sine], axis=-1)
 
 
-def _layer(w: Mapping[str, np.ndarray], at: str) -> _Layer:
-    qkv = np.concatenate([w[f"{at}self_attn.{part}_proj.weight"] for part in "qkv"])
+def _layer(a: Architecture, w: Mapping[str, np.ndarray], at: str) -> _Layer:
+    def joined(kind: str) -> np.ndarray:
+        return np.concatenate([w[f"{at}self_attn.{part}_proj.{kind}"] for part in "qkv"])
+
     return _Layer(
         attention_gain=w[at + "input_layernorm.weight"],
-        qkv=_transposed(qkv),
+        qkv=_transposed(joined("weight")),
         mix=_transposed(w[at + "self_attn.o_proj.weight"]),
         mlp_gain=w[at + "post_attention_layernorm.weight"],
         gate_up=_transposed(np.concatenate([w[at + "mlp.gate_proj.weight"], w[at + "mlp.up_proj.weight"]])),
         down=_transposed(w[at + "mlp.down_proj.weight"]),
+        qkv_bias=joined("bias") if a.attention_bias else None,
+        mix_bias=w[at + "self_attn.o_proj.bias"] if "o" in a.attention_bias else None,
+        head_gains=(w[at + "self_attn.q_norm.weight"], w[at + "self_attn.k_norm.weight"]) if a.head_norms else None,
     )
 
 

@@ -21,7 +21,8 @@ SPECIALS = ("<pad>", "<bos>", "<eos>")
 N_BYTES = 256
 FIRST_FIELD = len(SPECIALS) + N_BYTES
 
-_ODD_SPACING = re.compile(r"^ | $|  |[^\S \n]| \n|\n | :|::|:$|:[ \n]")
+_WORD = re.compile(r"[^\s:]+(:[^\s:]+)*")
+MAX_KNOWN_WORDS = 1 << 16
 _PARTS = re.compile(r"\n|:[^\s:]*|[^\s:]+|[ ]|[^\S\n ]")
 
 
@@ -35,6 +36,7 @@ class Vocabulary:
 
     fields: tuple[str, ...]
     _ids: dict[str, int] = field(init=False, repr=False, compare=False, hash=False)
+    _words: dict[str, tuple[int, ...]] = field(init=False, repr=False, compare=False, hash=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         ids = {text: FIRST_FIELD + index for index, text in enumerate(self.fields)}
@@ -50,17 +52,36 @@ class Vocabulary:
     def __len__(self) -> int:
         return FIRST_FIELD + len(self.fields)
 
+    @property
+    def first_field(self) -> int:
+        """Id of the first field; the others follow."""
+        return FIRST_FIELD
+
+    @property
+    def pad_id(self) -> int:
+        """Id that fills a row."""
+        return PAD
+
+    @property
+    def bos_id(self) -> int | None:
+        """Id of the token that begins a text."""
+        return BOS
+
+    @property
+    def eos_id(self) -> int:
+        """Id of the token that ends one."""
+        return EOS
+
     def id_of(self, text: str) -> int | None:
         """The id of a field, or None."""
         return self._ids.get(text)
 
     def tokenize(self, text: str) -> list[int]:
         """Ids of ``text``, without begin and end."""
-        if not _ODD_SPACING.search(text):
-            try:
-                return [self._ids[part] for part in _PARTS.findall(text) if part != " "]
-            except KeyError:
-                pass
+        try:
+            return self._tokenize_plain(text)
+        except KeyError:  # a field that is no token, or odd spacing
+            pass
         ids: list[int] = []
         at_line_start = True
         space = False
@@ -81,6 +102,28 @@ class Vocabulary:
             ids.append(len(SPECIALS) + ord(" "))
         if self.detokenize(ids) != text:  # a text with odd spacing: spell all of it
             return [len(SPECIALS) + byte for byte in text.encode("utf-8", "surrogatepass")]
+        return ids
+
+    def _tokenize_plain(self, text: str) -> list[int]:
+        """Ids of a text that is known words with one space between them. Words are looked up whole: music repeats.
+
+        Raises:
+            KeyError: the text is another.
+        """
+        known, ids = self._words, []
+        if len(known) > MAX_KNOWN_WORDS:
+            known.clear()
+        for number, line in enumerate(text.split("\n")):
+            if number:
+                ids.append(self._ids["\n"])
+            for word in line.split(" ") if line else ():
+                found = known.get(word)
+                if found is None:
+                    if not _WORD.fullmatch(word):
+                        raise KeyError(word)
+                    head, *tail = word.split(":")
+                    found = known[word] = (self._ids[head], *(self._ids[":" + part] for part in tail))
+                ids += found
         return ids
 
     def detokenize(self, ids: Sequence[int]) -> str:

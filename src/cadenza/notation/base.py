@@ -21,6 +21,8 @@ class Notation(Protocol):
     """Score ↔ text."""
 
     name: ClassVar[str]
+    #: A pattern that matches where a bar (or, in a notation without bars, a segment of time) begins in a text.
+    unit_start: ClassVar[str]
     #: Sets of options that the law is tested with.
     variants: ClassVar[tuple[Mapping[str, Any], ...]]
 

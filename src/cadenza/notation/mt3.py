@@ -59,6 +59,7 @@ class Mt3:
     velocity_bins: int = 1
 
     name: ClassVar[str] = "mt3"
+    unit_start: ClassVar[str] = r"(?<=\n)"
     variants: ClassVar[tuple[Mapping[str, Any], ...]] = (
         {},
         {"segment_seconds": 0},

@@ -6,6 +6,8 @@ give for a professional player, rounded outwards; instruments without a natural 
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 
 from cadenza.score.model import STANDARD_TUNINGS, Track
@@ -83,6 +85,12 @@ _NAME_FAMILIES = (
          "bassoon", "trumpet", "trombone", "sax", "recorder", "tuba"),
     ),
 )  # fmt: skip
+#: Words that count only where a word begins: a flute is no lute, and no blessing sings.
+_AT_A_START = ("lute", "sing", "kit")
+_NAME_PATTERNS = tuple(
+    (family, re.compile("|".join((r"(?<![^\W\d_])" if word in _AT_A_START else "") + re.escape(word) for word in said)))
+    for family, said in _NAME_FAMILIES
+)
 
 
 def family_of(track: Track) -> str:
@@ -106,4 +114,9 @@ def family_of_name(name: str) -> str:
         return "bowed"
     if "bass clarinet" in words or words.strip() in ("bass", "basso") or "bass voice" in words:
         return "voice_wind" if "clarinet" in words or "voice" in words else "bass"
-    return next((family for family, said in _NAME_FAMILIES if any(word in words for word in said)), "")
+    return next((family for family, said in _NAME_PATTERNS if said.search(words)), "")
+
+
+def says_family(track: Track) -> bool:
+    """Whether the track says its family at all: drums, strings, a program other than 0, or a name that tells."""
+    return track.is_drums or bool(track.tuning) or track.program != 0 or bool(family_of_name(track.name))

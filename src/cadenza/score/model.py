@@ -191,11 +191,14 @@ class Track:
             (bends, "note", 0, len(notes) - 1),
         ):
             column = array[name]
-            _refuse((column < low) | (column > high), column, name, f"of {low}–{high}")
+            if len(column) and (column.min() < low or column.max() > high):
+                _refuse((column < low) | (column > high), column, name, f"of {low}–{high}")
         techniques = notes["techniques"]
-        _refuse(techniques > _EVERY_TECHNIQUE, techniques, "techniques", "that are bits of Technique")
+        if len(techniques) and techniques.max() > _EVERY_TECHNIQUE:
+            _refuse(techniques > _EVERY_TECHNIQUE, techniques, "techniques", "that are bits of Technique")
         strings = notes["string"]
-        _refuse((strings < 0) | (strings > len(self.tuning)), strings, "string", f"of 0–{len(self.tuning)}")
+        if len(strings) and (strings.min() < 0 or strings.max() > len(self.tuning)):
+            _refuse((strings < 0) | (strings > len(self.tuning)), strings, "string", f"of 0–{len(self.tuning)}")
         notes, bends = _canonical(notes, bends)
         if len(bends):
             same = np.diff(bends["note"]) == 0
@@ -203,11 +206,12 @@ class Track:
             _refuse(same & (step <= 0), bends["offset_ticks"][1:], "bend offset_ticks", "rising within a note")
             over = (bends["offset_ticks"] < 0) | (bends["offset_ticks"] > notes["duration_ticks"][bends["note"]])
             _refuse(over, bends["offset_ticks"], "bend offset_ticks", "within the note")
-        order = np.argsort(controls["onset_ticks"], kind="stable")
+        if len(controls):
+            controls = controls[np.argsort(controls["onset_ticks"], kind="stable")]
         object.__setattr__(self, "tuning", tuple(int(pitch) for pitch in self.tuning))
         object.__setattr__(self, "notes", _sealed(notes, NOTE_DTYPE))
         object.__setattr__(self, "bends", _sealed(bends, BEND_DTYPE))
-        object.__setattr__(self, "controls", _sealed(controls[order], CONTROL_DTYPE))
+        object.__setattr__(self, "controls", _sealed(controls, CONTROL_DTYPE))
         object.__setattr__(self, "beats", sealed_beats(self.beats))
         object.__setattr__(self, "marks", sorted_marks(self.marks))
 
@@ -301,6 +305,8 @@ def _canonical(notes: NoteArray, bends: NDArray[np.void]) -> tuple[NoteArray, ND
 
     Two tracks with the same notes are then equal arrays, whatever order they were built in.
     """
+    if not len(bends) and _in_order(notes):
+        return notes, bends
     names = ("onset_ticks", "pitch", "duration_ticks", "velocity", "string", "fret", "voice", "techniques", "spelling")
     order = np.lexsort([notes[name] for name in reversed(names)])
     bends = bends[np.lexsort([bends["offset_ticks"], bends["note"]])]
@@ -316,6 +322,13 @@ def _canonical(notes: NoteArray, bends: NDArray[np.void]) -> tuple[NoteArray, ND
         bends["note"] = new_row[bends["note"]]
         bends = bends[np.lexsort([bends["offset_ticks"], bends["note"]])]
     return notes[order], bends
+
+
+def _in_order(notes: NoteArray) -> bool:
+    """Onset and pitch alone settle the order, and it is that of the rows: what most edits leave as it was."""
+    onset, pitch = np.ascontiguousarray(notes["onset_ticks"]), notes["pitch"]
+    later = onset[1:] > onset[:-1]
+    return bool((later | ((onset[1:] == onset[:-1]) & (pitch[1:] > pitch[:-1]))).all())
 
 
 def _order_twins(order: NDArray[np.int64], twin: NDArray[np.bool_], bends: NDArray[np.void]) -> None:

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from cadenza import formats
+from cadenza.base import recipes
+from cadenza.base.config import load_config
 from cadenza.corpus.pipeline import CorpusConfig, build
 from cadenza.formats.notation_file import decode
 
@@ -40,6 +42,9 @@ def test_commands(command, said, place):
         formats.write(formats.read(ROOT / "examples" / "riff.gp5"), place / "out" / "examples" / "riff.mid")
     if command.startswith(("cadenza corpus show", "cadenza corpus check")):
         build([place / "examples"], place / "out" / "corpus", CorpusConfig())
+    if command.startswith("cadenza train"):
+        recipe = load_config(CorpusConfig, [str(recipes.find("composer", "corpus"))])
+        build([place / "examples"], place / "out" / "corpus", recipe)
     run = subprocess.run(
         [sys.executable, "-m", "cadenza.app.cli.main", *shlex.split(command)[1:]],
         cwd=place, capture_output=True, text=True,

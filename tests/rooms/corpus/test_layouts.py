@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from cadenza import formats
+from cadenza.base import recipes
+from cadenza.base.config import load_config
 from cadenza.base.errors import FormatError
 from cadenza.corpus import sources
-from cadenza.corpus.layouts import giantmidi_reason, title_overlap
+from cadenza.corpus.layouts import title_overlap
+from cadenza.corpus.open import BuiltCorpus
+from cadenza.corpus.pipeline import CorpusConfig, build
 from cadenza.score.model import STANDARD_TUNINGS, Metre, Note, Score, Tempo, Track
 
 TUNE = Score((Track.of([Note(480 * i, 480, 60 + i) for i in range(8)]),), tempos=(Tempo(0, 100.0),))
@@ -37,25 +43,59 @@ def test_maestro(tmp_path: Path):
     assert (piece.score.composer, piece.score.title) == ("Frédéric Chopin", "Étude op. 10")
 
 
-def test_giantmidi_selects_as_published(tmp_path: Path):
-    names = ("surname", "firstname", "music", "youtube_title", "youtube_id", "audio_solo_piano_prob", "split")
-    rows = [
-        ("Bach", "Johann", "Prelude in C", "Bach - Prelude in C (piano)", "id1", "0.98", "train"),
-        ("Bach", "Johann", "Prelude in C", "Cat video", "id2", "0.99", "train"),
-        ("Bach", "Johann", "Prelude in C", "Prelude in C for organ", "id3", "0.12", "train"),
+GIANTMIDI_COLUMNS = ("surname", "firstname", "music", "youtube_title", "youtube_id", "audio_solo_piano_prob", "split")
+GIANTMIDI_ROWS = [
+    ("Bach", "Johann", "Prelude in C", "Bach - Prelude in C (piano)", "id1", "0.98", "train"),
+    ("Bach", "Johann", "Prelude in C", "Cat video", "id2", "0.99", "train"),
+    ("Bach", "Johann", "Prelude in C", "Prelude in C for organ", "id3", "0.12", "train"),
+    ("Field", "John", "Nocturne no 1 in E", "Nocturne in E", "id4", "0.5", "test"),  # 0.6 of its words are not enough …
+    ("Field", "John", "Nocturne no in E", "Nocturne no 4 in E", "id5", "0.5", "test"),  # … and 0.5 is
+]
+
+
+def giantmidi(folder: Path) -> Path:
+    table = "\n".join("\t".join(row) for row in (GIANTMIDI_COLUMNS, *GIANTMIDI_ROWS)) + "\n"
+    folder.mkdir(exist_ok=True)
+    (folder / "full_music_pieces_youtube_similarity.csv").write_text(table)
+    for seed, row in enumerate(GIANTMIDI_ROWS):
+        path = folder / "midis_v1.2" / f"{row[0]}, {row[1]}, {row[2]}, {row[4]}.mid"
+        path.parent.mkdir(exist_ok=True)
+        rng = np.random.default_rng(seed)
+        notes = [Note(240 * i, 240, int(p)) for i, p in enumerate(rng.integers(50, 80, 200))]
+        formats.write(Score((Track.of(notes),), tempos=(Tempo(0, 100.0),)), path)
+    return folder
+
+
+def test_giantmidi_brings_the_facts_of_its_table(tmp_path: Path):
+    found = {recipe.path.rpartition(" ")[2]: recipe for recipe in sources.scan([giantmidi(tmp_path)])}
+    assert [dict(found[f"id{n}.mid"].facts) for n in (1, 2, 3, 4)] == [
+        {"title_overlap": 1.0, "solo_piano_probability": 0.98},
+        {"title_overlap": 0.0, "solo_piano_probability": 0.99},
+        {"title_overlap": 1.0, "solo_piano_probability": 0.12},
+        {"title_overlap": 0.6, "solo_piano_probability": 0.5},
     ]
-    (tmp_path / "full_music_pieces_youtube_similarity.csv").write_text(
-        "\n".join("\t".join(row) for row in (names, *rows)) + "\n"
-    )
-    for row in rows:
-        midi(tmp_path / "midis_v1.2" / f"Bach, Johann, Prelude in C, {row[4]}.mid")
-    (recipe,) = sources.scan([tmp_path])
-    assert "id1" in recipe.path
-    assert recipe.piece().score.composer == "Johann Bach"
-    reasons = [giantmidi_reason(dict(zip(names, row, strict=True))) for row in rows]
-    assert reasons[0] is None
-    assert "title overlap" in reasons[1]
-    assert "solo piano" in reasons[2]
+    assert found["id1.mid"].piece().score.composer == "Johann Bach"
+
+
+def test_the_giantmidi_recipe_selects_as_published(tmp_path: Path):
+    pytest.importorskip("pyarrow", reason="pyarrow (extra [corpus]) is not installed")
+    config = load_config(CorpusConfig, [str(recipes.find("giantmidi-piano", "corpus"))])
+    build([giantmidi(tmp_path / "giant")], tmp_path / "out", config)
+    corpus = BuiltCorpus.open(tmp_path / "out")
+    assert {row["path"][-7:] for row in corpus.rows()} == {"id1.mid", "id5.mid"}
+    reasons = {r["path"][-7:]: r["reason"] for r in csv.DictReader((tmp_path / "out" / "rejected.csv").open())}
+    assert {name: reason.split()[0] for name, reason in reasons.items()} == {
+        "id2.mid": "title_overlap", "id3.mid": "solo_piano_probability", "id4.mid": "title_overlap",
+    }  # fmt: skip
+    assert corpus.check() == []
+
+
+def test_a_table_with_a_word_for_a_probability_says_so(tmp_path: Path):
+    folder = giantmidi(tmp_path)
+    table = folder / "full_music_pieces_youtube_similarity.csv"
+    table.write_text(table.read_text().replace("0.98", "likely"))
+    with pytest.raises(FormatError, match="audio_solo_piano_prob"):
+        sources.scan([folder])
 
 
 @pytest.mark.parametrize(

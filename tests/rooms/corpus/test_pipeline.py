@@ -20,8 +20,9 @@ pytest.importorskip("pyarrow", reason="pyarrow (extra [corpus]) is not installed
 from cadenza import formats
 from cadenza.base.errors import ConfigError, FormatError
 from cadenza.corpus import pipeline, shards
+from cadenza.corpus.engines import Processes
 from cadenza.corpus.open import BuiltCorpus, texts_of
-from cadenza.corpus.pipeline import CorpusConfig, Processes, build
+from cadenza.corpus.pipeline import CorpusConfig, build
 from cadenza.score.edit import transpose
 from cadenza.score.model import STANDARD_TUNINGS, Metre, Note, Score, Tempo, Track
 

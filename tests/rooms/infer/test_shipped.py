@@ -25,7 +25,7 @@ def model():
 
 @pytest.fixture(scope="module")
 def texts(model):
-    prompts = [read_seed(read(path), model.notation) for path in EXAMPLES]
+    prompts = [read_seed(read(path), model) for path in EXAMPLES]
     return [[BOS, *model.vocabulary.tokenize(p.header + "".join(p.bars).lstrip())][:1000] for p in prompts]
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from cadenza.base.tensors import write_safetensors
 from cadenza.corpus.excerpts import MODEL_NOTATION
 from cadenza.model.architecture import Architecture
-from cadenza.model.tensors import write_safetensors
 from cadenza.model.vocabulary import Vocabulary
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cadenza.base.tensors import write_safetensors
 from cadenza.model.architecture import Architecture
-from cadenza.model.tensors import write_safetensors
 
 TINY = {
     "model_type": "ministral",

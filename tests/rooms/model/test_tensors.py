@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cadenza.base.errors import ModelError
+from cadenza.base.tensors import read_safetensors, write_safetensors
 from cadenza.model.architecture import Architecture, checked_weights, load_folder
-from cadenza.model.tensors import read_safetensors, write_safetensors
 
 TENSORS = {
     "a": np.arange(6, dtype=np.float32).reshape(2, 3),
@@ -165,9 +165,9 @@ def test_our_reading_of_a_configuration_is_transformers_own(tmp_path, config):
         ({"sliding_window": None}, "sliding_window"),
         ({"sliding_window": -1}, "sliding_window"),
         ({"rms_norm_eps": float("nan")}, "rms_norm_eps"),
-        ({"rope_parameters": {"rope_type": "yarn", "factor": 4.0}}, "plain rotary"),
+        ({"rope_parameters": {"rope_type": "dynamic", "factor": 4.0}}, "dynamic"),
         ({"rope_parameters": {"rope_theta": 0}}, "rope_theta"),
-        ({"rope_scaling": {"type": "linear"}}, "rope_scaling"),
+        ({"rope_scaling": {"type": "linear"}}, "factor above 0"),
     ],
 )
 def test_configurations_that_we_cannot_honour_are_refused(change, what, config):

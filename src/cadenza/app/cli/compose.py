@@ -21,7 +21,13 @@ def compose(
     seed: int = typer.Option(0, "--seed", min=0, help="The same seed gives the same music."),
     temperature: float = typer.Option(1.0, "--temperature", help="0 = always the likeliest."),
     top_p: float = typer.Option(0.95, "--top-p", help="Draw from the likeliest that together reach this."),
-    model: str = typer.Option("shipped", "--model", help="A model folder, or the one that comes with cadenza."),
+    model: str = typer.Option(
+        "shipped", "--model", help="A model folder or hub id, or the one that comes with cadenza."
+    ),
+    adapter: str = typer.Option(
+        "", "--adapter", help="Folder of an adapter on top (without --model: on its own base)."
+    ),
+    quantize: str = typer.Option("", "--quantize", help="nf4 or int8: smaller weights for big models."),
 ) -> None:
     """Continue a piece: same tracks, tempo, metre and tuning; the seed stays untouched."""
     from cadenza import formats
@@ -33,7 +39,7 @@ def compose(
         formats.module_for(target, "write")  # a wrong suffix is said before the work, not after
     score = formats.read(file)
     settings = Sampling(temperature=temperature, top_p=top_p)
-    composer = load_model(model)
+    composer = load_model(model, adapter=adapter, quantize=quantize)
     typer.echo(f"{file.name}: {len(score.tracks)} tracks, {score.n_notes:,} notes")
     for number in range(takes):
         begun = time.perf_counter()

@@ -20,8 +20,8 @@ _FOLDER = typer.Argument(..., metavar="DIR", help="A built corpus.")
 def build(
     sources: list[Path] = typer.Argument(..., metavar="SRC…", help="Folders of music: your own, or public datasets."),
     out: Path = typer.Option(..., "-o", "--out", help="Folder to build in; building again goes on where it was."),
-    recipe: Path | None = typer.Option(
-        None, "--recipe", help="corpus.yaml: notation, tasks, selection, augmentation …"
+    recipe: str = typer.Option(
+        "", "--recipe", help="corpus.yaml, or the name of a shipped one: default, composer, bending-guitars, …"
     ),
     settings: list[str] = typer.Option([], "--set", help="key=value over the recipe; may be given again."),
     workers: int = typer.Option(0, "--workers", min=0, help="Processes. Default: one a core."),
@@ -29,21 +29,22 @@ def build(
     address: str = typer.Option("", "--address", help="Of the Ray cluster; without it one is started here."),
 ) -> None:
     """Read, select, deduplicate, split, augment, encode; writes Parquet shards, a manifest and rejected.csv."""
+    from cadenza.base import recipes
     from cadenza.base.config import load_config
     from cadenza.base.errors import ConfigError
     from cadenza.base.files import write_atomically
-    from cadenza.corpus import card, pipeline
+    from cadenza.corpus import card, engines, pipeline
     from cadenza.corpus.open import BuiltCorpus
 
-    arguments = [str(recipe)] if recipe else []
+    arguments = [str(recipes.find(recipe, "corpus"))] if recipe else []
     for setting in settings:
         arguments += ["--set", setting]
     config = load_config(pipeline.CorpusConfig, arguments)
     n_workers = workers or os.cpu_count() or 1
     if engine == "ray":
-        runner: Any = pipeline.OnRay(address or None, n_workers)
+        runner: Any = engines.OnRay(address or None, n_workers)
     elif engine == "processes":
-        runner = pipeline.Processes(n_workers)
+        runner = engines.Processes(n_workers)
     else:
         raise ConfigError("the engine processes or ray", repr(engine))
     with _progress() as say:
@@ -113,14 +114,22 @@ def _render(corpus: Any, row: dict[str, Any], stem: Path) -> list[Path]:
 @app.command("stats")
 def stats(
     folder: Path = _FOLDER,
-    tokenizer: Path | None = typer.Option(None, "--tokenizer", help="tokenizer.json to count with (extra [train])."),
+    tokenizer: list[Path] = typer.Option(
+        [], "--tokenizer", help="tokenizer.json to count with too (extra [train]); may be given again."
+    ),
+    page: Path | None = typer.Option(None, "--page", help="Also write a page with plots, FILE.html."),
     as_json: bool = typer.Option(False, "--json", help="Machine-readable."),
 ) -> None:
-    """Notes, hours, keys, metres, instruments, bends; tokens a note, seconds of music in 4,096 tokens."""
+    """Notes, hours, keys, metres, instruments, velocities, bends; tokens a note, seconds of music in 4,096 tokens."""
+    from cadenza.base.files import write_atomically
+    from cadenza.corpus import page as pages
     from cadenza.corpus.open import BuiltCorpus
-    from cadenza.corpus.stats import statistics
+    from cadenza.corpus.stats import CONTEXT_TOKENS, statistics
 
-    found = statistics(BuiltCorpus.open(folder), _counter(tokenizer) if tokenizer else None)
+    corpus = BuiltCorpus.open(folder)
+    found = statistics(corpus, {_tokenizer_name(path, tokenizer): _counter(path) for path in tokenizer})
+    if page is not None:
+        write_atomically(page, pages.page(found, corpus.manifest).encode())
     if as_json:
         typer.echo(json.dumps(found, indent=1, ensure_ascii=False))
         return
@@ -128,11 +137,31 @@ def stats(
         typer.secho(split, bold=True)
         for name, value in values.items():
             typer.echo(f"  {name.replace('_', ' ')}: {value if value is None else format(value, ',')}")
+    costs = found.pop("costs", [])
     for name, counts in found.items():
         typer.secho(name.replace("_", " "), bold=True)
         most = max(counts.values(), default=1)
         for key, count in list(counts.items())[:12]:
-            typer.echo(f"  {key:>16} {count:7,} {'█' * max(1, round(40 * count / most))}")
+            typer.echo(f"  {key:>20} {count:9,} {'█' * max(1, round(40 * count / most))}")
+    if costs:
+        of = (
+            f"{costs[0]['notes']:,} notes of {costs[0]['pieces']} pieces; {costs[0]['refused']} that a notation refuses"
+        )
+        typer.secho(f"tokens a note, seconds of music in {CONTEXT_TOKENS:,} tokens ({of})", bold=True)
+        for row in costs:
+            seconds = row[f"seconds_per_{CONTEXT_TOKENS}_tokens"]
+            typer.echo(
+                f"  {row['notation']:>16} {row['tokenizer']:>16} {row['tokens_per_note']:9.2f} {seconds:9,.1f} s"
+            )
+    if page is not None:
+        typer.echo(f"{page}")
+
+
+def _tokenizer_name(path: Path, among: list[Path]) -> str:
+    """The folder of a ``tokenizer.json`` says more than its name; the path where two share it."""
+    names = [one.parent.name if one.name == "tokenizer.json" and one.parent.name else one.stem for one in among]
+    name = names[among.index(path)]
+    return name if names.count(name) == 1 else str(path)
 
 
 def _counter(path: Path) -> Any:

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from cadenza.app.cli import compose, convert, corpus, diff, doctor, info, render
+from cadenza.app.cli import compose, convert, corpus, diff, doctor, info, model, render, train
 
 app = typer.Typer(
     name="cadenza",
@@ -21,6 +21,8 @@ app.command("info")(info.info)
 app.command("compose")(compose.compose)
 app.command("render")(render.render)
 app.add_typer(corpus.app, name="corpus")
+app.command("train")(train.train)
+app.add_typer(model.app, name="model")
 app.command("doctor")(doctor.doctor)
 
 

@@ -47,6 +47,7 @@ class Abc:
     unit: int = 16
 
     name: ClassVar[str] = "abc"
+    unit_start: ClassVar[str] = r"(?m)^\[V:1\]"
     variants: ClassVar[tuple[Mapping[str, Any], ...]] = (
         {},
         {"layout": "by_track"},

@@ -61,6 +61,7 @@ class DadaGP:
     original: bool = True
 
     name: ClassVar[str] = "dadagp"
+    unit_start: ClassVar[str] = r"(?m)^new_measure$"
     variants: ClassVar[tuple[Mapping[str, Any], ...]] = ({}, {"original": False, "artist": "composer"})
 
     def __post_init__(self) -> None:

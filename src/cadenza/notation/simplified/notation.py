@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 from urllib.parse import quote, unquote
 
 import numpy as np
@@ -39,6 +39,35 @@ from cadenza.score.time import bar_table
 DRUMS = 128  # "program" of a drum track in the header
 DEFAULT_VELOCITY = 95
 DEFAULT_TICKS_PER_QUARTER = 480  # of a text that does not say
+
+
+_BITS = np.array([1, 2, 4, 8, 16])
+_TEMPLATES = [
+    "".join(part for bit, part in zip(_BITS, ("i%d ", "p%d", ":v%d", ":d%d", ":t%d"), strict=True) if code & bit)
+    for code in range(32)
+]
+
+
+class _Told(NamedTuple):
+    """Notes in telling order, columns of shape (n,): track's index, row in the track, and what is told."""
+
+    track: np.ndarray
+    row: np.ndarray
+    onset: np.ndarray
+    pitch: np.ndarray
+    velocity: np.ndarray
+    duration: np.ndarray
+
+    @classmethod
+    def of(cls, score: Score, order: np.ndarray) -> _Told:
+        """The notes of ``order``, shape (n, 2): track, row."""
+        if not len(order):
+            return cls(*(np.zeros(0, np.int64) for _ in cls._fields))
+        first = np.cumsum([0, *(len(track) for track in score.tracks)])
+        place = first[order[:, 0]] + order[:, 1]
+        every = np.concatenate([track.notes for track in score.tracks])[place]
+        columns = (every[name].astype(np.int64) for name in ("onset_ticks", "pitch", "velocity", "duration_ticks"))
+        return cls(order[:, 0], order[:, 1], *columns)
 
 
 @dataclass(frozen=True)
@@ -74,6 +103,7 @@ class SimplifiedMidi:
     durations: Literal["exact", "table"] = "exact"
 
     name: ClassVar[str] = "simplified-midi"
+    unit_start: ClassVar[str] = r"(?<=[ \n])\|"
     ticks_per_quarter: ClassVar[int] = DEFAULT_TICKS_PER_QUARTER
     variants: ClassVar[tuple[Mapping[str, Any], ...]] = (
         {},
@@ -204,66 +234,66 @@ class SimplifiedMidi:
         return " ".join(words)
 
     def _line(self, score: Score, tracks: list[int]) -> str:
-        order = order_notes(score, tracks, "pitch" if self.profile == "published" else "track")
-        onsets = np.zeros(len(order), np.int64)
-        for index in tracks:
-            mine = order[:, 0] == index
-            onsets[mine] = score.tracks[index].notes["onset_ticks"][order[mine, 1]]
+        told = _Told.of(score, order_notes(score, tracks, "pitch" if self.profile == "published" else "track"))
+        onset, n = told.onset, len(told.onset)
+        fresh = np.zeros(n, bool)  # the first note of a line or bar
+        fresh[:1] = True
+        before = [""] * n
+        after = ""
         if not self.bars:
-            words: list[str] = []
-            if self.profile == "cadenza" and len(onsets) and onsets[0]:
-                words.append(f"t{onsets[0]}")
-            steps = np.diff(onsets, append=onsets[-1:])
-            words += self._words(score, order, steps.tolist(), {}, {})
-            return " ".join(words)
-        table = bar_table(score)
-        words = []
-        velocity: dict[int, int] = {}
-        for start, end in zip(table.starts_ticks.tolist(), table.ends_ticks.tolist(), strict=True):
-            if start >= score.length_ticks:
-                break
-            words.append("|")
-            low, high = np.searchsorted(onsets, [start, end])
-            if low == high:
-                continue
-            if onsets[low] > start:
-                words.append(f"t{onsets[low] - start}")
-            steps = np.diff(onsets[low:high], append=end)
-            words += self._words(score, order[low:high], steps.tolist(), {}, velocity)
-        return " ".join(words)
+            step = np.diff(onset, append=onset[-1:])
+            bar = np.zeros(n, np.int64)
+            if self.profile == "cadenza" and n and onset[0]:
+                before[0] = f"t{onset[0]} "
+        else:
+            table = bar_table(score)
+            starts = table.starts_ticks[table.starts_ticks < score.length_ticks]
+            bar = np.searchsorted(starts, onset, side="right") - 1
+            fresh[1:] = np.diff(bar) > 0
+            first = np.flatnonzero(fresh)
+            step = np.diff(onset, append=0)
+            last = np.append(first[1:], n)[: len(first)] - 1
+            step[last] = table.ends_ticks[bar[last]] - onset[last]
+            held, rest = bar[first], onset[first] - starts[bar[first]]
+            for place, lines, ticks in zip(
+                first.tolist(), np.diff(held, prepend=-1).tolist(), rest.tolist(), strict=True
+            ):
+                before[place] = "| " * lines + (f"t{ticks} " if ticks else "")
+            after = " |" * (len(starts) - 1 - int(bar[-1])) if n else " |" * len(starts)
+        return (self._words(score, told, bar, step, fresh, before) + after).removeprefix("" if n else " ")
 
     def _words(
-        self, score: Score, order: np.ndarray, steps: list[int], duration: dict[int, int], velocity: dict[int, int]
-    ) -> list[str]:
-        words: list[str] = []
-        track = -1
-        columns: dict[int, list[list[int]]] = {}
-        for (index, row), step in zip(order.tolist(), steps, strict=True):
-            if self.has_track_words and index != track:
-                words.append(f"i{index}")
-                track = index
-            if index not in columns:
-                notes = score.tracks[index].notes
-                low, high = order[order[:, 0] == index, 1].min(), order[order[:, 0] == index, 1].max() + 1
-                columns[index] = [
-                    [int(low)],
-                    *(notes[c][low:high].tolist() for c in ("pitch", "velocity", "duration_ticks")),
-                ]
-            (first,), pitches, velocities, durations = columns[index]
-            loud, length = velocities[row - first], durations[row - first]
-            word = f"p{pitches[row - first]}"
-            if self.has_velocity and not (self.compact and velocity.get(index) == loud):
-                word += f":v{loud}"
-                velocity[index] = loud
-            if not (self.compact and duration.get(index) == length):
-                word += f":d{length}"
-                duration[index] = length
-            if step or not self.compact:
-                word += f":t{step}"
-            if self.bend != "none":
-                word += self._bend(score.tracks[index], row)
-            words.append(word)
-        return words
+        self, score: Score, told: _Told, bar: np.ndarray, step: np.ndarray, fresh: np.ndarray, before: list[str]
+    ) -> str:
+        """All words of the notes, each after its ``before``; one template a note, filled in at one go."""
+        n = len(told.onset)
+        says = np.ones((n, 5), bool)  # i, p, :v, :d, :t
+        says[:, 0] = False
+        if self.has_track_words:
+            says[:, 0] = fresh | (np.diff(told.track, prepend=-1) != 0)
+        if self.compact:
+            order = np.argsort(told.track, kind="stable")
+            again = np.diff(told.track[order], prepend=-1) == 0
+            for column, values, within in ((2, told.velocity, None), (3, told.duration, bar)):
+                same = again & (np.diff(values[order], prepend=-1) == 0)
+                if within is not None:
+                    same &= np.diff(within[order], prepend=-1) == 0
+                says[order, column] = ~same
+            says[:, 4] = step != 0
+        if not self.has_velocity:
+            says[:, 2] = False
+        templates = [_TEMPLATES[code] for code in (says @ _BITS).tolist()]
+        if any(before):
+            templates = [start + word for start, word in zip(before, templates, strict=True)]
+        if self.bend != "none":
+            bent = np.full(n, self.profile == "published")
+            for index, track in enumerate(score.tracks):
+                if len(track.bends):
+                    bent |= (told.track == index) & np.isin(told.row, track.bends["note"])
+            for place in np.flatnonzero(bent).tolist():
+                templates[place] += self._bend(score.tracks[told.track[place]], int(told.row[place]))
+        numbers = np.stack([told.track, told.pitch, told.velocity, told.duration, step], axis=1)[says]
+        return " ".join(templates) % tuple(numbers.tolist())
 
     def _bend(self, track: Track, row: int) -> str:
         points = track.bends_of(row) if len(track.bends) else ()

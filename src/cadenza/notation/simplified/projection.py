@@ -124,7 +124,7 @@ def _bar_lines_only() -> Edit:
 def _no_drum_program() -> Edit:
     return Edit(
         "drops the program number of drum tracks",
-        lambda score: score.map_tracks(lambda t: replace(t, program=0) if t.is_drums else t),
+        lambda score: score.map_tracks(lambda t: replace(t, program=0) if t.is_drums and t.program else t),
     )
 
 
@@ -170,7 +170,10 @@ def _first_of_each() -> Edit:
         nearest = min(TEMPO_TABLE, key=lambda t: abs(t - tempo.quarters_per_minute))
         return replace(
             score,
-            tracks=tuple(replace(t, name="", tuning=(), capo_fret=0) for t in score.tracks),
+            tracks=tuple(
+                replace(t, name="", tuning=(), capo_fret=0) if t.name or t.tuning or t.capo_fret else t
+                for t in score.tracks
+            ),
             tempos=(Tempo(0, float(nearest)),),
             metres=(Metre(0, metre.numerator, metre.denominator),),
             keys=(),
@@ -190,8 +193,11 @@ def table_durations() -> Edit:
         return np.where(durations - low <= high - durations, low, high)
 
     def change(track: Track) -> Track:
+        durations = nearest(track.notes["duration_ticks"])
+        if np.array_equal(durations, track.notes["duration_ticks"]):
+            return track
         notes = track.notes.copy()
-        notes["duration_ticks"] = nearest(notes["duration_ticks"])
+        notes["duration_ticks"] = durations
         return track.with_notes(notes, _inside(track.bends, notes["duration_ticks"]))
 
     return Edit(
@@ -210,7 +216,10 @@ def flatten_tempo(ticks_per_quarter: int) -> Edit:
         def at(tick: int) -> int:
             return round(float(ticks_to_seconds(score, tick)) * 2 * ticks_per_quarter)
 
-        flat = edit.retimed(replace(score, tempos=(), metres=(), keys=(), bars=()), ticks_per_quarter, at)
+        def of_all(ticks: np.ndarray) -> np.ndarray:
+            return np.rint(ticks_to_seconds(score, ticks) * 2 * ticks_per_quarter).astype(np.int64)
+
+        flat = edit.retimed(replace(score, tempos=(), metres=(), keys=(), bars=()), ticks_per_quarter, at, of_all)
         return replace(flat, tempos=(Tempo(0, 120.0),))
 
     return Edit(
@@ -242,9 +251,10 @@ def _bend_edits(notation: SimplifiedMidi) -> list[Edit]:
 
 def _bend_values(says: str, function) -> Edit:  # type: ignore[no-untyped-def]
     def change(track: Track) -> Track:
+        if not len(track.bends):
+            return track
         bends = track.bends.copy()
-        if len(bends):
-            bends["cents"] = function(bends["cents"])
+        bends["cents"] = function(bends["cents"])
         return track.with_notes(track.notes, bends)
 
     return Edit(says, lambda score: score.map_tracks(change))

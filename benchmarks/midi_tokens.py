@@ -1,0 +1,117 @@
+"""How fast MIDI files become tokens: cadenza and MidiTok's REMI on the same files in one run, in CPU seconds.
+
+    python benchmarks/midi_tokens.py --data DIR --out FILE.json [--n 80] [--seed 0]
+
+Both start at a path and end at a list of token ids; the two take turns on each file, so that whatever else the machine
+does slows both, and of two goes the better counts. REMI is measured twice: as it is configured without options
+(``remi``), and with the programs, tempos and time signatures that our text says too (``remi_same_facts``). Ours is told
+in each layout on the grid of the shipped model, with ids of the vocabulary made from it (``… ids``), and exactly, to
+the tick, as words for the tokenizer of a language model (``… text``, no ids). Files that either refuses are left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from cadenza.base.errors import CadenzaError
+from cadenza.base.files import write_atomically
+from cadenza.base.run import versions
+from cadenza.formats import midi
+from cadenza.model.vocabulary import Vocabulary
+from cadenza.notation.simplified import SimplifiedMidi
+
+GRID = {"bend_step_cents": 25, "velocity": "bins:32", "resolution": "grid:24", "header": "first", "durations": "table"}
+IDS = {
+    "interleaved": GRID,
+    "by_track": GRID | {"layout": "by_track"},
+    "interleaved bars compact": GRID | {"bars": True, "compact": True},
+    "by_track bars compact": GRID | {"bars": True, "compact": True, "layout": "by_track"},
+}
+TEXT: dict[str, dict[str, Any]] = {
+    "interleaved": {},
+    "by_track": {"layout": "by_track"},
+    "published": {"profile": "published", "bend": "none"},
+    "published milliseconds": {"profile": "published", "bend": "none", "resolution": "flat:500"},
+}
+
+
+def ways() -> dict[str, Callable[[Path], Any]]:
+    """Name → path to tokens."""
+    from miditok import REMI, TokenizerConfig
+
+    out: dict[str, Callable[[Path], Any]] = {
+        "remi": REMI(TokenizerConfig()),
+        "remi_same_facts": REMI(TokenizerConfig(use_programs=True, use_tempos=True, use_time_signatures=True)),
+        "cadenza reading alone": midi.read,
+    }
+
+    def ids(notation: SimplifiedMidi) -> Callable[[Path], list[int]]:
+        vocabulary = Vocabulary.of(notation.vocabulary())
+        return lambda path: vocabulary.tokenize(notation.encode(midi.read(path)))
+
+    def words(notation: SimplifiedMidi) -> Callable[[Path], list[str]]:
+        return lambda path: notation.encode(midi.read(path)).split()
+
+    out |= {f"cadenza {name}, ids": ids(SimplifiedMidi(**options)) for name, options in IDS.items()}
+    return out | {f"cadenza {name}, text": words(SimplifiedMidi(**options)) for name, options in TEXT.items()}
+
+
+def measure(files: list[Path]) -> dict[str, Any]:
+    """CPU seconds of every way over all files, and MidiTok's seconds over ours."""
+    known = ways()
+    notes, left_out = 0, 0
+    seconds = dict.fromkeys(known, 0.0)
+    for way in known.values():  # the first use pays for imports
+        way(files[0])
+    for path in files:
+        taken = {}
+        try:
+            n_notes = midi.read(path).n_notes
+            for _ in range(2):
+                for name, way in known.items():
+                    start = time.process_time()
+                    way(path)
+                    taken[name] = min(taken.get(name, 1e9), time.process_time() - start)
+        except (CadenzaError, RuntimeError, ValueError):  # symusic raises both of the latter for files it refuses
+            left_out += 1
+            continue
+        notes += n_notes
+        for name, value in taken.items():
+            seconds[name] += value
+    same = seconds["remi_same_facts"]
+    return {
+        "files": len(files) - left_out,
+        "left_out": left_out,
+        "notes": notes,
+        "cpu_seconds": {name: round(value, 4) for name, value in seconds.items()},
+        "notes_per_cpu_second": {name: round(notes / value) for name, value in seconds.items()},
+        "times_remi": {name: round(seconds["remi"] / value, 2) for name, value in seconds.items()},
+        "times_remi_same_facts": {name: round(same / value, 2) for name, value in seconds.items()},
+    }
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--n", type=int, default=80)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    files = sorted(path for path in options.data.rglob("*") if path.suffix.lower() in (".mid", ".midi"))
+    chosen = random.Random(options.seed).sample(files, min(options.n, len(files)))
+    named = {name: version(name) for name in ("miditok", "symusic")}
+    result = measure(chosen) | {"versions": versions() | named}
+    write_atomically(options.out, (json.dumps(result, indent=1) + "\n").encode())
+    print(json.dumps(result, indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,315 @@
+"""What a training run is made of: every key of a recipe, with its default and its meaning.
+
+A recipe is YAML with these keys; ``--set part.key=value`` overrides one. Values are checked before anything heavy is
+imported: this module needs neither torch nor transformers.
+
+Defaults follow the published experiment (QLoRA on Llama-2, Mistral and Llama-3, simplified MIDI) where it swept:
+learning rate 2e-4, cosine schedule, 3 % warm-up, 3 epochs, LoRA on all linear layers with r 16 and alpha 16, NF4 with
+double quantisation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from cadenza.base.errors import ConfigError, did_you_mean
+
+METHODS = ("full", "lora", "qlora")
+OPTIMISERS = ("adamw", "adafactor", "adamw_8bit", "muon")
+SCHEDULERS = ("cosine", "linear", "constant", "cosine_with_restarts")
+ROPES = ("none", "linear", "dynamic", "yarn")
+PRECISIONS = ("float32", "bfloat16")
+ATTENTIONS = ("sdpa", "flash_attention_2", "eager")
+LOSSES = ("cross-entropy", "ditto", "unlikelihood")
+
+
+@dataclass(frozen=True)
+class Scratch:
+    """The shape of a model that is trained from random weights: Llama's, with sliding windows.
+
+    Args:
+        width: of the residual stream.
+        n_layers: layers.
+        n_heads: attention heads of ``head_width`` each.
+        n_kv_heads: key-value heads.
+        head_width: width of a head.
+        mlp_width: width of the feed-forward layers.
+        window_tokens: tokens that a windowed layer sees.
+        layer_pattern: "s" a windowed and "f" a full layer, repeated over the layers.
+    """
+
+    width: int = 192
+    n_layers: int = 6
+    n_heads: int = 3
+    n_kv_heads: int = 1
+    head_width: int = 64
+    mlp_width: int = 512
+    window_tokens: int = 256
+    layer_pattern: str = "ssf"
+
+    def __post_init__(self) -> None:
+        sizes = ("width", "n_layers", "n_heads", "n_kv_heads", "head_width", "mlp_width", "window_tokens")
+        wrong = [name for name in sizes if getattr(self, name) < 1]
+        if wrong:
+            raise ConfigError("sizes above 0", f"{wrong[0]} {getattr(self, wrong[0])}", where="recipe scratch")
+        if self.n_heads % self.n_kv_heads or self.head_width % 2:
+            found = f"{self.n_heads} heads, {self.n_kv_heads} key-value heads of {self.head_width}"
+            raise ConfigError("heads that key-value heads divide, of an even width", found, where="recipe scratch")
+        if not self.layer_pattern or set(self.layer_pattern) - set("sf"):
+            raise ConfigError('a pattern of "s" and "f"', repr(self.layer_pattern), where="recipe scratch")
+
+
+#: Names of shapes for ``base: scratch:NAME``. Parameters without the vocabulary: 0.1, 2.3, 9.4 million.
+SHAPES: dict[str, Scratch] = {
+    "tiny": Scratch(
+        width=64, n_layers=2, n_heads=2, head_width=32, mlp_width=128, window_tokens=64, layer_pattern="sf"
+    ),
+    "small": Scratch(),
+    "medium": Scratch(width=320, n_layers=9, n_heads=5, mlp_width=864, window_tokens=512),
+}
+
+
+@dataclass(frozen=True)
+class Lora:
+    """Low-rank adapters (Hu et al. 2021), for the methods ``lora`` and ``qlora``.
+
+    Args:
+        rank: of the two factors.
+        alpha: the update is scaled by alpha / rank.
+        dropout: on the adapter's input.
+        targets: names of modules, or ["all-linear"]: all linear layers but the head.
+    """
+
+    rank: int = 16
+    alpha: int = 16
+    dropout: float = 0.0
+    targets: list[str] = field(default_factory=lambda: ["all-linear"])
+
+    def __post_init__(self) -> None:
+        if self.rank < 1 or self.alpha < 1 or not 0 <= self.dropout < 1 or not self.targets:
+            raise ConfigError("rank and alpha above 0, dropout in [0, 1), targets", repr(self), where="recipe lora")
+
+
+@dataclass(frozen=True)
+class Rope:
+    """Longer contexts than the base was trained for, by scaling its rotary positions.
+
+    Args:
+        kind: "none", "linear" (positions divided), "dynamic" (NTK, by the length at hand) or "yarn".
+        factor: new context / old context.
+    """
+
+    kind: str = "none"
+    factor: float = 1.0
+
+    def __post_init__(self) -> None:
+        _one_of(self.kind, ROPES, "rope.kind")
+        if self.factor < 1 or (self.kind == "none") != (self.factor == 1):
+            raise ConfigError("a factor above 1 with a kind, 1 with none", repr(self), where="recipe rope")
+
+
+@dataclass(frozen=True)
+class Loss:
+    """What is minimised.
+
+    Args:
+        name: "cross-entropy"; "ditto" (Xu et al. 2022) replaces it in a share of the steps by a loss on rows that
+            repeat one unit of a training text; "unlikelihood" (Welleck et al. 2020) adds a penalty on tokens that
+            stand in the context already.
+        share: share of the steps that DITTO, or sequence unlikelihood, takes.
+        decay: DITTO's λ: probability of a copy over that of the copy before it; 0.5 in the paper.
+        from_copy: DITTO: the first copy that is penalised (2 in the paper; 3 spares forms such as AABB).
+        excess: DITTO: penalise only probabilities above decay × the one before.
+        unit_bars: DITTO: longest unit, in bars; each row draws 1 … unit_bars.
+        alpha: unlikelihood: weight of the penalty.
+    """
+
+    name: str = "cross-entropy"
+    share: float = 0.5
+    decay: float = 0.5
+    from_copy: int = 2
+    excess: bool = False
+    unit_bars: int = 4
+    alpha: float = 1.0
+
+    def __post_init__(self) -> None:
+        _one_of(self.name, LOSSES, "loss.name")
+        if not 0 <= self.share <= 1 or not 0 <= self.decay <= 1 or self.from_copy < 2 or self.unit_bars < 1:
+            raise ConfigError(
+                "share and decay in 0–1, from_copy from 2, unit_bars from 1", repr(self), where="recipe loss"
+            )
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """A recipe.
+
+    Args:
+        base: folder or hub id of a causal model, or ``scratch:`` and a shape (tiny, small, medium).
+        scratch: the shape itself, for ``base: scratch:``.
+        adapter_of: folder of an adapter that training goes on with (methods lora and qlora).
+        extend_vocabulary: give the notation's fields tokens of their own in a pretrained tokenizer, with embeddings
+            that start as the mean of their text pieces' and are trained beside the adapter.
+        rebalance: γ of the rebalanced encoding (Fu et al. 2021) for a model from scratch: pairs of tokens of which the
+            second follows with a higher probability become one; 0: off; 0.1 in the paper.
+        corpus: folder of a built corpus.
+        tasks: task → share of the rows that it gets; {} takes the rows as they are.
+        loss_on: "completion" (the prompt is given), or "all".
+        context_tokens: longest row; longer examples are cut on a bar line.
+        packing: fill rows with several examples, which do not see each other.
+        weighted: draw examples by the corpus's column ``weight``.
+        method: "full", "lora", or "qlora" (adapters over 4-bit NF4 weights with double quantisation).
+        lora: see :class:`Lora`.
+        attention: "sdpa", "flash_attention_2" (a GPU with that package) or "eager".
+        rope: see :class:`Rope`.
+        precision: "float32", or "bfloat16" for autocast (pays on GPUs, and on processors with bf16 units).
+        loss: see :class:`Loss`.
+        optimiser: "adamw", "adafactor", "adamw_8bit", or "muon" (full training only).
+        learning_rate: its peak; None: 2e-4 with adapters, 2e-3 from scratch (Muon: 0.02 for matrices), 2e-5 for a
+            pretrained model in full.
+        scheduler: "cosine", "linear", "constant" or "cosine_with_restarts".
+        restarts: cycles of cosine_with_restarts.
+        warmup_share: share of the steps in which the learning rate rises.
+        weight_decay: of AdamW.
+        max_grad_norm: gradients are clipped to this norm.
+        epochs: passes over the rows.
+        steps: optimiser steps; None: by epochs.
+        batch_rows: rows at once on each device.
+        accumulate: batches a step; tokens weigh the same whatever batch they are in.
+        gradient_checkpointing: compute activations twice instead of keeping them.
+        neftune_alpha: noise on the embeddings (Jain et al. 2023); None: none.
+        early_stopping: evaluations without improvement after which training ends; 0: never.
+        evaluate_every: steps between evaluations; 0: at the end only.
+        evaluation_rows: most rows of an evaluation; 0: all.
+        checkpoint_every: steps between checkpoints; 0: by checkpoint_minutes only.
+        checkpoint_minutes: minutes between checkpoints.
+        keep_checkpoints: how many are kept.
+        sample_every: steps between continuations written as music and a page; 0: none.
+        samples: how many at a time.
+        log_every: steps between lines of progress.
+        report_to: "tensorboard", "wandb", "trackio".
+        seed: of all that is drawn.
+        n_threads: CPU threads; 0: torch's choice.
+        fsdp: shard the model over processes (FSDP2) instead of copying it (DDP).
+        compile: torch.compile.
+    """
+
+    base: str = "scratch:small"
+    scratch: Scratch | None = None
+    adapter_of: str = ""
+    extend_vocabulary: bool = False
+    rebalance: float = 0.0
+    corpus: str = ""
+    tasks: dict[str, float] = field(default_factory=dict)
+    loss_on: str = "completion"
+    context_tokens: int = 1024
+    packing: bool = True
+    weighted: bool = True
+    method: str = "full"
+    lora: Lora = field(default_factory=Lora)
+    attention: str = "sdpa"
+    rope: Rope = field(default_factory=Rope)
+    precision: str = "float32"
+    loss: Loss = field(default_factory=Loss)
+    optimiser: str = "adamw"
+    learning_rate: float | None = None
+    scheduler: str = "cosine"
+    restarts: int = 2
+    warmup_share: float = 0.03
+    weight_decay: float = 0.0
+    max_grad_norm: float = 1.0
+    epochs: float = 3.0
+    steps: int | None = None
+    batch_rows: int = 4
+    accumulate: int = 1
+    gradient_checkpointing: bool = False
+    neftune_alpha: float | None = None
+    early_stopping: int = 0
+    evaluate_every: int = 100
+    evaluation_rows: int = 256
+    checkpoint_every: int = 0
+    checkpoint_minutes: float = 4.0
+    keep_checkpoints: int = 2
+    sample_every: int = 0
+    samples: int = 2
+    log_every: int = 10
+    report_to: list[str] = field(default_factory=lambda: ["tensorboard"])
+    seed: int = 0
+    n_threads: int = 0
+    fsdp: bool = False
+    compile: bool = False
+
+    def __post_init__(self) -> None:
+        for name, known in (
+            ("method", METHODS),
+            ("optimiser", OPTIMISERS),
+            ("scheduler", SCHEDULERS),
+            ("precision", PRECISIONS),
+            ("attention", ATTENTIONS),
+            ("loss_on", ("completion", "all")),
+        ):
+            _one_of(getattr(self, name), known, name)
+        for one in self.report_to:
+            _one_of(one, ("tensorboard", "wandb", "trackio"), "report_to")
+        positive = ("context_tokens", "log_every", "batch_rows", "accumulate", "keep_checkpoints", "restarts")
+        wrong = [name for name in positive if getattr(self, name) < 1]
+        if wrong:
+            raise ConfigError("1 or more", str(getattr(self, wrong[0])), where=f"recipe {wrong[0]}")
+        if self.epochs <= 0 or (self.steps is not None and self.steps < 1):
+            raise ConfigError("epochs or steps above 0", f"{self.epochs} epochs, {self.steps} steps", where="recipe")
+        if not 0 <= self.warmup_share < 1:
+            raise ConfigError("a share in [0, 1)", str(self.warmup_share), where="recipe warmup_share")
+        if self.checkpoint_every < 0 or self.checkpoint_minutes <= 0:
+            raise ConfigError("checkpoint_every from 0, checkpoint_minutes above 0", repr(self), where="recipe")
+        if not 0 <= self.rebalance < 1:
+            raise ConfigError("a probability in [0, 1)", str(self.rebalance), where="recipe rebalance")
+        if any(share <= 0 for share in self.tasks.values()):
+            raise ConfigError("shares above 0", repr(self.tasks), where="recipe tasks")
+        if self.is_scratch:
+            self.shape()
+            if self.method != "full" or self.extend_vocabulary or self.adapter_of:
+                hint = "Adapters and vocabulary extension are for pretrained models: give base a folder or hub id."
+                raise ConfigError("method full for a model from scratch", self.method, where="recipe method", hint=hint)
+        elif self.rebalance:
+            raise ConfigError("rebalance 0 for a pretrained model", str(self.rebalance), where="recipe rebalance")
+        elif self.optimiser == "muon" and self.method != "full":
+            raise ConfigError("muon with method full", self.method, where="recipe optimiser")
+        if self.adapter_of and self.method == "full":
+            raise ConfigError("method lora or qlora with adapter_of", "full", where="recipe method")
+
+    @property
+    def is_scratch(self) -> bool:
+        """Whether the model starts from random weights."""
+        return self.base.startswith("scratch:")
+
+    def shape(self) -> Scratch:
+        """The shape of a model from scratch.
+
+        Raises:
+            ConfigError: no such name.
+        """
+        if self.scratch is not None:
+            return self.scratch
+        name = self.base.removeprefix("scratch:")
+        if name not in SHAPES:
+            raise ConfigError(
+                f"a shape of {', '.join(SHAPES)}", repr(name), where="recipe base", hint=did_you_mean(name, SHAPES)
+            )
+        return SHAPES[name]
+
+    @property
+    def peak_learning_rate(self) -> float:
+        """The learning rate, with its default by method."""
+        if self.learning_rate is not None:
+            return self.learning_rate
+        if self.method != "full":
+            return 2e-4
+        return 2e-3 if self.is_scratch else 2e-5
+
+
+def _one_of(value: Any, known: tuple[str, ...], name: str) -> None:
+    if value not in known:
+        raise ConfigError(
+            f"one of {', '.join(known)}", repr(value), where=f"recipe {name}", hint=did_you_mean(str(value), known)
+        )
