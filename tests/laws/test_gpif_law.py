@@ -13,6 +13,7 @@ from cadenza.formats.gpif import PROJECTION, read, write
 from cadenza.score.edit import project
 from cadenza.score.model import STANDARD_TUNINGS, Bend, Note, Score, Technique, Track
 from tests.strategies import examples, scores
+from tests.written_strategies import written_scores
 
 QUICK = settings(max_examples=examples(40), deadline=None, suppress_health_check=list(HealthCheck))
 
@@ -33,6 +34,12 @@ def test_law(score: Score) -> None:
 @QUICK
 @given(scores(max_tracks=2, resolutions=(960,), grid_ticks=240, max_ticks=7_680))
 def test_law_on_a_grid(score: Score) -> None:
+    assert there_and_back(score) == project(score, PROJECTION)
+
+
+@QUICK
+@given(written_scores())
+def test_law_of_written_scores(score: Score) -> None:
     assert there_and_back(score) == project(score, PROJECTION)
 
 
