@@ -302,3 +302,20 @@ def test_what_is_missing_is_said(llama, tmp_path):
     HubVocabulary(HubVocabulary.load(folder).tokenizer, MODEL_NOTATION.vocabulary()).save(folder)
     with pytest.raises(ModelError, match="tokens"):  # fields without the rows for them
         load_model(folder)
+
+
+def test_the_command_takes_model_adapter_and_bits(llama, tmp_path):
+    pytest.importorskip("bitsandbytes", reason="bitsandbytes is not installed: no quantised weights")
+    from typer.testing import CliRunner
+
+    from cadenza import formats
+    from cadenza.app.cli.main import app
+
+    adapter = write_adapter(llama, tmp_path / "adapter")
+    formats.write(SEEDS["guitar"], tmp_path / "seed.mid")
+    words = ["compose", str(tmp_path / "seed.mid"), "-o", str(tmp_path / "out.mid"), "--bars", "1"]
+    done = CliRunner().invoke(
+        app, [*words, "--model", str(llama), "--adapter", str(adapter), "--quantize", "nf4"], catch_exceptions=False
+    )
+    assert done.exit_code == 0, done.output
+    assert formats.read(tmp_path / "out.mid").n_notes > SEEDS["guitar"].n_notes
