@@ -42,7 +42,7 @@ def shard(model: Any) -> Any:
 def layers(model: Any) -> list[Any]:
     """The decoder's blocks: the longest list of equal modules."""
     lists: list[Any] = [module for module in model.modules() if isinstance(module, torch.nn.ModuleList) and len(module)]
-    return list(max(lists, key=len)) if lists else []
+    return list(max(lists, key=lambda one: len(list(one)))) if lists else []
 
 
 def is_sharded(model: Any) -> bool:
