@@ -117,6 +117,8 @@ def _part(piece: SaidPiece, name: str, tuning: Tuning | None) -> Arranged:
             if "bend" in link.marks
         ]
         item.bends = bend_points(bends, item.onset, item.end)
+        for link in item.links:
+            link.bends = (link.marks["bend"],) if "bend" in link.marks else ()
     settle(row, track)
     return out
 
