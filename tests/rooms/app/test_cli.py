@@ -163,7 +163,7 @@ def test_render(cli, tab: Path, tmp_path: Path) -> None:
         (("convert", "{tab}", "{tmp}/nowhere/out.mid"), "nowhere"),
         (("compose", "{tab}", "-o", "{tmp}/a.xyz"), ".gp5"),
         (("compose", "{tab}", "-o", "{tmp}/a.mid", "--model", "{tmp}/none"), "model folder"),
-        (("compose", "{tab}", "-o", "{tmp}/a.mid", "--model", "{tmp}"), "notation.json"),
+        (("compose", "{tab}", "-o", "{tmp}/a.mid", "--model", "{tmp}"), "tokenizer"),
         (("compose", "{tab}", "-o", "{tmp}/a.mid", "--model", "{model}", "--bars", "0"), "bars"),
         (("compose", "{tab}", "-o", "{tmp}/a.mid", "--model", "{model}", "--temperature", "-1"), "temperature"),
         (("compose", "{tab}", "-o", "{tmp}/a.mid", "--model", "{model}", "--top-p", "7"), "top_p"),
