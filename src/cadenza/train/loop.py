@@ -471,3 +471,29 @@ class CheckpointClock(TrainerCallback):
     def on_save(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """The clock starts again."""
         self.saved_at = time.monotonic()
+
+
+class EarlyStop(TrainerCallback):
+    """Ends training after so many evaluations in a row without a better figure; what was seen is kept with the run."""
+
+    def __init__(self, patience: int, path: Path) -> None:
+        self.patience, self.path = patience, path
+
+    def on_evaluate(
+        self,
+        args: Any,
+        state: TrainerState,
+        control: TrainerControl,
+        metrics: dict[str, float] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Look at all evaluations up to this step; the log holds those from before a resumption too."""
+        seen: dict[int, float] = {}
+        for line in self.path.read_text("utf-8").splitlines():
+            row = json.loads(line)
+            if METRIC in row and row["step"] <= state.global_step:
+                seen[row["step"]] = row[METRIC]
+        figures = [seen[step] for step in sorted(seen)]
+        best = min(range(len(figures)), key=figures.__getitem__, default=0)
+        if len(figures) - 1 - best >= self.patience:
+            control.should_training_stop = True

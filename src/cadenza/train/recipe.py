@@ -185,8 +185,6 @@ class TrainConfig:
         checkpoint_every: steps between checkpoints; 0: by checkpoint_minutes only.
         checkpoint_minutes: minutes between checkpoints.
         keep_checkpoints: how many are kept.
-        sample_every: steps between continuations written as music and a page; 0: none.
-        samples: how many at a time.
         log_every: steps between lines of progress.
         report_to: "tensorboard", "wandb", "trackio".
         seed: of all that is drawn.
@@ -231,8 +229,6 @@ class TrainConfig:
     checkpoint_every: int = 0
     checkpoint_minutes: float = 4.0
     keep_checkpoints: int = 2
-    sample_every: int = 0
-    samples: int = 2
     log_every: int = 10
     report_to: list[str] = field(default_factory=lambda: ["tensorboard"])
     seed: int = 0

@@ -37,8 +37,8 @@ from cadenza.train.rows import Codec, Documents, RowSet
 
 #: Keys that a resumed run may change: they move no weight.
 FREE = {
-    *("n_threads", "report_to", "keep_checkpoints", "checkpoint_every", "checkpoint_minutes", "sample_every"),
-    *("samples", "log_every", "evaluate_every", "evaluation_rows"),
+    *("n_threads", "report_to", "keep_checkpoints", "checkpoint_every", "checkpoint_minutes"),
+    *("log_every", "evaluate_every", "evaluation_rows"),
 }
 Say = Callable[[str], None]
 
@@ -201,9 +201,9 @@ def _silent(line: str) -> None:
 def _callbacks(prepared: Prepared, out: Path, say: Say) -> list[Any]:
     found: list[Any] = []
     if prepared.config.early_stopping and prepared.eval_rows is not None:
-        from transformers import EarlyStoppingCallback
+        from cadenza.train.loop import EarlyStop
 
-        found.append(EarlyStoppingCallback(prepared.config.early_stopping))
+        found.append(EarlyStop(prepared.config.early_stopping, out / "log.jsonl"))
     return found
 
 

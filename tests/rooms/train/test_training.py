@@ -227,3 +227,11 @@ def test_dry_run_and_preview(built_corpus, tiny):
     assert [learned for _, learned in row][:2] == [False, True]
     assert row[0][0].startswith("⟨begin⟩")
     assert "⟨end⟩" in row[1][0]
+
+
+def test_training_ends_when_nothing_gets_better(built_corpus, tiny, tmp_path):
+    config = config_for("scratch-small", built_corpus, tiny, ("evaluate_every=1", "checkpoint_every=0", "steps=12"))
+    config = replace(config, learning_rate=1e-20, early_stopping=2, optimiser="adamw")
+    run.train(config, tmp_path)
+    assert max(row["step"] for row in steps_of(tmp_path)) == 3
+    assert (tmp_path / "model" / "model.safetensors").exists()
