@@ -365,18 +365,37 @@ def measure(corpus: Path, limit: int | None) -> dict[str, Any]:
 # ── the page ─────────────────────────────────────────────────────────────────────────────────────────────
 
 
+HEAD = """
+Written by `python benchmarks/damage.py --page benchmarks/results/damage.json --out docs/damage.md`; do not edit.
+
+{works} held-out works ({sources}; {notes:,} notes), up to 32 bars each, before and after controlled damage. Figures are
+Cohen's d of the paired differences, with the 95 % interval of a bootstrap over works; **bold** where the damage is
+detected: |d| ≥ 0.5, and the interval on one side of 0.2. `always`: the same change in every work. Empty: not defined,
+or no change at all. Metrics of one piece include what the piece's own first half makes of its second (continuation, and
+originality against the seed).
+
+The damages:
+"""
+BLIND = """
+They may say something else (a tempo, a text that does not parse), but nothing here shows that they see bad music; no
+model is to be advertised by them.
+"""
+SETS = """
+Overlap and divergence (KL) of the distances within the human half and between both halves, before → after the second
+half is damaged; **bold** where the bootstrap interval of the difference leaves out 0.
+"""
+
+
+def _paragraphs(text: str) -> list[str]:
+    return text.strip().splitlines()
+
+
 def page(result: dict[str, Any]) -> str:
     """docs/damage.md."""
     real = [name for name in DAMAGES if name != CONTROL]
     sources = ", ".join(f"{n} of {name}" for name, n in result["sources"].items())
-    lines = [
-        "# Does a metric measure anything?", "",
-        "Written by `python benchmarks/damage.py --page benchmarks/results/damage.json --out docs/damage.md`; do not edit.",
-        "", f"{result['works']} held-out works ({sources}; {result['notes']:,} notes), up to {BARS} bars each, before and "
-        "after controlled damage. Figures are Cohen's d of the paired differences, with the 95 % interval of a bootstrap "
-        f"over works; **bold** where the damage is detected: |d| ≥ {DETECTED}, and the interval on one side of {ONE_SIDE}. "
-        "`always`: the same change in every work. Empty: not defined, or no change at all.", "", "The damages:", "",
-    ]  # fmt: skip
+    head = HEAD.format(sources=sources, works=result["works"], notes=result["notes"])
+    lines = ["# Does a metric measure anything?", "", *_paragraphs(head), ""]
     for name, function in DAMAGES.items():
         lines.append(f"- *{name}*: {(function.__doc__ or '').strip()}")
     lines += ["", "## How many columns detect each damage", ""]
@@ -384,6 +403,21 @@ def page(result: dict[str, Any]) -> str:
         "| damage | works | of one piece | the clearest | against the undamaged piece | the clearest |",
         "|---|---|---|---|---|---|",
     ]
+    for name in DAMAGES:
+        row = [name, str(max((cell["n"] for cell in result["alone"][name].values()), default=0))]
+        for kind in ("alone", "against"):
+            cells = {c: cell for c, cell in result[kind][name].items() if is_detected(cell)}
+            best = sorted(cells, key=lambda c: -abs(cells[c]["d"] if cells[c].get("d") is not None else 1e9))[:3]
+            row += [str(len(cells)), ", ".join(best)]
+        lines.append("| " + " | ".join(row) + " |")
+    kinds = {
+        "alone": "Metrics of one piece",
+        "against": "Metrics against the undamaged piece",
+    }
+    for kind, title in kinds.items():
+        columns = list(dict.fromkeys(column for name in DAMAGES for column in result[kind][name]))
+        head = "| damage | works | of one piece | the clearest | against the undamaged piece | the clearest |"
+    lines += [head, "|---" * 6 + "|"]
     for name in DAMAGES:
         row = [name, str(max((cell["n"] for cell in result["alone"][name].values()), default=0))]
         for kind in ("alone", "against"):
@@ -410,13 +444,8 @@ def page(result: dict[str, Any]) -> str:
     ]  # fmt: skip
     lines += ["", "## Columns that detect none of these", ""]
     lines.append(", ".join(blind) + "." if blind else "None.")
-    lines += [
-        "", "They may say something else (a tempo, a text that does not parse), but nothing here shows that they see bad "
-        "music; no model is to be advertised by them.", "", "## Two sets: half of the works against the other half", "",
-        "Overlap and divergence (KL) of the distances within the human half and between both halves, before → after the "
-        "second half is damaged; **bold** where the bootstrap interval of the difference leaves out 0.", "",
-        "| column | " + " | ".join(DAMAGES) + " |", "|---" * (len(DAMAGES) + 1) + "|",
-    ]  # fmt: skip
+    lines += ["", *_paragraphs(BLIND), "", "## Two sets: half of the works against the other half", ""]
+    lines += [*_paragraphs(SETS), "", "| column | " + " | ".join(DAMAGES) + " |", "|---" * (len(DAMAGES) + 1) + "|"]
     for column in next(iter(result["sets"].values())):
         if column.startswith("spread_"):
             continue
