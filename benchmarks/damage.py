@@ -365,6 +365,7 @@ def measure(corpus: Path, limit: int | None) -> dict[str, Any]:
 # ── the page ─────────────────────────────────────────────────────────────────────────────────────────────
 
 
+KINDS = {"alone": "Metrics of one piece", "against": "Metrics against the undamaged piece"}
 HEAD = """
 Written by `python benchmarks/damage.py --page benchmarks/results/damage.json --out docs/damage.md`; do not edit.
 
@@ -392,71 +393,53 @@ def _paragraphs(text: str) -> list[str]:
 
 def page(result: dict[str, Any]) -> str:
     """docs/damage.md."""
-    real = [name for name in DAMAGES if name != CONTROL]
     sources = ", ".join(f"{n} of {name}" for name, n in result["sources"].items())
     head = HEAD.format(sources=sources, works=result["works"], notes=result["notes"])
     lines = ["# Does a metric measure anything?", "", *_paragraphs(head), ""]
-    for name, function in DAMAGES.items():
-        lines.append(f"- *{name}*: {(function.__doc__ or '').strip()}")
+    lines += [f"- *{name}*: {(function.__doc__ or '').strip()}" for name, function in DAMAGES.items()]
     lines += ["", "## How many columns detect each damage", ""]
-    lines += [
-        "| damage | works | of one piece | the clearest | against the undamaged piece | the clearest |",
-        "|---|---|---|---|---|---|",
-    ]
+    lines.append("| damage | works | of one piece | the clearest | against the undamaged piece | the clearest |")
+    lines.append("|---" * 6 + "|")
     for name in DAMAGES:
         row = [name, str(max((cell["n"] for cell in result["alone"][name].values()), default=0))]
-        for kind in ("alone", "against"):
+        for kind in KINDS:
             cells = {c: cell for c, cell in result[kind][name].items() if is_detected(cell)}
-            best = sorted(cells, key=lambda c: -abs(cells[c]["d"] if cells[c].get("d") is not None else 1e9))[:3]
-            row += [str(len(cells)), ", ".join(best)]
+            row += [str(len(cells)), ", ".join(sorted(cells, key=lambda c: -_size(cells[c]))[:3])]
         lines.append("| " + " | ".join(row) + " |")
-    kinds = {
-        "alone": "Metrics of one piece",
-        "against": "Metrics against the undamaged piece",
-    }
-    for kind, title in kinds.items():
-        columns = list(dict.fromkeys(column for name in DAMAGES for column in result[kind][name]))
-        head = "| damage | works | of one piece | the clearest | against the undamaged piece | the clearest |"
-    lines += [head, "|---" * 6 + "|"]
-    for name in DAMAGES:
-        row = [name, str(max((cell["n"] for cell in result["alone"][name].values()), default=0))]
-        for kind in ("alone", "against"):
-            cells = {c: cell for c, cell in result[kind][name].items() if is_detected(cell)}
-            best = sorted(cells, key=lambda c: -abs(cells[c]["d"] if cells[c].get("d") is not None else 1e9))[:3]
-            row += [str(len(cells)), ", ".join(best)]
-        lines.append("| " + " | ".join(row) + " |")
-    kinds = {
-        "alone": "Metrics of one piece",
-        "against": "Metrics against the undamaged piece",
-    }
-    for kind, title in kinds.items():
-        columns = list(dict.fromkeys(column for name in DAMAGES for column in result[kind][name]))
+    for kind, title in KINDS.items():
         lines += ["", f"## {title}", "", "| column | undamaged | " + " | ".join(DAMAGES) + " |"]
         lines.append("|---" * (len(DAMAGES) + 2) + "|")
-        for column in columns:
+        for column in dict.fromkeys(column for name in DAMAGES for column in result[kind][name]):
             cells = [result[kind][name].get(column, {}) for name in DAMAGES]
             before = next((c["before"] for c in cells if c.get("before") is not None), None)
             shown = "" if before is None else f"{before:.3g}"
             lines.append(f"| {column} | {shown} | " + " | ".join(_cell(cell) for cell in cells) + " |")
-    blind = [
-        column for column in dict.fromkeys(c for name in real for kind in kinds for c in result[kind][name])
-        if not any(is_detected(result[kind][name].get(column, {})) for name in real for kind in kinds)
-    ]  # fmt: skip
-    lines += ["", "## Columns that detect none of these", ""]
-    lines.append(", ".join(blind) + "." if blind else "None.")
+    lines += ["", "## Columns that detect none of these", "", ", ".join(blind(result)) + "."]
     lines += ["", *_paragraphs(BLIND), "", "## Two sets: half of the works against the other half", ""]
     lines += [*_paragraphs(SETS), "", "| column | " + " | ".join(DAMAGES) + " |", "|---" * (len(DAMAGES) + 1) + "|"]
-    for column in next(iter(result["sets"].values())):
-        if column.startswith("spread_"):
-            continue
-        cells = []
+    for column in (c for c in next(iter(result["sets"].values())) if not c.startswith("spread_")):
+        shown_cells = []
         for name in DAMAGES:
             cell = result["sets"][name].get(column)
             text = "" if cell is None else f"{cell['before']:.2f} → {cell['after']:.2f}"
-            cells.append(f"**{text}**" if cell and (cell["low"] > 0 or cell["high"] < 0) else text)
-        lines.append(f"| {column} | " + " | ".join(cells) + " |")
+            shown_cells.append(f"**{text}**" if cell and (cell["low"] > 0 or cell["high"] < 0) else text)
+        lines.append(f"| {column} | " + " | ".join(shown_cells) + " |")
     lines += ["", f"Measured in {result['cpu_seconds']:.0f} seconds of CPU time."]
     return "\n".join(lines) + "\n"
+
+
+def blind(result: dict[str, Any]) -> list[str]:
+    """Columns that detect no damage (the control is none)."""
+    seen: dict[str, bool] = {}
+    for kind in KINDS:
+        for name in DAMAGES:
+            for column, cell in result[kind][name].items():
+                seen[column] = seen.get(column, False) or (name != CONTROL and is_detected(cell))
+    return [column for column, found in seen.items() if not found]
+
+
+def _size(cell: dict[str, Any]) -> float:
+    return abs(cell["d"]) if cell.get("d") is not None else float("inf")
 
 
 def _cell(cell: dict[str, Any]) -> str:
