@@ -108,49 +108,51 @@ def _rooms(
     documents: Documents, pitch_of: NDArray[np.int64], ids: dict[str, int | None]
 ) -> tuple[NDArray[np.bool_], NDArray[np.int64], NDArray[np.int64]]:
     """(which tokens are pitches of notes, semitones down, semitones up) over all documents."""
-    n_tokens, n_documents = len(documents.ids), len(documents)
-    track_of = np.full(len(pitch_of), -1, np.int64)
-    program_of = np.full(len(pitch_of), -1, np.int64)
-    ranges = {}
+    track_of = np.full(len(pitch_of), -1, np.int16)
+    program_of = np.full(len(pitch_of), -1, np.int16)
+    low, high = np.zeros(129, np.int16), np.full(129, 127, np.int16)
     for track in range(MAX_TRACKS):
-        if ids.get(f"i{track}") is not None:
-            track_of[ids[f"i{track}"]] = track
+        token = ids.get(f"i{track}")
+        if token is not None:
+            track_of[token] = track
     for program in range(129):
         token = ids.get(f":g{program}")
         if token is not None:
             program_of[token] = program
-            low, high = range_of(Track(program=program % 128)) if program < 128 else (0, 127)
-            ranges[program] = (max(low, LOWEST), min(high, HIGHEST))
-    pitched = np.zeros(n_tokens, bool)
-    down, up = np.zeros(n_documents, np.int64), np.zeros(n_documents, np.int64)
-    for index in range(n_documents):
-        start, stop = int(documents.starts[index]), int(documents.starts[index + 1])
-        mine = documents.ids[start:stop].astype(np.int64)
-        track, program, pitch = track_of[mine], program_of[mine], pitch_of[mine]
-        if len(mine) < 2:
-            continue
-        # The track that holds at each token, and the program that the last header gave to that track.
-        named = np.flatnonzero(track >= 0)
-        if not len(named):
-            continue
-        place = np.searchsorted(named, np.arange(len(mine)), side="right") - 1
-        now = np.where(place >= 0, track[named[place.clip(0)]], -1)
-        told = np.full(len(mine), -1, np.int64)
-        for number in np.unique(track[named]).tolist():
-            given = np.flatnonzero((track[:-1] == number) & (program[1:] >= 0))
+        if program < 128:
+            reach = range_of(Track(program=program))
+            low[program], high[program] = max(reach[0], LOWEST), min(reach[1], HIGHEST)
+    tokens = documents.ids
+    track, program = track_of[tokens], program_of[tokens]
+    pitch = pitch_of.astype(np.int16)[tokens]
+    lengths = documents.lengths
+    starts = np.repeat(documents.starts[:-1], lengths)
+    # The track that holds at each note, and the program that the last header of its document gave to that track.
+    notes = np.flatnonzero(pitch >= 0)
+    named = np.flatnonzero(track >= 0)
+    told = np.full(len(notes), -1, np.int16)
+    if len(named):
+        place = np.searchsorted(named, notes, side="right") - 1
+        at = named[place.clip(0)]
+        now = np.where((place >= 0) & (at >= starts[notes]), track[at], -1)
+        following = np.append(program[1:], np.int16(-1))
+        for number in np.unique(now[now >= 0]).tolist():
+            given = np.flatnonzero((track == number) & (following >= 0))
+            held = np.flatnonzero(now == number)
             if not len(given):
                 continue
-            held = np.flatnonzero(now == number)
-            which = np.searchsorted(given, held, side="right") - 1
-            told[held] = np.where(which >= 0, program[given[which.clip(0)] + 1], -1)
-        notes = (pitch >= 0) & (told >= 0) & (told < 128)
-        pitched[start:stop] = notes
-        room_down, room_up = 127, 127
-        for number in np.unique(told[notes]).tolist():
-            low, high = ranges[number]
-            heard = pitch[notes & (told == number)]
-            room_down = min(room_down, max(0, int(heard.min()) - low))
-            room_up = min(room_up, max(0, high - int(heard.max())))
-        if notes.any():
-            down[index], up[index] = room_down, room_up
+            which = np.searchsorted(given, notes[held], side="right") - 1
+            source = given[which.clip(0)]
+            known = (which >= 0) & (source >= starts[notes[held]])
+            told[held] = np.where(known, following[source], -1)
+    moves = (told >= 0) & (told < 128)
+    pitched = np.zeros(len(tokens), bool)
+    pitched[notes[moves]] = True
+    document = np.searchsorted(documents.starts, notes[moves], side="right") - 1
+    heard, by = pitch[notes[moves]], told[moves]
+    down, up = np.full(len(documents), 127, np.int64), np.full(len(documents), 127, np.int64)
+    np.minimum.at(down, document, np.maximum(heard - low[by], 0))
+    np.minimum.at(up, document, np.maximum(high[by] - heard, 0))
+    still = np.bincount(document, minlength=len(documents)) == 0
+    down[still] = up[still] = 0
     return pitched, down, up
