@@ -80,7 +80,7 @@ def has_fields(vocabulary: Vocabulary | HubVocabulary, notation: SimplifiedMidi)
 
 def shipped_folder() -> Path:
     """The folder of the model that comes with the package."""
-    return Path(str(files("cadenza"))) / "models" / "first"
+    return Path(str(files("cadenza"))) / "models" / "composer"
 
 
 def load_model(
