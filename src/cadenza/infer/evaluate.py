@@ -158,7 +158,7 @@ def measured(
 
 
 def distances(values: Mapping[str, float], centre: Mapping[str, float], spread: Mapping[str, float]) -> float:
-    """How far a piece's columns lie from human music, in its standard deviations: the mean over columns, each at most 5.
+    """How far a piece lies from human music: the mean over columns, in standard deviations, each at most 5.
 
     Used to choose examples, never to rank systems.
     """

@@ -132,28 +132,38 @@ def _corrected(tails: Floats, value: float, drawn: Floats, data: Sequence[Floats
     return np.array([_NORMAL.cdf(bias + z / (1 - skew * z)) for z in shifted])
 
 
-def sign_flip(differences: ArrayLike, *, n_resamples: int = 20_000, seed: int = 0) -> float:
+def sign_flip(differences: ArrayLike, *, n_resamples: int = 20_000, seed: int = 0) -> Any:
     """Two-sided p of "the mean difference is 0", by flipping signs.
 
     Up to :data:`EXACT_SIGNS` differences every pattern is counted; beyond, a random sample with the one observed, so
     that p is never 0 (Phipson & Smyth 2010).
 
     Args:
-        differences: shape (n,), system minus system on the same pieces.
+        differences: shape (n,), system minus system on the same pieces; or (n, k), several figures of the same pieces,
+            whose signs are then flipped together. A 0 has no sign: it may stand for a figure that a piece lacks.
+
+    Returns:
+        p, or of shape (k,).
     """
-    values = _finite(differences)
-    observed = abs(values.sum())
+    values = np.asarray(differences, np.float64)
+    single = values.ndim == 1
+    values = values[:, None] if single else values
+    if values.ndim != 2 or not values.size or not np.isfinite(values).all():
+        raise RangeError("finite numbers, one row a piece", f"shape {values.shape}")
+    n = len(values)
     # Patterns that differ by rounding only are as extreme as the observed one.
-    bar = observed - 1e-12 * max(1.0, float(np.abs(values).sum()))
-    if len(values) <= EXACT_SIGNS:
-        bits = (np.arange(1 << len(values))[:, None] >> np.arange(len(values))) & 1
-        return float(np.mean(np.abs((1 - 2.0 * bits) @ values) >= bar))
-    rng = np.random.default_rng(seed)
-    extreme, rows = 0, max(1, _BLOCK // len(values))
-    for start in range(0, n_resamples, rows):
-        signs = rng.integers(0, 2, (min(rows, n_resamples - start), len(values)))
-        extreme += int(np.count_nonzero(np.abs((1 - 2.0 * signs) @ values) >= bar))
-    return (extreme + 1) / (n_resamples + 1)
+    bar = np.abs(values.sum(0)) - 1e-12 * np.maximum(1.0, np.abs(values).sum(0))
+    if n <= EXACT_SIGNS:
+        bits = (np.arange(1 << n)[:, None] >> np.arange(n)) & 1
+        p = np.mean(np.abs((1 - 2.0 * bits) @ values) >= bar, axis=0)
+    else:
+        rng = np.random.default_rng(seed)
+        extreme, rows = np.zeros(values.shape[1]), max(1, _BLOCK // n)
+        for start in range(0, n_resamples, rows):
+            signs = rng.integers(0, 2, (min(rows, n_resamples - start), n), np.int8)
+            extreme += np.count_nonzero(np.abs((1 - 2.0 * signs) @ values) >= bar, axis=0)
+        p = (extreme + 1) / (n_resamples + 1)
+    return float(p[0]) if single else p
 
 
 def wilcoxon(differences: ArrayLike) -> float:

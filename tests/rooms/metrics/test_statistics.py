@@ -65,6 +65,8 @@ def test_sign_flip_is_scipys_permutation_test():
         (NORMAL,), np.mean, permutation_type="samples", n_resamples=50_000, rng=np.random.default_rng(1)
     ).pvalue
     assert many == pytest.approx(theirs, abs=4 * math.sqrt(theirs / 50_000))
+    together = own.sign_flip(np.stack([NORMAL, NORMAL * 0, -NORMAL], 1), n_resamples=50_000)
+    assert together == pytest.approx([many, 1.0, many])
     assert own.sign_flip(np.zeros(30)) == 1.0
     assert own.sign_flip(np.full(30, 1.0), n_resamples=999) == pytest.approx(1 / 1000)
 
