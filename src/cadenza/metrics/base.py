@@ -1,10 +1,10 @@
 """What a metric is: a named function of scores or texts, with range, direction and source of every number it gives.
 
 A metric is a value, :class:`Metric`, and one line under ``cadenza.metrics`` in ``pyproject.toml``; :data:`METRICS`
-lists and loads them. It is called with keywords only, ``ref`` before ``est``, and gives a plain mapping from the names of its
-columns to finite numbers. A column that is not defined for an input (the intervals of a piece of one note, say) is left
-out: never NaN, and never a 0 that means "unknown". So whoever averages a column averages over the pieces that have it,
-and says how many those are.
+lists and loads them. It is called with keywords only, ``ref`` before ``est``, and gives a plain mapping from the names
+of its columns to finite numbers. A column that is not defined for an input (the intervals of a piece of one note, say)
+is left out: never NaN, and never a 0 that means "unknown". So whoever averages a column averages over the pieces that
+have it, and says how many those are.
 
 What a metric is called with depends on its ``needs`` (:data:`NEEDS`)::
 
