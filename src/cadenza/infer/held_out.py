@@ -11,9 +11,10 @@ all of it is held out, and it is the caller's word that no model has seen it).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -25,6 +26,7 @@ from cadenza.score.edit import drop_doubled, select_bars
 from cadenza.score.model import Score
 from cadenza.score.time import bar_table, bar_ticks
 
+T = TypeVar("T")
 MIN_NOTES_A_BAR = 1.0  # of the seed and of what follows, in the mean: nothing is learned from continuing silence
 MAX_TURNS = 50  # passages of one work
 
@@ -80,12 +82,20 @@ class Music:
     Args:
         fingerprint: SHA-256 of what it holds.
         has_splits: it knows training from test pieces.
-        pieces: called with a split; the pieces in a fixed order.
+        find: called with a split and a number; the pieces in a fixed order, or so many of them.
     """
 
     fingerprint: str
     has_splits: bool
-    pieces: Callable[[str], Iterator[HeldOut]]
+    find: Callable[[str, int | None], Iterator[HeldOut]]
+
+    def pieces(self, split: str) -> list[HeldOut]:
+        """All pieces of a split."""
+        return list(self.find(split, None))
+
+    def some(self, split: str, n: int) -> list[HeldOut]:
+        """About ``n`` pieces of a split, always the same (and their arrangements, where there are any)."""
+        return list(self.find(split, n))
 
 
 def open_music(path: Path | str, *, bands: bool = True) -> Music:
@@ -101,16 +111,16 @@ def open_music(path: Path | str, *, bands: bool = True) -> Music:
     path = Path(path)
     if path.is_file():
         corpus = Corpus(path)
-        return Music(_hash([path.read_bytes()]), True, lambda split: _pieces(corpus, split, bands))
+        return Music(_hash([path.read_bytes()]), True, lambda split, n: _pieces(corpus, split, bands, n))
     if (path / "manifest.json").is_file() or (path / "work").is_dir():
         built = BuiltCorpus.open(path)
-        return Music(str(built.manifest["fingerprint"]), True, lambda split: _rows(built, split))
+        return Music(str(built.manifest["fingerprint"]), True, lambda split, n: _some(_rows(built, split), n))
     suffixes = set(formats.suffixes("read"))
     found = sorted(p for p in path.rglob("*") if p.is_file() and formats.is_music(p, suffixes)) if path.is_dir() else []
     if not found:
         raise ConfigError("a corpus, or a folder of music", "none there", where=str(path))
     parts = [part for p in found for part in (str(p.relative_to(path)).encode(), p.read_bytes())]
-    return Music(_hash(parts), False, lambda split: _files(path, found))
+    return Music(_hash(parts), False, lambda split, n: _some(_files(path, found), n))
 
 
 def _hash(parts: Sequence[bytes]) -> str:
@@ -120,11 +130,20 @@ def _hash(parts: Sequence[bytes]) -> str:
     return found.hexdigest()
 
 
-def _pieces(corpus: Corpus, split: str, bands: bool) -> Iterator[HeldOut]:
-    for piece in corpus.base(split):
+def _some(pieces: Iterable[T], n: int | None) -> Iterator[T]:
+    found = list(pieces)
+    if n is None or len(found) <= n:
+        yield from found
+    else:
+        yield from (found[i] for i in sorted(np.random.default_rng(0).permutation(len(found))[:n].tolist()))
+
+
+def _pieces(corpus: Corpus, split: str, bands: bool, n: int | None) -> Iterator[HeldOut]:
+    chosen = list(_some(corpus.base(split), n))
+    for piece in chosen:
         yield HeldOut(piece.path, piece.work_id, piece.source, piece.score)
     if bands:
-        for work, record, score in corpus.bands(split, 0):
+        for work, record, score in corpus.bands(split, 0, only={piece.path for piece in chosen}):
             yield HeldOut(f"{record['path']} as a band", f"{work} as a band", f"{record['source']}+band", score)
 
 

@@ -61,7 +61,7 @@ def row_path(out: Path, index: int) -> Path:
 
 def rows(out: Path) -> list[dict[str, Any]]:
     """All rows, in the order of the pieces."""
-    return [read_json(path) for path in sorted((out / "pieces").glob("*.json"))]
+    return [read_json(path) for path in sorted((out / "pieces").glob("*.json")) if path.stem.isdigit()]
 
 
 def read_json(path: Path) -> Any:

@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from cadenza.app.evaluation import folder, summary
+from cadenza.app.evaluation import folder, leaderboard, page, summary
 from cadenza.app.workers import each
 from cadenza.base.config import build_config
 from cadenza.base.errors import CadenzaError, ConfigError, did_you_mean
+from cadenza.base.files import write_atomically
 from cadenza.corpus.store import Piece, load_pieces, save_pieces
 from cadenza.infer import evaluate, held_out, likelihood
 from cadenza.infer.baselines import NgramCounts
@@ -26,7 +27,6 @@ from cadenza.metrics.base import METRICS
 from cadenza.notation import NOTATIONS
 from cadenza.notation.base import Notation
 from cadenza.score.edit import select_bars
-from cadenza.score.time import bar_table
 
 Progress = Callable[[str, int, int], None]
 SEEDS, SCORES, NGRAM, LIKELIHOOD = "seeds.json", "seeds.npz", "n-gram.npz", "likelihood.json"
@@ -130,13 +130,16 @@ class Job:
     config: GenerationConfig
 
 
-def run(config: GenerationConfig, out: Path, *, n_workers: int, limit_seconds: float, say: Progress) -> dict[str, Any]:
+def run(
+    config: GenerationConfig, out: Path, *, n_workers: int, limit_seconds: float, say: Progress, again: bool = False
+) -> dict[str, Any]:
     """Do what is left to do in ``out`` and write the report; returns it.
 
     Args:
         n_workers: processes.
         limit_seconds: for one seed; a worker that passes it is ended.
         say: called with (stage, done, of how many).
+        again: measure anew what is composed already.
 
     Raises:
         ConfigError, ModelError, FormatError: as the parts say; or seeds were lost (start again to try them again).
@@ -146,6 +149,9 @@ def run(config: GenerationConfig, out: Path, *, n_workers: int, limit_seconds: f
         _prepare(config, out, say)
         asked = folder.read_json(out / SEEDS)
         total = len(asked["seeds"])
+        if again:
+            for index in range(total):
+                folder.row_path(out, index).unlink(missing_ok=True)
         jobs = [Job(out, index, config) for index in range(total) if not folder.row_path(out, index).exists()]
         done, lost, spent = total - len(jobs), [], _timing(out)
         say("seeds", done, total)
@@ -170,6 +176,8 @@ def run(config: GenerationConfig, out: Path, *, n_workers: int, limit_seconds: f
         say("report", 0, 1)
         report = summary.generation(config, out)
         folder.write_json(out / folder.REPORT, report)
+        folder.write_json(out / folder.ROWS, leaderboard.rows_of(report))
+        write_atomically(out / folder.PAGE, page.write_generation(out, report).encode())
         spent["report_cpu_seconds"] += time.process_time() - begun
         folder.write_json(out / folder.TIMING, spent)
         say("report", 1, 1)
@@ -196,7 +204,7 @@ def _prepare(config: GenerationConfig, out: Path, say: Progress) -> None:
     model = _model_of(config)
     music = held_out.open_music(config.corpus, bands=config.bands)
     seeds = held_out.draw(
-        list(music.pieces(config.split)), config.n_seeds, n_given=config.n_given, n_bars=config.n_bars,
+        music.pieces(config.split), config.n_seeds, n_given=config.n_given, n_bars=config.n_bars,
         text_bars=config.text_bars, random_seed=config.random_seed,
     )  # fmt: skip
     notes = []
@@ -204,9 +212,9 @@ def _prepare(config: GenerationConfig, out: Path, say: Progress) -> None:
         notes.append(f"{config.n_seeds} seeds were asked for, the corpus has {len(seeds)}.")
     training: list[HeldOut] = []
     if music.has_splits and config.training_pieces:
-        training = _some(list(music.pieces("train")), config.training_pieces, config.random_seed)
+        training = music.some("train", config.training_pieces)
         save_pieces(out / "training.npz", [_saved(piece) for piece in training])
-        validation = _some(list(music.pieces("validation")), VALIDATION_PIECES, config.random_seed)
+        validation = music.some("validation", VALIDATION_PIECES)
         save_pieces(out / "validation.npz", [_saved(piece) for piece in validation])
         NgramCounts.of(documents(training, model), len(model.vocabulary), config.ngram_order).save(out / NGRAM)
     else:
@@ -236,19 +244,12 @@ def _prepare(config: GenerationConfig, out: Path, say: Progress) -> None:
     say("corpus", 1, 1)
 
 
-def _some(pieces: list[HeldOut], n: int, seed: int) -> list[HeldOut]:
-    """``n`` of the pieces, drawn by the seed, in their order."""
-    if len(pieces) <= n:
-        return pieces
-    return [pieces[i] for i in sorted(np.random.default_rng(seed).permutation(len(pieces))[:n].tolist())]
-
-
 def _saved(piece: HeldOut) -> Piece:
     return Piece(piece.work, piece.source, "", "", piece.score, path=piece.name)
 
 
 def documents(pieces: Sequence[HeldOut], model: ComposerModel) -> list[np.ndarray]:
-    """The pieces' runs of full bars in one metre as token ids, heads included; what the notation refuses is left out."""
+    """The pieces' runs of full bars in one metre as token ids, heads included, less what is refused."""
     out = []
     for piece in pieces:
         plain = replace(piece.score, bars=())
@@ -287,7 +288,7 @@ def _window(config: GenerationConfig, model: ComposerModel) -> tuple[int, int]:
 
 
 @lru_cache(maxsize=1)
-def _loaded(out: Path) -> tuple[list[Seed], dict[int, Any], dict[str, Any]]:
+def loaded(out: Path) -> tuple[list[Seed], dict[int, Any], dict[str, Any]]:
     """(seeds, texts by number, what was written about them)."""
     config = folder.read_json(out / folder.CONFIG)["config"]
     seeds = [
@@ -319,32 +320,50 @@ def _index(out: Path) -> Any:
 
 
 def measure_one(job: Job) -> float:
-    """Continue one seed by every system, measure, write its scores and then its row; seconds of the processor."""
+    """Let every system continue one seed, measure, and write the row; returns seconds of the processor.
+
+    What was composed is kept apart from its figures (``NNNNN.made.json``, ``NNNNN.npz``), so that it can be measured
+    again when metrics have changed.
+    """
     begun = time.process_time()
-    seeds, texts, asked = _loaded(job.out)
+    seeds, texts, asked = loaded(job.out)
     seed, model, config = seeds[job.index], _model_of(job.config), job.config
+    path = folder.row_path(job.out, job.index)
+    kept = path.with_suffix(".made.json")
+    if not kept.exists():
+        found = _compose(job, seed, model)
+        if config.likelihood and job.index in texts:
+            found["likelihood"] = _bits(texts[job.index], model, asked)
+        folder.write_json(kept, found)
+    found = folder.read_json(kept)
+    scores = {piece.work_id: piece.score for piece in load_pieces(path.with_suffix(".npz"))}
     metrics = evaluate.chosen_metrics(config.metrics, evaluate.A_PIECE)
     systems: dict[str, Any] = {}
+    for system, one in found["systems"].items():
+        made = evaluate.Continuation(scores.get(system), one.pop("text"), one["n_tokens"], one["refused"])
+        systems[system] = {"columns": evaluate.measured(seed, made, metrics, model, _index(job.out)), **one}
+    row = {"index": job.index, "name": seed.name, "work": seed.work, "source": seed.source}
+    folder.write_json(path, row | found | {"systems": systems})
+    return time.process_time() - begun
+
+
+def _compose(job: Job, seed: Seed, model: ComposerModel) -> dict[str, Any]:
+    """Write the scores of all systems; returns what else is known of them."""
+    systems: dict[str, Any] = {}
     scores: list[Piece] = []
-    for system in config.systems:
+    for system in job.config.systems:
         counts = _counts(job.out) if system == evaluate.NGRAM else None
         if system == evaluate.NGRAM and counts is None:
             continue
-        made = evaluate.continued(seed, system, model, config.random_seed, counts)
+        made = evaluate.continued(seed, system, model, job.config.random_seed, counts)
+        n_notes = made.score.n_notes if made.score is not None else 0
         systems[system] = {
-            "columns": evaluate.measured(seed, made, metrics, model, _index(job.out)),
-            "n_notes": made.score.n_notes if made.score is not None else 0,
-            "n_tokens": made.n_tokens,
-            "refused": made.refused,
-        }
+            "text": made.text, "n_notes": n_notes, "n_tokens": made.n_tokens, "refused": made.refused
+        }  # fmt: skip
         if made.score is not None:
             scores.append(Piece(system, seed.source, "", "", made.score, path=seed.name))
-    row = {"index": job.index, "name": seed.name, "work": seed.work, "source": seed.source, "systems": systems}
-    if config.likelihood and job.index in texts:
-        row["likelihood"] = _bits(texts[job.index], model, asked)
     save_pieces(folder.row_path(job.out, job.index).with_suffix(".npz"), scores)
-    folder.write_json(folder.row_path(job.out, job.index), row)
-    return time.process_time() - begun
+    return {"systems": systems}
 
 
 def _bits(score: Any, model: ComposerModel, asked: dict[str, Any]) -> dict[str, Any]:
@@ -371,7 +390,7 @@ def baseline_bits(config: GenerationConfig, out: Path, model: ComposerModel) -> 
     """
     if not (out / "training.npz").exists():
         return {}
-    _, texts, _ = _loaded(out)
+    _, texts, _ = loaded(out)
     asked, number = [], []
     for index, score in sorted(texts.items()):
         try:
