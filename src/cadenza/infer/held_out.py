@@ -82,27 +82,24 @@ class Music:
     Args:
         fingerprint: SHA-256 of what it holds.
         has_splits: it knows training from test pieces.
-        find: called with a split and a number; the pieces in a fixed order, or so many of them.
+        find: called with a split, a number and whether arrangements count: the pieces in a fixed order, or so many.
     """
 
     fingerprint: str
     has_splits: bool
-    find: Callable[[str, int | None], Iterator[HeldOut]]
+    find: Callable[[str, int | None, bool], Iterator[HeldOut]]
 
-    def pieces(self, split: str) -> list[HeldOut]:
-        """All pieces of a split."""
-        return list(self.find(split, None))
+    def pieces(self, split: str, *, bands: bool = True) -> list[HeldOut]:
+        """All pieces of a split; with the band arrangements of a file of pieces, or without."""
+        return list(self.find(split, None, bands))
 
-    def some(self, split: str, n: int) -> list[HeldOut]:
-        """About ``n`` pieces of a split, always the same (and their arrangements, where there are any)."""
-        return list(self.find(split, n))
+    def some(self, split: str, n: int, *, bands: bool = True) -> list[HeldOut]:
+        """About ``n`` pieces of a split, always the same (and their arrangements)."""
+        return list(self.find(split, n, bands))
 
 
-def open_music(path: Path | str, *, bands: bool = True) -> Music:
+def open_music(path: Path | str) -> Music:
     """The corpus at ``path``.
-
-    Args:
-        bands: of a file of pieces, also its band arrangements.
 
     Raises:
         FormatError: nothing there can be read as a corpus.
@@ -111,16 +108,16 @@ def open_music(path: Path | str, *, bands: bool = True) -> Music:
     path = Path(path)
     if path.is_file():
         corpus = Corpus(path)
-        return Music(_hash([path.read_bytes()]), True, lambda split, n: _pieces(corpus, split, bands, n))
+        return Music(_hash([path.read_bytes()]), True, lambda split, n, bands: _pieces(corpus, split, bands, n))
     if (path / "manifest.json").is_file() or (path / "work").is_dir():
         built = BuiltCorpus.open(path)
-        return Music(str(built.manifest["fingerprint"]), True, lambda split, n: _some(_rows(built, split), n))
+        return Music(str(built.manifest["fingerprint"]), True, lambda split, n, _: _some(_rows(built, split), n))
     suffixes = set(formats.suffixes("read"))
     found = sorted(p for p in path.rglob("*") if p.is_file() and formats.is_music(p, suffixes)) if path.is_dir() else []
     if not found:
         raise ConfigError("a corpus, or a folder of music", "none there", where=str(path))
     parts = [part for p in found for part in (str(p.relative_to(path)).encode(), p.read_bytes())]
-    return Music(_hash(parts), False, lambda split, n: _some(_files(path, found), n))
+    return Music(_hash(parts), False, lambda split, n, _: _some(_files(path, found), n))
 
 
 def _hash(parts: Sequence[bytes]) -> str:

@@ -24,9 +24,9 @@ from numpy.typing import NDArray
 from cadenza.base.errors import CadenzaError, ConfigError
 from cadenza.infer.model import ComposerModel
 from cadenza.infer.prompt import read_seed
+from cadenza.metrics.likelihood import common_fields, windows
 from cadenza.model.decoder import Decoder
 from cadenza.notation.base import Notation
-from cadenza.score.edit import project
 from cadenza.score.model import Score
 from cadenza.score.time import bar_table, ticks_to_seconds
 
@@ -84,16 +84,12 @@ def rows_of(text: Text, window_tokens: int, stride_tokens: int) -> list[Row]:
         raise ConfigError(
             f"a stride of 1 to {room} tokens (the window less {len(text.head)} of the header)", str(stride_tokens)
         )
-    rows, done, n_body = [], 0, len(text.body)
-    while done < n_body:
-        stop = min(n_body, room if not done else done + stride_tokens)
-        start = max(0, stop - room)
+    out = []
+    for start, stop, counted in windows(len(text.body), room, stride_tokens):
         ids = np.concatenate([text.head, text.body[start:stop]])
-        given = len(text.head) + done - start
         # A model without a begin token and without a header cannot be asked for its first token: it is given.
-        rows.append(Row(ids, max(given, 1)))
-        done = stop
-    return rows
+        out.append(Row(ids, max(len(text.head) + counted - start, 1)))
+    return out
 
 
 def log2_of(rows: Sequence[Row], decoder: Decoder) -> NDArray[np.float64]:
@@ -102,27 +98,17 @@ def log2_of(rows: Sequence[Row], decoder: Decoder) -> NDArray[np.float64]:
     return np.concatenate([np.zeros(0), *found]) / math.log(2)
 
 
-def common(scores: Sequence[Score], notations: Sequence[Notation], rounds: int = 4) -> list[Score | None]:
-    """Each score with only what all ``notations`` keep of it, or None where one of them refuses it.
-
-    The projections are applied in turn until none changes anything, so that every notation tells the result exactly.
-    """
+def common(scores: Sequence[Score], notations: Sequence[Notation]) -> list[Score | None]:
+    """Each score with only what all ``notations`` keep of it (:func:`~cadenza.metrics.likelihood.common_fields`), or
+    None where one of them refuses it."""
     out: list[Score | None] = []
     for score in scores:
-        kept: Score | None = score
-        for _ in range(rounds):
-            assert kept is not None
-            before = kept
-            try:
-                for notation in notations:
-                    kept = project(kept, notation.projection)
-                    notation.encode(kept)
-            except CadenzaError:
-                kept = None
-                break
-            if kept == before:
-                break
+        try:
+            kept = common_fields(score, notations)
+            for notation in notations:
+                notation.encode(kept)
+        except CadenzaError:
+            out.append(None)
         else:
-            kept = None  # two of them pull it to and fro: they have no common form of this piece
-        out.append(kept)
+            out.append(kept)
     return out

@@ -24,12 +24,13 @@ from cadenza.infer.held_out import HeldOut, Seed
 from cadenza.infer.model import ComposerModel, load_model, shipped_folder
 from cadenza.metrics import copying, ngram
 from cadenza.metrics.base import METRICS
+from cadenza.metrics.originality import OriginalityIndex
 from cadenza.notation import NOTATIONS
 from cadenza.notation.base import Notation
 from cadenza.score.edit import select_bars
 
 Progress = Callable[[str, int, int], None]
-SEEDS, SCORES, NGRAM, LIKELIHOOD = "seeds.json", "seeds.npz", "n-gram.npz", "likelihood.json"
+SEEDS, SCORES, NGRAM, INDEX, LIKELIHOOD = "seeds.json", "seeds.npz", "n-gram.npz", "index.npz", "likelihood.json"
 MAX_ORDER = 16  # of the n-grams that likelihood is compared with
 VALIDATION_PIECES = 60  # that choose their order and the weight of copying
 
@@ -55,7 +56,8 @@ class GenerationConfig:
         window_tokens: what the model sees at once; 0 = the context that it was trained with.
         stride_tokens: new tokens a window; 0 = half the window.
         common: notations (name and options) whose common fields with the model's own likelihood is measured on.
-        training_pieces: pieces of the training split for n-grams and for originality; 0 = none.
+        training_pieces: pieces of the training split that n-grams count; 0 = no n-grams.
+        originality: look for copies in the whole training split, not in the seed alone.
         ngram_order: of the n-grams that compose.
         resamples: of the bootstrap.
     """
@@ -79,6 +81,7 @@ class GenerationConfig:
     stride_tokens: int = 0
     common: list[dict[str, Any]] = field(default_factory=list)
     training_pieces: int = 400
+    originality: bool = True
     ngram_order: int = 8
     resamples: int = 2000
 
@@ -147,6 +150,7 @@ def run(
     config.notations()
     with folder.opened(out, "generation", config):
         _prepare(config, out, say)
+        _indexed(config, out, say)
         asked = folder.read_json(out / SEEDS)
         total = len(asked["seeds"])
         if again:
@@ -202,9 +206,9 @@ def _prepare(config: GenerationConfig, out: Path, say: Progress) -> None:
     begun = time.process_time()
     say("corpus", 0, 1)
     model = _model_of(config)
-    music = held_out.open_music(config.corpus, bands=config.bands)
+    music = held_out.open_music(config.corpus)
     seeds = held_out.draw(
-        music.pieces(config.split), config.n_seeds, n_given=config.n_given, n_bars=config.n_bars,
+        music.pieces(config.split, bands=config.bands), config.n_seeds, n_given=config.n_given, n_bars=config.n_bars,
         text_bars=config.text_bars, random_seed=config.random_seed,
     )  # fmt: skip
     notes = []
@@ -212,13 +216,13 @@ def _prepare(config: GenerationConfig, out: Path, say: Progress) -> None:
         notes.append(f"{config.n_seeds} seeds were asked for, the corpus has {len(seeds)}.")
     training: list[HeldOut] = []
     if music.has_splits and config.training_pieces:
-        training = music.some("train", config.training_pieces)
+        training = music.some("train", config.training_pieces, bands=config.bands)
         save_pieces(out / "training.npz", [_saved(piece) for piece in training])
-        validation = music.some("validation", VALIDATION_PIECES)
+        validation = music.some("validation", VALIDATION_PIECES, bands=config.bands)
         save_pieces(out / "validation.npz", [_saved(piece) for piece in validation])
         NgramCounts.of(documents(training, model), len(model.vocabulary), config.ngram_order).save(out / NGRAM)
     else:
-        notes.append("There is no training split: originality is measured against the seeds alone, without n-grams.")
+        notes.append("No n-grams: there is no training split, or none of it was asked for.")
     save_pieces(out / SCORES, [Piece(s.work, s.source, "", "", s.text, style=s.name) for s in seeds])
     shared = likelihood.common([seed.text for seed in seeds], [model.notation, *config.notations()])
     texts = [score for score in shared if score is not None] if config.common else [seed.text for seed in seeds]
@@ -242,6 +246,23 @@ def _prepare(config: GenerationConfig, out: Path, say: Progress) -> None:
     })  # fmt: skip
     folder.write_json(out / folder.TIMING, _timing(out) | {"prepare_cpu_seconds": time.process_time() - begun})
     say("corpus", 1, 1)
+
+
+def _indexed(config: GenerationConfig, out: Path, say: Progress) -> None:
+    """Index the whole training split for originality, once. Arrangements say nothing that their pieces do not."""
+    if (out / INDEX).exists() or not config.originality:
+        return
+    begun = time.process_time()
+    music = held_out.open_music(config.corpus)
+    if not music.has_splits:
+        return
+    say("index", 0, 1)
+    train = (piece.score for piece in music.find("train", None, False))
+    OriginalityIndex.of(train, corpus_sha256=music.fingerprint).save(out / INDEX)
+    spent = _timing(out)
+    spent["prepare_cpu_seconds"] += time.process_time() - begun
+    folder.write_json(out / folder.TIMING, spent)
+    say("index", 1, 1)
 
 
 def _saved(piece: HeldOut) -> Piece:
@@ -315,8 +336,8 @@ def _counts(out: Path) -> NgramCounts | None:
 
 @lru_cache(maxsize=1)
 def _index(out: Path) -> Any:
-    """What originality looks for copies in: built in each worker, from the same pieces."""
-    return None
+    """What originality looks for copies in, or None for the seed alone."""
+    return OriginalityIndex.load(out / INDEX) if (out / INDEX).exists() else None
 
 
 def measure_one(job: Job) -> float:
