@@ -57,6 +57,71 @@ def generation(
     typer.echo(f"{out / folder.PAGE}")
 
 
+@app.command("transcription")
+def transcription(
+    out: Path = _OUT,
+    ref: str = typer.Option("", "--ref", help="Folder of references: MIDI, MusicXML, ABC, JAMS, CSV, …"),
+    est: str = typer.Option("", "--est", help="Folder of answers, paired by name."),
+    name: str = typer.Option("", "--name", help="What made the answers, for the leaderboard."),
+    config: Path | None = _CONFIG,
+    settings: list[str] = _SETTINGS,
+    workers: int = _WORKERS,
+    seconds: float = _SECONDS,
+) -> None:
+    """Measure transcriptions against references: in seconds by mir_eval, and as scores in beats."""
+    from cadenza.app.evaluation import folder
+    from cadenza.app.evaluation.pairs import PairsConfig, run
+
+    values = {key: value for key, value in (("ref", ref), ("est", est), ("name", name)) if value}
+    chosen = _configured(PairsConfig, "transcription", config, values, settings)
+    with _progress() as say:
+        report = run(chosen, out, n_workers=workers or os.cpu_count() or 1, limit_seconds=seconds, say=say)
+    for line in _pair_lines(report):
+        typer.echo(line)
+    typer.echo(f"{out / folder.PAGE}")
+
+
+@app.command("files")
+def files(
+    ref: Path = typer.Argument(..., metavar="REF", help="The reference."),
+    est: Path = typer.Argument(..., metavar="EST", help="What is judged."),
+    out: Path | None = typer.Option(None, "-o", "--out", help="Also write a report in this folder."),
+    metric: list[str] = typer.Option([], "--metric", help="Only these metrics; may be given again."),
+    as_json: bool = typer.Option(False, "--json", help="Machine-readable."),
+) -> None:
+    """Measure one file against another, of any formats."""
+    import json
+
+    from cadenza.app.evaluation import folder, pairs
+    from cadenza.app.evaluation.page import number
+    from cadenza.base.errors import ConfigError
+
+    for path in (ref, est):
+        if not path.is_file():
+            raise ConfigError("a file", "none there", where=str(path))
+    config = pairs.PairsConfig(str(ref), str(est), metrics=metric)
+    if out is not None:
+        pairs.run(config, out, n_workers=1, limit_seconds=900.0, say=lambda stage, done, total: None)
+    row = pairs.one(ref, est, tuple(metric))
+    if as_json:
+        typer.echo(json.dumps({key: row[key] for key in ("ref", "est", "n_ref", "n_est", "columns")}, indent=1))
+    else:
+        typer.echo(f"{ref.name}: {row['n_ref']:,} notes; {est.name}: {row['n_est']:,} notes")
+        for name, value in row["columns"].items():
+            typer.echo(f"  {name:<20} {number(value):>8}")
+    if out is not None and not as_json:
+        typer.echo(f"{out / folder.PAGE}")
+
+
+def _pair_lines(report: dict[str, Any]) -> list[str]:
+    from cadenza.app.evaluation.page import between, number
+
+    lines = [f"{report['system']}: {report['n_pairs']} pairs, {len(report['problems'])} with problems"]
+    for name, found in report["figures"].items():
+        lines.append(f"  {name:<20} {number(found['value']):>8}  ({between(found)})  {found['n']} pieces")
+    return lines
+
+
 def _generation_lines(report: dict[str, Any]) -> list[str]:
     from cadenza.app.evaluation.page import between, number
 

@@ -34,7 +34,7 @@ def generation(config: GenerationConfig, out: Path) -> dict[str, Any]:
     rows, asked = folder.rows(out), folder.read_json(out / "seeds.json")
     declared = {name: column for name, (_, column) in columns().items()}
     systems = [name for name in config.systems if any(name in row["systems"] for row in rows)]
-    table = {name: _matrix([row["systems"].get(name, {}).get("columns", {}) for row in rows]) for name in systems}
+    table = {name: matrix([row["systems"].get(name, {}).get("columns", {}) for row in rows]) for name in systems}
     known = [name for name in declared if any(name in found for found in table.values())]
     report: dict[str, Any] = {
         "kind": "generation",
@@ -43,10 +43,10 @@ def generation(config: GenerationConfig, out: Path) -> dict[str, Any]:
         **{key: value for key, value in asked.items() if key != "seeds"},
         "n_seeds": len(rows),
         "sources": _counted(seed["source"] for seed in asked["seeds"]),
-        "columns": {name: _declared(*columns()[name]) for name in known},
+        "columns": {name: described(*columns()[name]) for name in known},
         "systems": {
             name: {
-                "columns": _means(table[name], config.resamples),
+                "columns": means(table[name], config.resamples),
                 "notes": sum(row["systems"][name]["n_notes"] for row in rows),
                 "tokens": sum(row["systems"][name]["n_tokens"] for row in rows),
                 "refused": _counted(r for row in rows if (r := row["systems"][name]["refused"])),
@@ -59,7 +59,7 @@ def generation(config: GenerationConfig, out: Path) -> dict[str, Any]:
     report["notes"] = [*report["notes"], *notes]
     report["sets"] = sets
     report["columns"] |= {
-        name: _declared(*columns()[name]) for name in {c for found in sets.values() for c in found} if name in declared
+        name: described(*columns()[name]) for name in dict.fromkeys(c for found in sets.values() for c in found)
     }
     report["ratios"] = _ratios(table, declared, systems, config.resamples)
     report["likelihood"] = _likelihood(config, out, rows, asked)
@@ -68,7 +68,7 @@ def generation(config: GenerationConfig, out: Path) -> dict[str, Any]:
     return report
 
 
-def _declared(metric: Metric, column: Column) -> dict[str, Any]:
+def described(metric: Metric, column: Column) -> dict[str, Any]:
     return {
         "metric": metric.name, "low": _finite(column.low), "high": _finite(column.high), "better": column.better,
         "unit": column.unit, "summary": column.summary, "source": metric.source, "needs": metric.needs,
@@ -89,7 +89,7 @@ def _counted(words: Any) -> dict[str, int]:
 Table = dict[str, NDArray[np.float64]]
 
 
-def _matrix(found: Sequence[Mapping[str, float]]) -> Table:
+def matrix(found: Sequence[Mapping[str, float]]) -> Table:
     """Column → shape (n_pieces,), nan where a piece lacks it."""
     names = dict.fromkeys(name for row in found for name in row)
     return {name: np.array([row.get(name, math.nan) for row in found]) for name in names}
@@ -101,7 +101,7 @@ def interval(values: NDArray[np.float64], resamples: int, *more: NDArray[np.floa
     return {key: _finite(value) for key, value in found.items()} | {"n": len(values)}
 
 
-def _means(table: Table, resamples: int) -> dict[str, Any]:
+def means(table: Table, resamples: int) -> dict[str, Any]:
     return {
         name: interval(values[~np.isnan(values)], resamples)
         for name, values in table.items()
