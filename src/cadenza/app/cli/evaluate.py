@@ -113,6 +113,40 @@ def files(
         typer.echo(f"{out / folder.PAGE}")
 
 
+@app.command("listen")
+def listen(
+    run: Path | None = typer.Argument(None, metavar="RUN", help="Folder of a finished evaluate generation."),
+    out: Path | None = typer.Option(None, "-o", "--out", help="Page to write, FILE.html."),
+    system: str = typer.Option("", "--system", help="Whose continuations. Default: the run's first decoding."),
+    n: int = typer.Option(12, "-n", min=1, help="Trials."),
+    task: str = typer.Option("human", "--task", help="human: which is the human's? abx: which of the two is X?"),
+    seed: int = typer.Option(0, "--seed", min=0, help="Which seeds, and in which order."),
+    results: Path | None = typer.Option(None, "--results", help="Judge a CSV that a page has given; exact test."),
+) -> None:
+    """Make a blind listening page of model against human continuations, or judge its results."""
+    from cadenza.app.evaluation import listen as listening
+    from cadenza.app.evaluation.page import number
+    from cadenza.base.errors import ConfigError
+    from cadenza.base.files import make_folder_for, write_atomically
+
+    if results is not None:
+        for one in listening.judged(results)["tests"]:
+            share = one["share"]
+            typer.echo(
+                f"{one['task']}, {one['system']}: {one['right']} of {one['n']} right, {share['value']:.0%} "
+                f"({share['low']:.0%} … {share['high']:.0%}), p = {number(one['p'])} against one half"
+            )
+        return
+    if run is None or out is None:
+        hint = "cadenza evaluate listen RUN -o PAGE.html"
+        raise ConfigError("a run and a page to write, or --results", "neither", hint=hint)
+    with _progress() as say:
+        text = listening.build(run, system, n=n, task=task, seed=seed, say=say)
+    make_folder_for(out)
+    write_atomically(out, text.encode())
+    typer.echo(f"{out}: open it in a browser")
+
+
 def _pair_lines(report: dict[str, Any]) -> list[str]:
     from cadenza.app.evaluation.page import between, number
 
