@@ -28,7 +28,8 @@ NAMES = {"left": "\ue012", "right": "\ue014", "space": " "}
 
 def programs() -> tuple[str, str]:
     """Chromium and its driver; skips the test, with the reason, where one is missing."""
-    chromium = next((p for name in ("chromium", "chromium-browser", "google-chrome") if (p := shutil.which(name))), None)
+    names = ("chromium", "chromium-browser", "google-chrome")
+    chromium = next((found for name in names if (found := shutil.which(name))), None)
     driver = shutil.which("chromedriver")
     if chromium is None or driver is None:
         pytest.skip("no chromium with chromedriver here (apt-get install chromium chromium-driver)")

@@ -32,7 +32,7 @@ SAME: Mapping[str, str] = {
     "random_seed": "random seed",
 }
 #: What must also agree for bits to be compared.
-SAME_BITS: Mapping[str, str] = {"texts_sha256": "texts"}
+SAME_BITS: Mapping[str, str] = {"texts_sha256": "texts", "window_tokens": "window", "stride_tokens": "stride"}
 _NEEDED = ("schema", "system", "is", "settings", "figures", "config", "versions")
 
 

@@ -252,18 +252,17 @@ def html(report: Mapping[str, Any], pairs: list[Pair]) -> str:
     ]
     for metric in dict.fromkeys(found["metric"] for found in report["columns"].values()):
         rows = [
-            [page.words(name), (page.number(f["value"]), page.between(f), ""), str(f["n"]),
-             report["columns"][name]["summary"]]
+            [(page.words(name), report["columns"][name]["summary"], ""),
+             (page.number(f["value"]), page.between(f), ""), str(f["n"])]
             for name, f in report["figures"].items() if report["columns"][name]["metric"] == metric
         ]  # fmt: skip
         if rows:
-            parts += [f"<h2>{escape(metric)}</h2>", page.cells(["", "mean", "pieces", ""], rows)]
-    shown = [name for name in names if report["columns"][name]["metric"] in METRICS.names()]
+            parts += [f"<h2>{escape(metric)}</h2>", page.cells(["", "mean", "pieces"], rows)]
     strips = [
         strip(
             page.words(name), {row["name"]: row["columns"][name] for row in report["pairs"] if name in row["columns"]}
         )
-        for name in shown
+        for name in names
     ]
     parts += ["<h2>Piece by piece</h2>", '<div class="plots">', *strips, "</div>"]
     by = dict(enumerate(pairs))
