@@ -80,7 +80,7 @@ def has_fields(vocabulary: Vocabulary | HubVocabulary, notation: SimplifiedMidi)
 
 def shipped_folder() -> Path:
     """The folder of the model that comes with the package."""
-    return Path(str(files("cadenza"))) / "models" / "first"
+    return Path(str(files("cadenza"))) / "models" / "composer"
 
 
 def load_model(
@@ -147,7 +147,9 @@ def load_model(
         min(context, decoder.max_length),
         saved.get("style", "bare"),
         saved.get("prompts") or {},
-        sees_model_view=notation == MODEL_NOTATION and taught and "style" not in saved,
+        # The first model's folder is older than the word "view".
+        sees_model_view=saved.get("view") == "composer"
+        or (notation == MODEL_NOTATION and taught and "style" not in saved),
     )
 
 
