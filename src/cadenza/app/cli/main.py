@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from cadenza.app.cli import compose, convert, corpus, diff, doctor, info, model, render, train
+from cadenza.app.cli import compose, convert, corpus, diff, doctor, evaluate, info, leaderboard, model, render, train
 
 app = typer.Typer(
     name="cadenza",
@@ -23,6 +23,8 @@ app.command("render")(render.render)
 app.add_typer(corpus.app, name="corpus")
 app.command("train")(train.train)
 app.add_typer(model.app, name="model")
+app.add_typer(evaluate.app, name="evaluate")
+app.add_typer(leaderboard.app, name="leaderboard")
 app.command("doctor")(doctor.doctor)
 
 
