@@ -83,6 +83,7 @@ def arguments(config: TrainConfig, out: Path, n_steps: int) -> TrainingArguments
         torch_compile=config.compile,
         ddp_find_unused_parameters=False,
         dataloader_pin_memory=torch.cuda.is_available(),
+        dataloader_num_workers=config.data_workers,
     )
 
 
