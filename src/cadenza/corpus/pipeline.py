@@ -20,8 +20,8 @@ import hashlib
 import io
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,11 +36,12 @@ from cadenza.corpus import band, likeness, prompts, shards, sources
 from cadenza.corpus import select as selecting
 from cadenza.corpus.build import rng_for
 from cadenza.corpus.engines import Engine, Processes
+from cadenza.corpus.excerpts import viewed
 from cadenza.corpus.facts import facts_of
 from cadenza.corpus.sources import Recipe, content_hash
 from cadenza.corpus.split import SHARES, split_of
 from cadenza.corpus.store import Piece, load_pieces, save_pieces
-from cadenza.corpus.task import TASKS, Length, Settings, examples
+from cadenza.corpus.task import TASKS, Example, Length, Settings, examples
 from cadenza.notation import NOTATIONS
 from cadenza.notation.base import Notation
 from cadenza.score.model import Score
@@ -48,7 +49,18 @@ from cadenza.score.repeats import unfold
 
 VERSION = 2
 SPLITS = tuple(name for name, _ in SHARES)
+VIEWS = ("", "composer")
 Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class _TaskChoice:
+    share: float = 1.0
+    length: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.share, bool) or not 0 <= self.share <= 1:
+            raise ConfigError("a share within 0–1", repr(self.share), where="tasks")
 
 
 @dataclass(frozen=True)
@@ -57,7 +69,9 @@ class CorpusConfig:
 
     Args:
         notation: name of a notation and its options, ``{name: simplified-midi, bars: true}``.
-        tasks: task → share of the pieces that serve it.
+        tasks: task → share of the pieces that serve it, or ``{share: 0.5, length: {bars: 16}}`` with a length of its own.
+        view: "" tells pieces as they are; "composer" as the shipped composer sees them: on a grid of 24 a quarter,
+            drums on twelfths, without doubled notes, each run of full bars of one metre for itself.
         style: "bare", or "instruct" for the published instruction format.
         length: length of passages, see :class:`~cadenza.corpus.task.Length`.
         select: a predicate, see :mod:`cadenza.corpus.select`; {} takes everything.
@@ -72,6 +86,7 @@ class CorpusConfig:
 
     notation: dict[str, Any] = field(default_factory=lambda: {"name": "simplified-midi"})
     tasks: dict[str, Any] = field(default_factory=lambda: {"continue": 1.0})
+    view: str = ""
     style: str = "bare"
     length: dict[str, Any] = field(default_factory=dict)
     select: dict[str, Any] = field(default_factory=dict)
@@ -90,7 +105,9 @@ class CorpusConfig:
             raise ConfigError(f"tasks out of {', '.join(TASKS.names())}", ", ".join(sorted(unknown)) or "none")
         if self.chunk_files < 1:
             raise ConfigError("at least one file a chunk", str(self.chunk_files))
-        self.settings(self.make_notation())
+        if self.view not in VIEWS:
+            raise ConfigError(f"a view of {', '.join(map(repr, VIEWS))}", repr(self.view))
+        self.task_settings(self.make_notation())
         self.augmentation()
         self.make_weights()
 
@@ -103,6 +120,20 @@ class CorpusConfig:
     def settings(self, notation: Notation) -> Settings:
         """What the tasks share."""
         return Settings(notation, build_config(Length, self.length, "length"), self.style)
+
+    def task_settings(self, notation: Notation) -> dict[str, tuple[float, Settings]]:
+        """Share and settings of each task.
+
+        Raises:
+            ConfigError: a share outside 0–1, or keys that a task does not have.
+        """
+        shared = self.settings(notation)
+        out = {}
+        for name, said in self.tasks.items():
+            one = build_config(_TaskChoice, said if isinstance(said, Mapping) else {"share": said}, f"tasks.{name}")
+            length = build_config(Length, {**self.length, **one.length}, f"tasks.{name}.length")
+            out[name] = (float(one.share), replace(shared, length=length))
+        return out
 
     def augmentation(self) -> augmenting.Augmentation:
         """How training pieces are varied."""
@@ -384,7 +415,7 @@ def write(
 ) -> int:
     """Tell a chunk's pieces as examples; writes its shards and, last, ``mark`` with their hashes and counts."""
     notation = resolved(config.make_notation(), velocities)
-    settings, options = config.settings(notation), config.augmentation()
+    tasks, options = config.task_settings(notation), config.augmentation()
     grooves = _grooves(base.parent, kit) if kit else []
     rows: dict[str, list[dict[str, Any]]] = {split: [] for split in SPLITS}
     rejected: list[dict[str, str]] = []
@@ -396,7 +427,9 @@ def write(
             rng = rng_for(config.seed, piece.source, piece.path, copy)
             try:
                 record, score = varied(piece, copy, options, grooves, rng)
-                found = examples(score, config.tasks, settings, rng)
+                if copy and not record:
+                    continue  # nothing was varied: it would be the piece once more
+                found = _told(score, config.view, tasks, rng)
             except CadenzaError as error:
                 said = {"error": type(error).__name__, "reason": f"copy {copy}: {error}"}
                 rejected.append({"source": piece.source, "path": piece.path, **said})
@@ -416,6 +449,19 @@ def write(
     text = json.dumps({"key": key, "shards": hashes, "counts": counts, "rejected": rejected}, ensure_ascii=False)
     write_atomically(mark, text.encode())
     return sum(map(len, rows.values()))
+
+
+def _told(
+    score: Score, view: str, tasks: Mapping[str, tuple[float, Settings]], rng: np.random.Generator
+) -> list[Example]:
+    """The examples of a piece, seen as the configuration says; bars are counted in the whole piece."""
+    if view != "composer":
+        return examples(score, tasks, rng)
+    return [
+        replace(one, first_bar=bar + one.first_bar)
+        for bar, part, _ in viewed(score)
+        for one in examples(part, tasks, rng)
+    ]
 
 
 def resolved(notation: Notation, velocities: Iterable[int]) -> Notation:

@@ -147,7 +147,9 @@ def load_model(
         min(context, decoder.max_length),
         saved.get("style", "bare"),
         saved.get("prompts") or {},
-        sees_model_view=notation == MODEL_NOTATION and taught and "style" not in saved,
+        # The first model's folder is older than the word "view".
+        sees_model_view=saved.get("view") == "composer"
+        or (notation == MODEL_NOTATION and taught and "style" not in saved),
     )
 
 

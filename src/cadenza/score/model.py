@@ -11,6 +11,7 @@ computed in :mod:`cadenza.score.time` and nowhere else.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import IntFlag
@@ -469,7 +470,10 @@ class Score:
 
     def with_tracks(self, tracks: Iterable[Track], **fields: Any) -> Score:
         """This score with other tracks (and other ``fields``); its length stays at least what it was."""
-        return replace(self, tracks=tuple(tracks), **fields)
+        made = tuple(tracks)
+        if not fields and len(made) == len(self.tracks) and all(map(operator.is_, made, self.tracks)):
+            return self
+        return replace(self, tracks=made, **fields)
 
     def map_tracks(self, function: Any) -> Score:
         """This score with ``function(track)`` in place of each track."""

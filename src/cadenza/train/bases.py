@@ -301,6 +301,7 @@ def save_notation(folder: Path, notation: Notation, context_tokens: int, manifes
         "options": notation.options(),
         "context_tokens": context_tokens,
         "style": manifest.get("config", {}).get("style", "bare"),
+        "view": manifest.get("config", {}).get("view", ""),
         "prompts": manifest.get("prompts", {}),
         "corpus": manifest.get("fingerprint", ""),
     }

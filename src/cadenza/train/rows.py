@@ -277,16 +277,35 @@ def pack(lengths: NDArray[np.int64], indices: NDArray[np.int64], room: int) -> l
 
 
 class RowSet(torch.utils.data.Dataset[dict[str, Any]]):
-    """Rows of documents, as a map from row number to ids, labels and positions (unpadded)."""
+    """Rows of documents, as a map from row number to ids, labels and positions (unpadded).
 
-    def __init__(self, documents: Documents, rows: Sequence[Sequence[int]]) -> None:
-        self.documents, self.rows = documents, rows
+    Args:
+        vary: (document, visit, documents) → its ids on this visit, see :mod:`cadenza.train.variation`.
+        n_visits: how often each row stands in the set, each time varied anew.
+    """
+
+    def __init__(
+        self,
+        documents: Documents,
+        rows: Sequence[Sequence[int]],
+        vary: Callable[[int, int, Documents], NDArray[np.int64]] | None = None,
+        n_visits: int = 1,
+    ) -> None:
+        self.documents, self.rows, self.vary, self.n_visits = documents, rows, vary, n_visits
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self.rows) * self.n_visits
+
+    def _document(self, index: int, visit: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        ids, labels = self.documents.document(index)
+        if self.vary is not None:
+            ids = self.vary(index, visit, self.documents)
+            labels = np.where(labels == IGNORED, IGNORED, ids)
+        return ids, labels
 
     def __getitem__(self, number: int) -> dict[str, Any]:
-        parts = [self.documents.document(index) for index in self.rows[number]]
+        visit, row = divmod(number, len(self.rows))
+        parts = [self._document(index, visit) for index in self.rows[row]]
         return {
             "input_ids": np.concatenate([ids for ids, _ in parts]),
             "labels": np.concatenate([labels for _, labels in parts]),
