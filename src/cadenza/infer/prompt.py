@@ -6,7 +6,9 @@ writes is put after the seed in the seed's own resolution, tracks, tunings and f
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -14,7 +16,6 @@ from cadenza.base.errors import RangeError
 from cadenza.corpus.excerpts import model_view
 from cadenza.corpus.prompts import instruction
 from cadenza.infer.constrain import Instrument
-from cadenza.infer.model import ComposerModel
 from cadenza.notation.simplified import SimplifiedMidi
 from cadenza.notation.simplified.projection import MAX_MODEL_TRACKS, MAX_STEP_TICKS, option
 from cadenza.score import edit
@@ -22,6 +23,21 @@ from cadenza.score.fingering import finger, playable
 from cadenza.score.instruments import implied_tuning, is_constant, range_of
 from cadenza.score.model import NO_FRET, NO_STRING, BarMark, Metre, Score, Track
 from cadenza.score.time import bar_table, bar_ticks, metre_at, rescaled
+
+
+class Reader(Protocol):
+    """What must be known of a model to tell it a seed; a :class:`~cadenza.infer.model.ComposerModel` has it."""
+
+    @property
+    def notation(self) -> SimplifiedMidi: ...
+    @property
+    def style(self) -> str: ...
+    @property
+    def prompts(self) -> Mapping[str, Any]: ...
+    @property
+    def sees_model_view(self) -> bool: ...
+    @property
+    def has_fields(self) -> bool: ...
 
 
 @dataclass(frozen=True)
@@ -50,7 +66,7 @@ class Prompt:
     left_out: tuple[str, ...]
 
 
-def read_seed(score: Score, model: ComposerModel, max_bars: int = 64) -> Prompt:
+def read_seed(score: Score, model: Reader, max_bars: int = 64) -> Prompt:
     """The prompt of a seed: its last bars in one metre, in the model's notation and wording.
 
     Raises:
