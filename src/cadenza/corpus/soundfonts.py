@@ -477,7 +477,7 @@ def random_font(seed: int, n_presets: int = 64) -> Font:
 def _shape(rng: np.random.Generator, sustained: bool) -> tuple[tuple[int, int], ...]:
     """Envelope, filter and vibrato generators."""
     attack = rng.uniform(0.005, 0.12) if sustained else rng.uniform(0.001, 0.006)
-    decay = rng.uniform(0.2, 2.0) if sustained else np.exp(rng.uniform(np.log(2.0), np.log(25.0)))  # 100 dB
+    decay = rng.uniform(0.2, 2.0) if sustained else np.exp(rng.uniform(np.log(3.0), np.log(30.0)))  # 100 dB
     sustain = rng.uniform(0, 120) if sustained else 1000  # tenths of a decibel below full
     cutoff = 6900 + 1200 * np.log2(rng.uniform(600, 8000) / 440)  # absolute cents
     generators = [

@@ -21,6 +21,8 @@ from numpy.typing import NDArray
 from cadenza.base.errors import FormatError
 from cadenza.corpus.score_pack import ScorePack
 from cadenza.corpus.soundfonts import font_bytes, random_font
+from cadenza.score.instruments import range_of
+from cadenza.score.model import Track
 
 SAMPLE_RATE = 16_000
 RENDER_RATE = 32_000
@@ -50,9 +52,9 @@ MODE_SHARES = (0.33, 0.14, 0.14, 0.13, 0.08, 0.07, 0.11)
 _PIANO = (0, 0, 0, 0, 1, 2, 4, 5)
 _PLUCKED = (24, 24, 24, 25, 25, 25, 26, 27, 27, 46, 45, 105, 6, 15, 11, 12)
 _SUSTAINED = (40, 40, 40, 41, 41, 42, 42, 43, 48, 49, 52, 53, 54, 56, 57, 58, 60, 64, 65, 66, 67, 68, 68, 69, 70, 71, 71,
-              72, 73, 73, 73, 74, 19, 16, 20, 21, 22)  # fmt: skip
+              72, 73, 73, 73, 74, 19, 19, 20, 21, 22)  # fmt: skip
 _LEADS = (52, 53, 54, 85, 40, 40, 73, 68, 71, 64, 65, 56, 42, 74)
-_CHORDAL = (0, 0, 0, 4, 24, 25, 26, 27, 16, 19, 48)
+_CHORDAL = (0, 0, 0, 4, 24, 25, 26, 27, 19, 48)
 _BASSES = (32, 33, 33, 34, 36, 38, 43)
 _BOWED = (40, 41, 42, 43)
 _RANDOM_SHARE = 0.12
@@ -273,11 +275,14 @@ class Synthesizer:
             for row in rows:
                 seconds, cents = self.pack.curve(int(own["curve"][row]))
                 curves[int(row)] = (seconds.astype(np.float64) * stretch, cents.astype(np.float64))
+            pitch = own["pitch"].astype(np.int64) + shift
+            if mode in ("solo", "ensemble", "lead"):
+                pitch += _octaves_into_range(pitch, programs[int(track)])
             parts.append(
                 _Part(
                     (own["onset_seconds"].astype(np.float64) - start) * stretch,
                     (own["end_seconds"].astype(np.float64) - start) * stretch,
-                    own["pitch"].astype(np.int64) + shift,
+                    pitch,
                     np.full(len(own), 80),
                     programs[int(track)],
                     curves,
@@ -407,6 +412,19 @@ class Synthesizer:
             bent,
             100 * detune,
         )
+
+
+def _octaves_into_range(pitch: NDArray[np.int64], program: int) -> int:
+    """How many semitones, a multiple of 12, bring a part to where its instrument plays."""
+    if not len(pitch):
+        return 0
+    low, high = range_of(Track(program=program))
+    middle, shift = float(np.median(pitch)), 0
+    while middle + shift < low + 4 and shift < 48:
+        shift += 12
+    while middle + shift > high - 4 and shift > -48:
+        shift -= 12
+    return shift
 
 
 def _random_chords(rng: np.random.Generator) -> _Part:

@@ -16,6 +16,7 @@ import math
 import multiprocessing
 import os
 import time
+import traceback
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from multiprocessing.shared_memory import SharedMemory
@@ -48,7 +49,9 @@ from cadenza.train.ear_targets import BEND_COLUMNS, DRUM_COLUMNS, NOTE_COLUMNS, 
 N_SAMPLES = int(CLIP_SECONDS * SAMPLE_RATE)
 MAX_NOTES, MAX_BENDS, MAX_DRUMS = 400, 2048, 160
 BEFORE_FRAMES = 50  # of sound before the frames that are learned, so that a room has filled
-SLOTS = 96
+SLOTS = 96  # of shared memory: 38 MB, which the smallest containers have
+_IN_FLIGHT = 64
+_TABLES = ("samples", "notes", "bends", "drums")
 
 
 @dataclass(frozen=True)
@@ -154,7 +157,12 @@ class Renderers:
         torch.set_num_threads(1)
         number = first
         while True:
-            clip = synthesizer.clip(number % cycle if cycle else number)
+            try:
+                clip = synthesizer.clip(number % cycle if cycle else number)
+            except Exception:  # one clip in thousands is no reason to lose hours of training; it is said, and left out
+                traceback.print_exc()
+                number += step
+                continue
             slot = self.free.get()
             Packed.views(self.memory.buf, slot).fill(clip)
             self.ready.put(slot)
@@ -197,15 +205,32 @@ class Pool:
         self.bends = torch.zeros(size, MAX_BENDS, BEND_COLUMNS, dtype=torch.int16, device=device)
         self.drums = torch.zeros(size, MAX_DRUMS, DRUM_COLUMNS, device=device)
         self.n_seen = 0
+        # On an accelerator clips arrive beside the learning: through pinned memory, in a stream of their own.
+        self.stream = torch.cuda.Stream(device) if device.type == "cuda" else None
+        if self.stream is not None:
+            self.waiting = {
+                name: torch.zeros(_IN_FLIGHT, *getattr(self, name).shape[1:], dtype=getattr(self, name).dtype).pin_memory()
+                for name in _TABLES
+            }
 
     def __len__(self) -> int:
         return min(self.n_seen, self.size)
 
     def add(self, clip: Packed) -> None:
         """Keep a clip in the oldest's place."""
-        at = self.n_seen % self.size
-        for name in ("samples", "notes", "bends", "drums"):
-            getattr(self, name)[at].copy_(torch.from_numpy(getattr(clip, name).copy()), non_blocking=True)
+        at, slot = self.n_seen % self.size, self.n_seen % _IN_FLIGHT
+        if self.stream is None:
+            for name in _TABLES:
+                getattr(self, name)[at].copy_(torch.from_numpy(getattr(clip, name)))
+        else:
+            if slot == 0:
+                self.stream.synchronize()  # what was sent from here has arrived
+            if self.n_seen >= self.size:
+                self.stream.wait_stream(torch.cuda.current_stream())  # the place may be being read
+            for name in _TABLES:
+                self.waiting[name][slot].copy_(torch.from_numpy(getattr(clip, name)))
+                with torch.cuda.stream(self.stream):
+                    getattr(self, name)[at].copy_(self.waiting[name][slot], non_blocking=True)
         self.n_seen += 1
 
     def fill(self, renderers: Renderers, wait_seconds: float = 0.0, most: int = 64) -> None:
@@ -213,9 +238,11 @@ class Pool:
         for _ in range(most):
             slot = renderers.take(wait_seconds)
             if slot is None:
-                return
+                break
             self.add(Packed.views(renderers.memory.buf, slot))
             renderers.give(slot)
+        if self.stream is not None:
+            torch.cuda.current_stream().wait_stream(self.stream)
 
 
 @dataclass(frozen=True)
