@@ -22,8 +22,8 @@ from cadenza.corpus.split import assign
 from cadenza.corpus.store import load_pieces
 
 DRUMS = (128, 0)
-FLUID = (0, 2, 6, 11, 17, 19, 24, 25, 26, 27, 32, 33, 36, 40, 41, 42, 43, 45, 46, 48, 49, 52, 53, 56, 57, 60, 61, 64, 65, 66,
-         68, 70, 71, 73, 74)  # fmt: skip
+FLUID = (0, 2, 6, 11, 17, 19, 24, 25, 26, 27, 32, 33, 36, 40, 41, 42, 43, 45, 46, 48, 49, 52, 53, 56, 57, 60, 61, 64,
+         65, 66, 68, 70, 71, 73, 74)  # fmt: skip
 MUSESCORE = (4, 5, 11, 12, 15, 16, 20, 21, 22, 25, 38, 40, 41, 42, 43, 46, 52, 53, 54, 56, 57, 60, 64, 65, 66, 67, 68,
              69, 70, 71, 72, 73, 75, 85, 106, 111)  # fmt: skip
 FREEPATS = tuple(range(120))
@@ -52,9 +52,7 @@ def main() -> None:
     packed.save(options.out / "scores.npz")
     print(len(packed), "pieces", len(packed.notes), "notes")
     fluid = soundfonts.read_font(options.fonts / WHERE["fluid"])
-    soundfonts.write_font(
-        soundfonts.cut(fluid, [*((0, n) for n in FLUID), DRUMS]), options.out / "fluid.sf3"
-    )
+    soundfonts.write_font(soundfonts.cut(fluid, [*((0, n) for n in FLUID), DRUMS]), options.out / "fluid.sf3")
     musescore = soundfonts.read_font(options.fonts / WHERE["musescore"])
     soundfonts.write_font(
         soundfonts.cut(musescore, [*((0, n) for n in MUSESCORE), DRUMS]), options.out / "musescore.sf3"
@@ -66,7 +64,9 @@ def main() -> None:
         options.fonts / WHERE["freepats"], "FreePats", "FreePats project, GPL 2 with exception for what is rendered"
     )
     wanted = [(0, n) for n in FREEPATS]
-    soundfonts.write_font(soundfonts.compressed(soundfonts.cut(patches, wanted), 0.7, 8.0), options.out / "freepats.sf3")
+    soundfonts.write_font(
+        soundfonts.compressed(soundfonts.cut(patches, wanted), 0.7, 8.0), options.out / "freepats.sf3"
+    )
     test_font = soundfonts.compressed(soundfonts.read_font(options.fonts / WHERE["timgm6mb"]), 0.3)
     soundfonts.write_font(test_font, options.out / "test-only-timgm6mb.sf3")
     for path in sorted(options.out.iterdir()):

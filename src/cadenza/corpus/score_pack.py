@@ -1,8 +1,8 @@
 """Many pieces as they sound, flattened to a few arrays in one .npz: what training audio is synthesised from.
 
 Seconds instead of ticks, repeats written out, techniques and pedals as lengths and pitch curves (see
-:mod:`cadenza.formats._performance`); no names, no texts. Three thousand pieces take a few megabytes and load in a moment,
-so a machine that has nothing but this file and some soundfonts can train the ear.
+:mod:`cadenza.formats._performance`); no names, no texts. Three thousand pieces take a few megabytes and load in a
+moment, so a machine that has nothing but this file and some soundfonts can train the ear.
 """
 
 from __future__ import annotations

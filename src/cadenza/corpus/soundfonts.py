@@ -11,6 +11,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -139,14 +140,13 @@ def _font(data: bytes) -> Font:
     inst = np.frombuffer(found[b"inst"], _INST)
     zones = _zones(found[b"ibag"], found[b"igen"], found[b"imod"])
     instruments = tuple(
-        Instrument(_text(row["name"]), tuple(zones[row["bag"] : following["bag"]]))
-        for row, following in zip(inst[:-1], inst[1:], strict=True)
+        Instrument(_text(row["name"]), tuple(zones[row["bag"] : following["bag"]])) for row, following in pairwise(inst)
     )
     phdr = np.frombuffer(found[b"phdr"], _PHDR)
     zones = _zones(found[b"pbag"], found[b"pgen"], found[b"pmod"])
     presets = tuple(
         Preset(_text(row["name"]), int(row["bank"]), int(row["preset"]), tuple(zones[row["bag"] : following["bag"]]))
-        for row, following in zip(phdr[:-1], phdr[1:], strict=True)
+        for row, following in pairwise(phdr)
     )
     comment = " ".join(_text(found.get(kind, b"")) for kind in (b"ICOP", b"ICMT"))
     return Font(_text(found.get(b"INAM", b"")), comment, presets, instruments, samples)
@@ -169,7 +169,7 @@ def _text(raw: bytes) -> str:
 def _zones(bags: bytes, generators: bytes, modulators: bytes) -> list[Zone]:
     bag, generator = np.frombuffer(bags, _BAG), np.frombuffer(generators, _GENERATOR)
     out = []
-    for this, following in zip(bag[:-1], bag[1:], strict=True):
+    for this, following in pairwise(bag):
         rows = generator[this["generator"] : following["generator"]]
         span = slice(_MODULATOR_BYTES * int(this["modulator"]), _MODULATOR_BYTES * int(following["modulator"]))
         out.append(Zone(tuple((int(op), int(amount)) for op, amount in rows), modulators[span]))

@@ -51,8 +51,8 @@ MODE_SHARES = (0.33, 0.14, 0.14, 0.13, 0.08, 0.07, 0.11)
 
 _PIANO = (0, 0, 0, 0, 1, 2, 4, 5)
 _PLUCKED = (24, 24, 24, 25, 25, 25, 26, 27, 27, 46, 45, 105, 6, 15, 11, 12)
-_SUSTAINED = (40, 40, 40, 41, 41, 42, 42, 43, 48, 49, 52, 53, 54, 56, 57, 58, 60, 64, 65, 66, 67, 68, 68, 69, 70, 71, 71,
-              72, 73, 73, 73, 74, 19, 19, 20, 21, 22)  # fmt: skip
+_SUSTAINED = (40, 40, 40, 41, 41, 42, 42, 43, 48, 49, 52, 53, 54, 56, 57, 58, 60, 64, 65, 66, 67, 68, 68, 69, 70, 71,
+              71, 72, 73, 73, 73, 74, 19, 19, 20, 21, 22)  # fmt: skip
 _LEADS = (52, 53, 54, 85, 40, 40, 73, 68, 71, 64, 65, 56, 42, 74)
 _CHORDAL = (0, 0, 0, 4, 24, 25, 26, 27, 19, 48)
 _BASSES = (32, 33, 33, 34, 36, 38, 43)
@@ -306,7 +306,7 @@ class Synthesizer:
             return {int(track): pick(_LEADS) if index == 0 else own for index, track in enumerate(ids)}
         if mode == "band":
             chordal = pick(_CHORDAL)
-            return {int(track): pick(_LEADS + (29, 25, 26)) if index == 0 else chordal
+            return {int(track): pick((*_LEADS, 29, 25, 26)) if index == 0 else chordal
                     for index, track in enumerate(ids)}  # fmt: skip
         style = rng.random()
         if style < 0.35:  # bowed strings, by the parts' height
@@ -541,8 +541,10 @@ def _curves(rng: np.random.Generator, mode: str, part: _Part) -> _Curves:
         kind = rng.random()
         if sings or kind < 0.35:
             own = depth * rng.uniform(0.7, 1.3)
-            cents += own * np.clip((t - delay) / 0.25, 0, 1) * np.sin(
-                2 * np.pi * rate * rng.uniform(0.95, 1.05) * (t - delay)
+            cents += (
+                own
+                * np.clip((t - delay) / 0.25, 0, 1)
+                * np.sin(2 * np.pi * rate * rng.uniform(0.95, 1.05) * (t - delay))
             )
         if sings and kind < 0.3:  # into the note from below or above
             cents += rng.uniform(-150, 60) * np.clip(1 - t / rng.uniform(0.04, 0.14), 0, 1)

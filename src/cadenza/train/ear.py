@@ -209,7 +209,9 @@ class Pool:
         self.stream = torch.cuda.Stream(device) if device.type == "cuda" else None
         if self.stream is not None:
             self.waiting = {
-                name: torch.zeros(_IN_FLIGHT, *getattr(self, name).shape[1:], dtype=getattr(self, name).dtype).pin_memory()
+                name: torch.zeros(
+                    _IN_FLIGHT, *getattr(self, name).shape[1:], dtype=getattr(self, name).dtype
+                ).pin_memory()
                 for name in _TABLES
             }
 
@@ -442,7 +444,9 @@ def train(
     helpers = []
     for name, one in splits.items():
         asked[name] = context.Queue()
-        helpers.append(context.Process(target=_evaluation_clips, args=(one, evaluation_clips, asked[name]), daemon=True))
+        helpers.append(
+            context.Process(target=_evaluation_clips, args=(one, evaluation_clips, asked[name]), daemon=True)
+        )
         helpers[-1].start()
     n_workers = training.workers or max(1, (os.cpu_count() or 2) - 1)
     renderers = Renderers(synthesizer, n_workers, training.cycle)

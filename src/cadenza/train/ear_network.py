@@ -1,7 +1,7 @@
 """The ear's network in torch: one small convolutional net that looks at every pitch in the same way.
 
-Input: the two log magnitudes of :mod:`cadenza.model.ear_features`. Output: for each frame and each of 88 pitches whether
-a note begins, sounds or ends, how loud it began, how far from the frame's centre it began, how far from the key its
+Input: the two log magnitudes of :mod:`cadenza.model.ear_features`. Output: for each frame and each of 88 pitches
+whether a note begins, sounds or ends, how loud it began, how far from the frame's centre it began, how far from the key its
 pitch is, and which families of instruments sound it; and for each frame whether a drum was hit.
 """
 

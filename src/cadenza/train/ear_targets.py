@@ -23,7 +23,8 @@ DRUM_COLUMNS = 3
 
 #: How much each part of the loss counts. The first two are the prototype's; the others are sized to help, not to lead.
 WEIGHTS = {
-    "onset": 10.0, "frame": 2.0, "offset": 2.0, "velocity": 1.0, "shift": 0.1, "bend": 0.2, "family": 0.06, "drums": 0.3,
+    "onset": 10.0, "frame": 2.0, "offset": 2.0, "velocity": 1.0, "shift": 0.1, "bend": 0.2, "family": 0.06,
+    "drums": 0.3,
 }  # fmt: skip
 
 
@@ -132,8 +133,8 @@ def targets(
         place = torch.where(ok, (which * n_frames + nearest) * n_drums + kind, b * n_frames * n_drums)
         hits.scatter_reduce_(0, place.flatten(), value.flatten(), "amax")
     return Targets(
-        onset, frame, offset, velocity[:-1].view(shape), shift[:-1].view(shape), bend, bent * frame, (family > 0.5).float(),
-        known, hits[:-1].view(b, n_frames, n_drums),
+        onset, frame, offset, velocity[:-1].view(shape), shift[:-1].view(shape), bend, bent * frame,
+        (family > 0.5).float(), known, hits[:-1].view(b, n_frames, n_drums),
     )  # fmt: skip
 
 
