@@ -42,8 +42,9 @@ from cadenza.corpus.synthesis import (
 )
 from cadenza.infer.heard_notes import Thresholds, notes
 from cadenza.model import ear_features as front
+from cadenza.model.ear_architecture import EarShape
 from cadenza.train.ear_augment import augmented
-from cadenza.train.ear_network import Block, EarNetwork, EarShape, LogMagnitudes
+from cadenza.train.ear_network import Block, EarNetwork, LogMagnitudes
 from cadenza.train.ear_targets import BEND_COLUMNS, DRUM_COLUMNS, NOTE_COLUMNS, losses, targets, total
 
 N_SAMPLES = int(CLIP_SECONDS * SAMPLE_RATE)

@@ -1,13 +1,11 @@
 """The ear's network in torch: one small convolutional net that looks at every pitch in the same way.
 
 Input: the two log magnitudes of :mod:`cadenza.model.ear_features`. Output: for each frame and each of 88 pitches
-whether a note begins, sounds or ends, how loud it began, how far from the frame's centre it began, how far from the key its
-pitch is, and which families of instruments sound it; and for each frame whether a drum was hit.
+whether a note begins, sounds or ends, how loud it began, how far from the frame's centre it began, how far from
+the key its pitch is, and which families of instruments sound it; and for each frame whether a drum was hit.
 """
 
 from __future__ import annotations
-
-from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
@@ -15,32 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from cadenza.model import ear_features as front
-
-#: (time dilation, pitches seen, pitch dilation) of each block; 12 = octaves.
-BLOCKS = ((1, 3, 1), (1, 5, 12), (1, 3, 1), (2, 3, 1), (4, 3, 1), (1, 5, 12), (8, 3, 1), (1, 3, 1))
-CONTEXT_AFTER = (1, 5)  # blocks after which all pitches of a frame are looked at together
-HEADS = ("onset", "frame", "offset", "velocity", "shift", "bend")
-
-
-@dataclass(frozen=True)
-class EarShape:
-    """What the weights fit.
-
-    Args:
-        width: channels of a block.
-        n_families, n_drums: how many kinds of instruments and of drums are told apart.
-        drum_width: channels of the drum branch.
-    """
-
-    width: int = 48
-    n_families: int = 8
-    n_drums: int = 5
-    drum_width: int = 32
-
-    def json(self) -> dict[str, int]:
-        """As a dictionary for config.json."""
-        return asdict(self)
-
+from cadenza.model.ear_architecture import BLOCKS, CONTEXT_AFTER, CONTEXT_FRAMES, DRUM_FRAMES, HEADS, N_CHANNELS, EarShape
 
 class LogMagnitudes(nn.Module):
     """Samples (B, n) → (B, 2, T, bins), T = n // hop + 1; frame t is centred at t · hop."""
@@ -101,7 +74,7 @@ class Context(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.first = nn.Conv1d(2 * width, width, 5, padding=2)
+        self.first = nn.Conv1d(2 * width, width, CONTEXT_FRAMES, padding=CONTEXT_FRAMES // 2)
         self.second = nn.Conv1d(width, width, 1)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -124,7 +97,7 @@ class EarNetwork(nn.Module):
         self.register_buffer("inside", torch.from_numpy(mask), persistent=False)
         self.register_buffer("place", torch.linspace(-1, 1, front.N_PITCHES), persistent=False)
         width = shape.width
-        self.enter = nn.Conv2d(2 * len(index) + 1, width, 1, bias=False)
+        self.enter = nn.Conv2d(N_CHANNELS, width, 1, bias=False)
         self.enter_norm = nn.BatchNorm2d(width)
         self.blocks = nn.ModuleList([Block(width, *block) for block in BLOCKS])
         self.contexts = nn.ModuleList([Context(width) for _ in CONTEXT_AFTER])
@@ -133,8 +106,8 @@ class EarNetwork(nn.Module):
         nn.init.constant_(self.heads.bias[:3], -3.0)
         self.drums = nn.Sequential(
             nn.Conv1d(2 * front.N_BINS, shape.drum_width, 1), nn.ReLU(),
-            nn.Conv1d(shape.drum_width, shape.drum_width, 5, padding=2), nn.ReLU(),
-            nn.Conv1d(shape.drum_width, shape.n_drums, 5, padding=2),
+            nn.Conv1d(shape.drum_width, shape.drum_width, DRUM_FRAMES, padding=DRUM_FRAMES // 2), nn.ReLU(),
+            nn.Conv1d(shape.drum_width, shape.n_drums, DRUM_FRAMES, padding=DRUM_FRAMES // 2),
         )  # fmt: skip
 
     def gathered(self, magnitudes: Tensor) -> Tensor:
