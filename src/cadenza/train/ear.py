@@ -48,9 +48,9 @@ from cadenza.train.ear_network import Block, EarNetwork, LogMagnitudes
 from cadenza.train.ear_targets import BEND_COLUMNS, DRUM_COLUMNS, NOTE_COLUMNS, losses, targets, total
 
 N_SAMPLES = int(CLIP_SECONDS * SAMPLE_RATE)
-MAX_NOTES, MAX_BENDS, MAX_DRUMS = 400, 2048, 160
+MAX_NOTES, MAX_BENDS, MAX_DRUMS = 512, 3200, 256
 BEFORE_FRAMES = 50  # of sound before the frames that are learned, so that a room has filled
-SLOTS = 96  # of shared memory: 38 MB, which the smallest containers have
+SLOTS = 96  # of shared memory: 41 MB, which the smallest containers have
 _IN_FLIGHT = 64
 _TABLES = ("samples", "notes", "bends", "drums")
 
