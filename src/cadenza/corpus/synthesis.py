@@ -56,7 +56,7 @@ _SUSTAINED = (40, 40, 40, 41, 41, 42, 42, 43, 48, 49, 52, 53, 54, 56, 57, 58, 60
 _LEADS = (52, 53, 54, 85, 40, 40, 73, 68, 71, 64, 65, 56, 42, 74)
 _CHORDAL = (0, 0, 0, 4, 24, 25, 26, 27, 19, 48)
 _BASSES = (32, 33, 33, 34, 36, 38, 43)
-_BOWED = (40, 41, 42, 43)
+BOWED = (40, 41, 42, 43)
 _RANDOM_SHARE = 0.12
 _WHEEL_SEMITONES = 12
 _LANES = 5  # channels of a part whose notes bend, so that one's wheel leaves the others alone
@@ -206,24 +206,40 @@ class Synthesizer:
             )
         }  # fmt: skip
 
-    def clip(self, number: int, mode: str | None = None) -> Clip:
-        """The clip of that number; the same for the same seed, pack and fonts, whatever was made before."""
+    def clip(
+        self,
+        number: int,
+        mode: str | None = None,
+        *,
+        programs: Sequence[int] = (),
+        source: str = "",
+        detune_cents: float | None = None,
+    ) -> Clip:
+        """The clip of that number; the same for the same seed, pack and fonts, whatever was made before.
+
+        Args:
+            mode: one of :data:`MODES`; drawn where None.
+            programs: General MIDI programs to draw the instruments from (the lead's in mode "lead"), instead of the
+                mode's own.
+            source: only pieces of this collection.
+            detune_cents: the tuning; drawn where None. The music is the same for any.
+        """
         rng = np.random.default_rng([self.seed, number])
         while True:
             chosen = mode or str(rng.choice(MODES, p=MODE_SHARES))
-            parts = self._parts(rng, chosen)
+            parts = self._parts(rng, chosen, programs, source)
             if sum(len(part.onset) for part in parts if not part.is_drums) >= 6:
-                made = self._rendered(rng, chosen, parts)
+                made = self._rendered(rng, chosen, parts, detune_cents)
                 if made is not None:
                     return made
 
     # ── what is played ───────────────────────────────────────────────────────────────────────────────────
 
-    def _parts(self, rng: np.random.Generator, mode: str) -> list[_Part]:
+    def _parts(self, rng: np.random.Generator, mode: str, programs: Sequence[int], source: str) -> list[_Part]:
         if mode == "random":
             parts = [_random_chords(rng)]
         else:
-            parts = self._excerpt(rng, mode)
+            parts = self._excerpt(rng, mode, programs, source)
         if mode != "random":
             _rubato(rng, parts)
         jitter = rng.choice([0.003, 0.008, 0.015])
@@ -238,12 +254,14 @@ class Synthesizer:
             parts = _one_sounding_note_a_pitch(parts)
         return [part for part in (_one_sounding_note_a_pitch([part])[0] for part in parts) if len(part.onset)]
 
-    def _excerpt(self, rng: np.random.Generator, mode: str) -> list[_Part]:
+    def _excerpt(self, rng: np.random.Generator, mode: str, wanted: Sequence[int], source: str) -> list[_Part]:
         """Parts of a passage with instruments, from a random place of a random piece, at a random tempo and height."""
         kind = {"ensemble": "small", "solo": "small", "lead": "leads"}.get(mode, "pitched")
         if mode == "plucked" and rng.random() < 0.5 and len(self.by_kind["guitars"]):
             kind = "guitars"
         numbers = self.by_kind[kind] if len(self.by_kind[kind]) else self.by_kind["pitched"]
+        if source:
+            numbers = np.array([n for n in numbers if self.pack.source_of(n) == source])
         number = int(numbers[rng.integers(len(numbers))])
         notes, tracks = self.pack.notes_of(number), self.pack.tracks_of(number)
         notes = notes[~tracks["is_drums"][notes["track"]]]
@@ -255,8 +273,8 @@ class Synthesizer:
             return []
         length = float(notes["onset_seconds"][-1]) + 1
         density = len(notes) / length
-        wanted = np.exp(rng.uniform(np.log(3), np.log(16 if mode == "piano" else 10)))
-        stretch = float(np.clip(density / wanted, 0.55, 1.8))
+        per_second = np.exp(rng.uniform(np.log(3), np.log(16 if mode == "piano" else 10)))
+        stretch = float(np.clip(density / per_second, 0.55, 1.8))
         if mode in ("band", "lead"):
             stretch = float(rng.uniform(0.75, 1.35))
         span = CLIP_SECONDS / stretch
@@ -266,7 +284,7 @@ class Synthesizer:
         shift = int(rng.integers(-6, 7))
         if mode == "piano" and rng.random() < 0.15:
             shift += int(rng.choice([-12, 12]))
-        programs = self._programs(rng, mode, number, ids)
+        programs = self._programs(rng, mode, number, ids, wanted)
         parts = []
         for track in ids:
             own = notes[notes["track"] == track]
@@ -292,24 +310,26 @@ class Synthesizer:
             parts += self._band(rng, parts, stretch)
         return parts
 
-    def _programs(self, rng: np.random.Generator, mode: str, number: int, ids: NDArray[Any]) -> dict[int, int]:
+    def _programs(
+        self, rng: np.random.Generator, mode: str, number: int, ids: NDArray[Any], wanted: Sequence[int]
+    ) -> dict[int, int]:
         def pick(options: Sequence[int]) -> int:
             return int(options[rng.integers(len(options))])
 
         if mode in ("piano", "plucked"):
-            program = pick(_PIANO if mode == "piano" else _PLUCKED)
+            program = pick(wanted or (_PIANO if mode == "piano" else _PLUCKED))
             return {int(track): program for track in ids}
         if mode == "solo":
-            return {int(ids[0]): pick(_SUSTAINED)}
+            return {int(ids[0]): pick(wanted or _SUSTAINED)}
         if mode == "lead":
-            own = pick((0, 0, 0, 0, 0, 2, 4, 24, 48))
-            return {int(track): pick(_LEADS) if index == 0 else own for index, track in enumerate(ids)}
+            own = 0 if wanted else pick((0, 0, 0, 0, 0, 2, 4, 24, 48))
+            return {int(track): pick(wanted or _LEADS) if index == 0 else own for index, track in enumerate(ids)}
         if mode == "band":
             chordal = pick(_CHORDAL)
             return {int(track): pick((*_LEADS, 29, 25, 26)) if index == 0 else chordal
                     for index, track in enumerate(ids)}  # fmt: skip
         style = rng.random()
-        if style < 0.35:  # bowed strings, by the parts' height
+        if style < 0.35 or wanted == BOWED:  # bowed strings, by the parts' height
             means = {int(track): float(np.mean(self.pack.notes_of(number)["pitch"][
                 self.pack.notes_of(number)["track"] == track])) for track in ids}  # fmt: skip
             return {track: 40 if mean > 66 else 41 if mean > 58 else 42 if mean > 44 else 43
@@ -344,9 +364,13 @@ class Synthesizer:
 
     # ── how it sounds ────────────────────────────────────────────────────────────────────────────────────
 
-    def _rendered(self, rng: np.random.Generator, mode: str, parts: list[_Part]) -> Clip | None:
+    def _rendered(
+        self, rng: np.random.Generator, mode: str, parts: list[_Part], detune_cents: float | None
+    ) -> Clip | None:
         synth = self.instruments.synth
         detune = float(np.clip(rng.normal(0, 0.1), -0.5, 0.5) if rng.random() < 0.85 else rng.uniform(-0.5, 0.5))
+        if detune_cents is not None:
+            detune = detune_cents / 100
         events: list[tuple[float, int, Any, tuple[Any, ...]]] = []
         labels, hits, bends = [], [], []
         channel = 0

@@ -169,7 +169,7 @@ class Sound:
 
 
 def _sigmoid(x: Floats) -> Floats:
-    return np.float32(1) / (np.float32(1) + np.exp(-x, dtype=np.float32))
+    return np.float32(0.5) * (np.float32(1) + np.tanh(np.float32(0.5) * x))  # does not overflow
 
 
 def model_facts(families: tuple[str, ...], drums: tuple[str, ...], onset_threshold: float) -> dict[str, Any]:
