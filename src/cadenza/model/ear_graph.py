@@ -19,7 +19,8 @@ from cadenza.model.ear_architecture import BLOCKS, CONTEXT_AFTER, CONTEXT_FRAMES
 
 METADATA_KEY = "cadenza-ear"
 GRAPH_VERSION = 1
-_OPSET, _IR = 18, 9
+_OPSET, _IR = 17, 9
+_IN_CHANNELS = 56
 
 Weights = Mapping[str, NDArray[np.float32]]
 
@@ -62,19 +63,10 @@ class _Graph:
         self.nodes: list[Any] = []
         self.constants: list[Any] = []
         self.weights = weights
-        index, inside = front.gather_index()
-        # The channel order of the trainer: sub-bin after sub-bin, the two windows of each side by side.
-        picked = self.node("Gather", ["magnitudes", self.constant(index)], axis=3)  # (1, 2, T, 27, 88)
-        picked = self.node("Transpose", [picked], perm=[0, 3, 1, 2, 4])
-        picked = self.node("Reshape", [picked, self.constant(np.array([1, 2 * len(index), -1, front.N_PITCHES]))])
-        mask = np.repeat(inside, 2, axis=0)[None, :, None, :]
-        picked = self.node("Mul", [picked, self.constant(mask.astype(np.float32))])
+        x, order = self.harmonics()
         kernel, bias = folded(weights, "enter", "enter_norm")
-        # The channel that says where on the keyboard a pitch is does not depend on the sound: it is part of the bias.
-        place = np.linspace(-1, 1, front.N_PITCHES, dtype=np.float32)
-        constant = kernel[:, -1:, :, 0] * place + bias[:, None, None]
-        x = self.convolution(picked, kernel[:, :-1], None)
-        x = self.node("Relu", [self.node("Add", [x, self.constant(constant[None].astype(np.float32))])])
+        padding = np.zeros((len(kernel), _IN_CHANNELS - len(order), 1, 1), np.float32)
+        x = self.node("Relu", [self.convolution(x, np.concatenate([kernel[:, order], padding], 1), bias)])
         for number, (time, n_pitches, pitch) in enumerate(BLOCKS):
             prefix = f"blocks.{number}"
             kernel, bias = folded(weights, f"{prefix}.conv", f"{prefix}.norm")
@@ -89,18 +81,64 @@ class _Graph:
         self.convolution(x, self.of("heads.weight"), self.of("heads.bias"), output="curves")
         self.drums()
 
-    def context(self, x: str, prefix: str) -> str:
-        axes = self.constant(np.array([3]))
-        pooled = self.node(
-            "Concat", [self.node("ReduceMean", [x, axes]), self.node("ReduceMax", [x, axes])], axis=1
+    def harmonics(self) -> tuple[str, NDArray[np.int64]]:
+        """The gathered harmonics, (1, 56, T, 88), and which of the network's channels each of them is.
+
+        All harmonics but the seventh lie a whole number of semitones above, to a third of one: each is a stretch of a
+        view of the axis as (semitone, sub-bin), which is a copy, where picking bins one by one would be a search.
+        """
+        top = front.LOWEST_PITCH - int(front.LOWEST_AXIS)  # the lowest key's place on the axis, in semitones
+        offsets = [round(12 * front.BINS_A_SEMITONE * float(np.log2(harmonic))) for harmonic in front.HARMONICS]
+        whole = [(offset + 1) // 3 for offset in offsets]
+        first, n = top + min(whole), max(whole) - min(whole) + front.N_PITCHES
+        # Beyond the axis lies silence.
+        needed = 3 * (first + n) + 2
+        padded = self.node(
+            "Pad", ["magnitudes", self.constant(np.array([0, 0, 0, 0, 0, 0, 0, needed - front.N_BINS]))]
         )  # fmt: skip
+        views = {}
+        for rest in sorted({offset - 3 * semitones for offset, semitones in zip(offsets, whole, strict=True)}):
+            start = 3 * first + rest - 1
+            part = self.sliced(padded, 3, start, start + 3 * n)
+            part = self.node("Reshape", [part, self.constant(np.array([1, 2, -1, n, 3]))])
+            part = self.node("Transpose", [part], perm=[0, 1, 4, 2, 3])
+            views[rest] = self.node("Reshape", [part, self.constant(np.array([1, 6, -1, n]))])
+        parts, order = [], []
+        for row, (offset, semitones) in enumerate(zip(offsets, whole, strict=True)):
+            at = top + semitones - first
+            parts.append(self.sliced(views[offset - 3 * semitones], 3, at, at + front.N_PITCHES))
+            order += [2 * (3 * row + sub) + window for window in range(2) for sub in range(3)]
+        # The channel that says where on the keyboard a pitch is; and, since the runtime's fast convolutions take channels
+        # in eights, one without weight.
+        place = np.linspace(-1, 1, front.N_PITCHES, dtype=np.float32)
+        nothing = self.node("Mul", [self.sliced(parts[0], 1, 0, 1), self.constant(np.zeros(1, np.float32))])
+        parts += [self.node("Add", [nothing, self.constant(place)]), nothing]
+        order.append(len(order))
+        return self.node("Concat", parts, axis=1), np.array(order)
+
+    def sliced(self, x: str, axis: int, start: int, stop: int) -> str:
+        return self.node("Slice", [x, *(self.constant(np.array([value])) for value in (start, stop, axis))])
+
+    def context(self, x: str, prefix: str) -> str:
+        # Pooling and enlarging, unlike reducing and broadcasting, leave the channels as the convolutions have them.
+        size = [1, front.N_PITCHES]
+        pooled = self.node(
+            "Concat",
+            [self.node(kind, [x], kernel_shape=size) for kind in ("AveragePool", "MaxPool")],
+            axis=1,
+        )
         half = CONTEXT_FRAMES // 2
         first = self.convolution(
             pooled, self.of(f"{prefix}.first.weight")[..., None], self.of(f"{prefix}.first.bias"), pads=[half, 0, half, 0]
         )
-        return self.convolution(
+        second = self.convolution(
             self.node("Relu", [first]), self.of(f"{prefix}.second.weight")[..., None], self.of(f"{prefix}.second.bias")
         )
+        scales = self.constant(np.array([1, 1, 1, front.N_PITCHES], np.float32))
+        return self.node(
+            "Resize", [second, "", scales], mode="nearest", coordinate_transformation_mode="asymmetric",
+            nearest_mode="floor",
+        )  # fmt: skip
 
     def drums(self) -> None:
         """The branch that looks at the whole spectrum: (1, 2, T, bins) → (1, 2 · bins, T) → convolutions over time."""
