@@ -73,7 +73,9 @@ def by_family(ref: Notes, ref_family: NDArray[np.int64], est: Notes, est_family:
         if len(mine) and len(theirs):
             spans = [np.c_[rows[:, 0], np.maximum(rows[:, 1], rows[:, 0] + 0.001)] for rows in (mine, theirs)]
             hertz = [440 * 2 ** ((rows[:, 2] - 69) / 12) for rows in (mine, theirs)]
-            matched += len(mir_eval.transcription.match_notes(spans[0], hertz[0], spans[1], hertz[1], offset_ratio=None))
+            matched += len(
+                mir_eval.transcription.match_notes(spans[0], hertz[0], spans[1], hertz[1], offset_ratio=None)
+            )
     return 2 * matched / max(1, len(ref) + len(est))
 
 

@@ -64,9 +64,7 @@ def _kernels(up: int, down: int) -> tuple[Floats, int]:
     return (kernel / kernel.sum(axis=1, keepdims=True)).astype(np.float32), half
 
 
-def _outputs(
-    kept: Floats, first: int, start: int, stop: int, kernels: Floats, half: int, up: int, down: int
-) -> Floats:
+def _outputs(kept: Floats, first: int, start: int, stop: int, kernels: Floats, half: int, up: int, down: int) -> Floats:
     out = np.empty(stop - start, np.float32)
     windows = np.lib.stride_tricks.sliding_window_view(kept, kernels.shape[1])
     for begin in range(start, min(start + up, stop)):

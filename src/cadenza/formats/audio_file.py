@@ -61,7 +61,9 @@ class AudioFile:
                     left -= len(block)
                     mono = block.mean(axis=1, dtype=np.float32)
                     if not np.isfinite(mono).all():
-                        raise FormatError("samples that are numbers", "infinite or undefined ones", where=str(self.path))
+                        raise FormatError(
+                            "samples that are numbers", "infinite or undefined ones", where=str(self.path)
+                        )
                     yield mono
         except (soundfile.LibsndfileError, RuntimeError) as error:
             raise FormatError("sound to its end", str(error)[:200], where=str(self.path)) from None
@@ -93,7 +95,9 @@ def open_audio(path: Path | str, max_seconds: float = 24 * 3600.0) -> AudioFile:
     if info.frames <= 0:
         raise FormatError("sound", "no samples", where=str(path))
     if info.frames / info.samplerate > max_seconds:
-        raise LimitError(f"at most {max_seconds:,.0f} seconds", f"{info.frames / info.samplerate:,.0f}", where=str(path))
+        raise LimitError(
+            f"at most {max_seconds:,.0f} seconds", f"{info.frames / info.samplerate:,.0f}", where=str(path)
+        )
     return AudioFile(path, int(info.samplerate), int(info.channels), int(info.frames))
 
 

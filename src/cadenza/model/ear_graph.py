@@ -129,7 +129,10 @@ class _Graph:
         )
         half = CONTEXT_FRAMES // 2
         first = self.convolution(
-            pooled, self.of(f"{prefix}.first.weight")[..., None], self.of(f"{prefix}.first.bias"), pads=[half, 0, half, 0]
+            pooled,
+            self.of(f"{prefix}.first.weight")[..., None],
+            self.of(f"{prefix}.first.bias"),
+            pads=[half, 0, half, 0],
         )
         second = self.convolution(
             self.node("Relu", [first]), self.of(f"{prefix}.second.weight")[..., None], self.of(f"{prefix}.second.bias")

@@ -13,7 +13,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from cadenza.model import ear_features as front
-from cadenza.model.ear_architecture import BLOCKS, CONTEXT_AFTER, CONTEXT_FRAMES, DRUM_FRAMES, HEADS, N_CHANNELS, EarShape
+from cadenza.model.ear_architecture import (
+    BLOCKS,
+    CONTEXT_AFTER,
+    CONTEXT_FRAMES,
+    DRUM_FRAMES,
+    HEADS,
+    N_CHANNELS,
+    EarShape,
+)
+
 
 class LogMagnitudes(nn.Module):
     """Samples (B, n) → (B, 2, T, bins), T = n // hop + 1; frame t is centred at t · hop."""

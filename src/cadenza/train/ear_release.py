@@ -1,6 +1,6 @@
 """A trained ear → the folder that listens without torch: weights, graph, facts and a card.
 
-    python -m cadenza.train.ear_release RUN --out DIR
+python -m cadenza.train.ear_release RUN --out DIR
 """
 
 from __future__ import annotations
@@ -25,27 +25,48 @@ from cadenza.train.ear import load
 
 TOLERANCE = 1e-3  # of a probability or a value, graph against network
 
-CARD = """# The ear
+CARD = """# cadenza ear
 
 Hears notes in recordings: onset, end, velocity, instrument family and pitch curve of each note, and drum hits. Used by
-`cadenza transcribe`; runs on ONNX Runtime.
+`cadenza transcribe`; runs on ONNX Runtime, without torch.
 
-- **Shape**: {parameters:,} parameters; 16 kHz, 20 ms frames, log magnitudes of two windows on a pitch axis, harmonics
-  gathered for each of 88 pitches, eight residual blocks shared over pitch.
-- **Trained on** synthetic audio only: {rendered:.0f} hours rendered while it learned, {learned:.0f} hours heard in
-  {minutes:.1f} minutes on one accelerator. Scores: OpenScore Lieder and Quartets (CC0), Mutopia (public domain and
-  CC BY, maintainers in the collection's index), Open Hymnal (public domain), Groove MIDI (CC BY 4.0, Gillick et al.
-  2019), GuitarSet (MIT, Xi et al. 2018); works of the test split left out.
-  Sounds: FluidR3 mono (MIT, Frank Wen, Michael Cowgill), MuseScore_General (MIT, S. Christian Collins and others; grand
-  piano public domain, string sections CC0 by VSCO 2 CE), FreePats (GPL with exception for renders), and timbres
-  computed for the purpose. No recording of a person was heard.
-- **Onset threshold** {threshold}, fixed on rendered works of the validation split with the training fonts.
-- **Measured** on works of the test split with a soundfont kept for testing (TimGM6mb), onset F1 within 50 ms by kind:
-  {scores}. More in benchmarks/results/ear.json.
-- **Licence**: Apache-2.0, as cadenza.
-- **Limits**: pitches 21–108; singing with words, distorted guitars, dense orchestras and percussion beyond a drum kit
-  were little or never heard in training. Instrument families are guesses.
-"""
+| | |
+|---|---|
+| files | `ear.onnx` (what runs), `model.safetensors` (the same weights by name), `config.json` |
+| shape | {parameters:,} parameters; 16 kHz, frames of 20 ms, log magnitudes of two windows on an axis of three bins a semitone, nine harmonics gathered for each of 88 pitches, eight residual blocks {width} wide shared over pitch |
+| trained by | `python -m cadenza.train.ear` (data by `benchmarks/ear_data.py`): {learned:.0f} hours of sound heard in {minutes:.1f} minutes on one accelerator, {rendered:.0f} hours of them different, {steps:,} steps |
+| onset threshold | {threshold}, fixed on rendered works of the validation split with the training fonts |
+| licence | Apache-2.0, as cadenza |
+
+## Scores
+
+Works of the test split, rendered with a soundfont that training never heard (TimGM6mb), onset F1 within 50 ms as the
+training run measured it: {scores}. By class, beside Basic Pitch, and on the two real recordings:
+`benchmarks/results/ear.json`.
+
+## Data
+
+Synthetic audio only; no recording of a person was heard. Scores, works of the test split left out:
+
+- OpenScore Lieder and OpenScore String Quartets (CC0).
+- Open Hymnal Project (public domain).
+- Mutopia Project: public domain, and CC BY 2.5, 3.0 and 4.0 editions by A. Roche, Aaron Dalton, Anonymous, Carl M.
+  Bolstad, Erik Sjölund, Klaus Rettinghaus, Kris Van Bruwaene, Ludovic Sardain, Mark Van den Borre, Peter Salewsky, Robert
+  Clausecker, Robert de Vries, Ryan Prince, Silas Brown, Stephen Rhen, Urs Metzger, Ying-Chun Liu.
+- Groove MIDI Dataset: J. Gillick, A. Roberts, J. Engel, D. Eck and D. Bamman, *Learning to Groove with Inverse Sequence
+  Transformations*, 2019 (CC BY 4.0).
+- GuitarSet: Q. Xi, R. Bittner, J. Pauwels, X. Ye and J. P. Bello, *GuitarSet: A Dataset for Guitar Transcription*, 2018
+  (MIT).
+
+Sounds: FluidR3 in mono (MIT, Frank Wen and Michael Cowgill); of MuseScore_General (MIT, S. Christian Collins and others)
+what is not FluidR3's, among it a grand piano (public domain) and string sections (VSCO 2 CE, CC0); FreePats (GPL with an
+exception for what is rendered); timbres computed for the purpose. No soundfont is part of cadenza.
+
+## Limits
+
+Pitches 21–108. Sung words, distorted guitars, dense orchestras and percussion beyond a drum kit were little or never
+heard in training. The family of an instrument is a guess, and right for about two notes of three.
+"""  # noqa: E501
 
 
 def release(run: Path, out: Path) -> dict[str, Any]:
@@ -72,6 +93,8 @@ def release(run: Path, out: Path) -> dict[str, Any]:
     write_atomically(out / "config.json", facts_json(config).encode())
     tested = result.get("test", {}).get(str(result["onset_threshold"]), {})
     card = CARD.format(
+        width=network.shape.width,
+        steps=facts["step"],
         parameters=sum(value.size for name, value in weights.items() if "running" not in name),
         rendered=facts["audio_seconds_rendered"] / 3600,
         learned=facts["audio_seconds_learned"] / 3600,
