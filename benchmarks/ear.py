@@ -5,8 +5,8 @@
 
 Seven classes of clips of twelve seconds, rendered from works of the test split with the font that is kept for testing.
 F1 by mir_eval, mean over clips: onsets within 50 ms at the same key, onsets and ends (within 50 ms or a fifth of the
-length), and onsets with the right family of instruments. ``--degraded`` repeats ours out of tune, in a hall (RT60 1.4 s,
-as loud as the direct sound), in noise (15 dB) and as MP3. ``--clips`` adds the two real recordings of the shared
+length), and onsets with the right family of instruments. ``--degraded`` repeats ours out of tune, in a hall (RT60
+1.4 s, as loud as the direct sound), in noise (15 dB) and as MP3. ``--clips`` adds the two real recordings of the shared
 audio folder, reported and never tuned to. Times are CPU seconds of one process, from file to notes, with one thread.
 """
 

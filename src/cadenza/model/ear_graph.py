@@ -108,8 +108,8 @@ class _Graph:
             at = top + semitones - first
             parts.append(self.sliced(views[offset - 3 * semitones], 3, at, at + front.N_PITCHES))
             order += [2 * (3 * row + sub) + window for window in range(2) for sub in range(3)]
-        # The channel that says where on the keyboard a pitch is; and, since the runtime's fast convolutions take channels
-        # in eights, one without weight.
+        # The channel that says where on the keyboard a pitch is; and, since the runtime's fast convolutions take
+        # channels in eights, one without weight.
         place = np.linspace(-1, 1, front.N_PITCHES, dtype=np.float32)
         nothing = self.node("Mul", [self.sliced(parts[0], 1, 0, 1), self.constant(np.zeros(1, np.float32))])
         parts += [self.node("Add", [nothing, self.constant(place)]), nothing]
