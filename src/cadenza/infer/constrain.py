@@ -36,6 +36,7 @@ from cadenza.notation.simplified.projection import MAX_BEND_CENTS
 from cadenza.score.fingering import playable
 
 MAX_DURATION_QUARTERS = 16
+ALL_CLASSES = frozenset(range(12))
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ class Instrument:
     Args:
         low, high: pitch range.
         tuning: open strings, highest first, for a fretted instrument; else empty.
+        classes: the pitch classes (0 = C) that it is to play; all, unless a key is kept strictly.
     """
 
     low: int
@@ -52,6 +54,7 @@ class Instrument:
     tuning: tuple[int, ...] = ()
     capo_fret: int = 0
     may_bend: bool = False
+    classes: frozenset[int] = ALL_CLASSES
 
     def takes(self, chord: tuple[int, ...]) -> bool:
         """Whether the pitches can start together."""
@@ -63,11 +66,15 @@ class Rules:
 
     Args:
         instruments: one for each track of the text's header, in order.
+
+    Attributes:
+        insists: the bar at hand must not stay empty.
     """
 
     def __init__(self, instruments: Sequence[Instrument], max_empty_bars: int = 1) -> None:
         self.instruments = tuple(instruments)
         self.max_empty_bars = max_empty_bars
+        self.insists = False
 
     def spans(self, state: SimplifiedState, empty_bars: int = 0) -> list[Span]:
         """What may follow; never empty within a body that is not complete.
@@ -99,7 +106,7 @@ class Rules:
 
     def _silent_enough(self, state: SimplifiedState, empty_bars: int) -> bool:
         in_empty_bar = state.last is not None and state.last.kind == "|"
-        return in_empty_bar and empty_bars > self.max_empty_bars
+        return in_empty_bar and (empty_bars > self.max_empty_bars or self.insists)
 
     def _may_bend(self, state: SimplifiedState) -> bool:
         if not self.instruments[state.track].may_bend:
@@ -143,11 +150,11 @@ class Rules:
 @lru_cache(maxsize=1 << 14)
 def _playable_runs(instrument: Instrument, chord: tuple[int, ...], high: int) -> list[Span]:
     """Pitches up to ``high`` that can be added to ``chord``, as runs."""
-    if not instrument.tuning:
+    if not instrument.tuning and len(instrument.classes) == 12:
         return [Span("p", instrument.low, high)] if instrument.low <= high else []
     runs: list[Span] = []
     for pitch in range(instrument.low, high + 1):
-        if not instrument.takes((*chord, pitch)):
+        if pitch % 12 not in instrument.classes or not instrument.takes((*chord, pitch)):
             continue
         if runs and runs[-1].high == pitch - 1:
             runs[-1] = Span("p", runs[-1].low, pitch)
@@ -156,18 +163,16 @@ def _playable_runs(instrument: Instrument, chord: tuple[int, ...], high: int) ->
     return runs
 
 
-class Constraint(Rules):
+class Constraint:
     """Allowed token ids at a state of the automaton.
 
     Args:
         vocabulary: whose field tokens are offered; no others ever are (bytes, a pretrained tokenizer's own).
-        instruments: one for each track of the text's header, in order.
+        rules: what may follow.
     """
 
-    def __init__(
-        self, vocabulary: Vocabulary | HubVocabulary, instruments: Sequence[Instrument], max_empty_bars: int = 1
-    ) -> None:
-        super().__init__(instruments, max_empty_bars)
+    def __init__(self, vocabulary: Vocabulary | HubVocabulary, rules: Rules) -> None:
+        self.rules = rules
         by_kind: dict[str, list[tuple[int, int]]] = {}
         self._fields: dict[int, Field] = {}
         for index, text in enumerate(vocabulary.fields):
@@ -194,8 +199,8 @@ class Constraint(Rules):
         return tokens[np.searchsorted(values, low) : np.searchsorted(values, high, side="right")]
 
     def allowed(self, state: SimplifiedState, empty_bars: int = 0) -> NDArray[np.int64]:
-        """Ids of :meth:`spans`, ascending."""
-        parts = [self._slice(*span) for span in self.spans(state, empty_bars)]
+        """Ids of :meth:`Rules.spans`, ascending."""
+        parts = [self._slice(*span) for span in self.rules.spans(state, empty_bars)]
         if not parts:
             return np.zeros(0, np.int64)
         ids = np.concatenate(parts)
