@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,8 +30,8 @@ class Decoding:
         ConfigError: a value out of range.
     """
 
-    sampling: Sampling = Sampling(temperature=1.0, top_p=0.95)
-    brakes: Brakes = Brakes()
+    sampling: Sampling = field(default_factory=lambda: Sampling(temperature=1.0, top_p=0.95))
+    brakes: Brakes = field(default_factory=Brakes)
     guard: bool = True
     max_redraws: int = 4
 
@@ -62,6 +62,9 @@ class Refused:
         return found
 
 
+NOTHING = Refused()
+
+
 class Chooser:
     """Draws tokens.
 
@@ -85,7 +88,7 @@ class Chooser:
         *,
         history: Sequence[int] = (),
         written: Sequence[int] = (),
-        refused: Refused = Refused(),
+        refused: Refused = NOTHING,
         wishes: tuple[NDArray[np.int64], NDArray[np.float64]] | None = None,
     ) -> int:
         """One of ``allowed`` (ascending ids).

@@ -55,6 +55,7 @@ class Instrument:
     capo_fret: int = 0
     may_bend: bool = False
     classes: frozenset[int] = ALL_CLASSES
+    is_drums: bool = False
 
     def takes(self, chord: tuple[int, ...]) -> bool:
         """Whether the pitches can start together."""

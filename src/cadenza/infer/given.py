@@ -101,9 +101,9 @@ class GivenRules(Rules):
                     continue
                 else:
                     high = 0
-            if kind == BAR and self._in_empty_bar(state):
-                if self.given.plays_within(state.now_ticks, state.bar_end_ticks):
-                    continue
+            plays = kind == BAR and self.given.plays_within(state.now_ticks, state.bar_end_ticks)
+            if plays and self._in_empty_bar(state):
+                continue
             if low <= high:
                 out.append(Span(kind, low, high))
         if self.insists:

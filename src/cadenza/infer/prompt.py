@@ -410,7 +410,7 @@ def _instrument(track: Track) -> Instrument:
         tuning = ()
     if tuning:
         low, high = min(tuning) + track.capo_fret, max(tuning) + 24
-    return Instrument(low, high, tuning, track.capo_fret, may_bend=bool(tuning))
+    return Instrument(low, high, tuning, track.capo_fret, may_bend=bool(tuning), is_drums=track.is_drums)
 
 
 def _fits(track: Track, tuning: tuple[int, ...]) -> bool:
@@ -457,9 +457,9 @@ def put(score: Score, prompt: Prompt, written: Score) -> Score:
             part = finger(part, unplayable="drop")
         tracks[index] = _with_part(_cleared(track, prompt.start_ticks, prompt.stop_ticks), part, prompt.start_ticks)
     marks = score.bars
-    if score.n_notes and prompt.start_ticks >= score.length_ticks:
-        if bar_table(score).ends_ticks[-1] != prompt.start_ticks:
-            marks = (*marks, BarMark(prompt.start_ticks))
+    goes_on = score.n_notes and prompt.start_ticks >= score.length_ticks
+    if goes_on and bar_table(score).ends_ticks[-1] != prompt.start_ticks:
+        marks = (*marks, BarMark(prompt.start_ticks))
     length_ticks = max(score.length_ticks, prompt.stop_ticks)
     return replace(score, tracks=tuple(tracks), bars=marks, length_ticks=length_ticks)
 

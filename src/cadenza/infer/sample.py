@@ -1,4 +1,4 @@
-"""Choosing the next token: temperature, top-k, top-p, min-p and typical over the ids that a grammar allows, in plain NumPy.
+"""Choosing the next token: temperature, top-k, top-p, min-p, typical over what a grammar allows, in plain NumPy.
 
 The allowed ids are gathered first, so that all later work is as small as the grammar's choice (often a few dozen of a
 thousand) and nothing outside can be drawn, whatever the numbers. The order is the usual one: temperature, then top-k,
