@@ -25,7 +25,9 @@ from cadenza.base.errors import ConfigError, ModelError
 from cadenza.base.tensors import read_json_object, read_model_file
 from cadenza.corpus.excerpts import MODEL_NOTATION
 from cadenza.infer.loops import LoopTable, default_table
+from cadenza.infer.original import Originality
 from cadenza.infer.spell import Trie
+from cadenza.metrics.originality import OriginalityIndex
 from cadenza.model.decoder import Decoder, open_decoder
 from cadenza.model.hub_vocabulary import HubVocabulary
 from cadenza.model.vocabulary import Vocabulary
@@ -74,6 +76,12 @@ class ComposerModel:
         """How far music repeats itself: the model's own table, or the one that comes with the package."""
         own = self.folder / "loops.json"
         return LoopTable.load(own) if own.is_file() else default_table()
+
+    @cached_property
+    def originality(self) -> Originality | None:
+        """What it must not copy: the index of its training set, where its folder has one."""
+        own = self.folder / "originality.npz"
+        return Originality.of(OriginalityIndex.load(own)) if own.is_file() else None
 
     @cached_property
     def trie(self) -> Trie:

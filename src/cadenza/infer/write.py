@@ -49,7 +49,7 @@ class Manner:
         table: how far repetition goes before the guard steps in.
         rules: makes the rules from the prompt.
         wish: bends the distribution; fields only.
-        objection: refuses bars for further reasons.
+        objection: makes, from the prompt and the text's ticks a quarter, what refuses bars for further reasons.
         may_be_empty: nothing at all may be written.
     """
 
@@ -57,7 +57,7 @@ class Manner:
     table: LoopTable
     rules: Callable[[Prompt], Rules] = field(default_factory=lambda: rules_of)
     wish: Callable[[ComposerModel, Prompt, Rules], Wish] | None = None
-    objection: Objection | None = None
+    objection: Callable[[Prompt, int], Objection] | None = None
     may_be_empty: bool = False
 
 
@@ -106,6 +106,9 @@ def write_bars(
     guard = None
     if manner.decoding.guard:
         guard = LoopGuard(manner.table, [hand.keys, [key_of(bar) for bar in prompt.beside]])
+    objection = None
+    if manner.objection is not None:
+        objection = manner.objection(prompt, hand.state.ticks_per_quarter)
     out = Written()
     silent, n_sounding = 0, 0
     for number in range(n_bars):
@@ -121,8 +124,8 @@ def write_bars(
             reason = ""
             if guard is not None and guard.objects(hand.keys):
                 reason = "a loop"
-            elif manner.objection is not None:
-                reason = manner.objection(hand.texts)
+            elif objection is not None:
+                reason = objection(hand.texts)
             if not reason:
                 break
             if len(refused.bars) == manner.decoding.max_redraws:
