@@ -35,8 +35,8 @@ from cadenza.score.time import bar_ticks
 Bent = tuple[NDArray[np.int64], NDArray[np.float64]]
 
 SOFT_KEY_NATS = 3.0  # taken from pitches outside a soft key
-NEARNESS_NATS = 0.5  # a token of the match, up to eight
-DENSITY_NATS = 1.0  # at an eighth of the wanted notes (at least one) too many or too few
+NEARNESS_NATS = 1.0  # a token of the match, up to six
+DENSITY_NATS = 4.0  # at an eighth of the wanted notes (at least one) too many or too few
 DENSITY_TOLERANCE = 0.25
 KEY_TOLERANCE = 0.9  # share of the sounding time within the scale
 
@@ -214,11 +214,10 @@ def _near(model: ComposerModel, prompt: Prompt, nearness: float) -> Wish:
     breakers = frozenset() if line is None else frozenset({line})
 
     def wish(state: SimplifiedState, bar: Sequence[int]) -> Bent | None:
-        # The bar's word breaks a match, but alone it matches every bar's beginning.
-        found = followers(np.array([*seed, *bar], np.int64), frozenset() if len(bar) < 2 else breakers)
+        found = followers(np.array([*seed, *bar], np.int64), breakers)
         if not found:
             return None
-        lengths = np.minimum(np.array(list(found.values()), np.float64), 8)
+        lengths = np.minimum(np.array(list(found.values()), np.float64), 6)
         return np.array(list(found), np.int64), nearness * NEARNESS_NATS * lengths
 
     return wish
