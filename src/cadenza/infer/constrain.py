@@ -164,6 +164,27 @@ def _playable_runs(instrument: Instrument, chord: tuple[int, ...], high: int) ->
     return runs
 
 
+@lru_cache(maxsize=8)
+def _tables_of(
+    vocabulary: Vocabulary | HubVocabulary,
+) -> tuple[dict[int, Field], dict[str, tuple[NDArray[np.int64], NDArray[np.int64]]]]:
+    """Token → its field; kind → (numbers, tokens), rising. Shared by all that write with a vocabulary."""
+    by_kind: dict[str, list[tuple[int, int]]] = {}
+    fields: dict[int, Field] = {}
+    for index, text in enumerate(vocabulary.fields):
+        token = vocabulary.first_field + index
+        kind = text[:2] if text.startswith(":") else text[:1]
+        value = text[len(kind) :]
+        fields[token] = Field(kind, value)
+        if value.lstrip("-").isdecimal() or not value:
+            by_kind.setdefault(kind, []).append((int(value or 0), token))
+    tables = {
+        kind: (np.array([v for v, _ in sorted(pairs)], np.int64), np.array([t for _, t in sorted(pairs)], np.int64))
+        for kind, pairs in by_kind.items()
+    }
+    return fields, tables
+
+
 class Constraint:
     """Allowed token ids at a state of the automaton.
 
@@ -174,19 +195,7 @@ class Constraint:
 
     def __init__(self, vocabulary: Vocabulary | HubVocabulary, rules: Rules) -> None:
         self.rules = rules
-        by_kind: dict[str, list[tuple[int, int]]] = {}
-        self._fields: dict[int, Field] = {}
-        for index, text in enumerate(vocabulary.fields):
-            token = vocabulary.first_field + index
-            kind = text[:2] if text.startswith(":") else text[:1]
-            self._fields[token] = Field(kind, text[len(kind) :])
-            value = text[len(kind) :]
-            if value.lstrip("-").isdecimal() or not value:
-                by_kind.setdefault(kind, []).append((int(value or 0), token))
-        self._tables = {
-            kind: (np.array([v for v, _ in sorted(pairs)]), np.array([t for _, t in sorted(pairs)], np.int64))
-            for kind, pairs in by_kind.items()
-        }
+        self._fields, self._tables = _tables_of(vocabulary)
         self._slice = lru_cache(maxsize=1 << 12)(self._tokens_within)
 
     def field(self, token: int) -> Field:

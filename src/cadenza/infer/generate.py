@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 
 import numpy as np
 
@@ -208,6 +209,10 @@ def take_all(
     Args:
         on_bar: called with the number of the take and of its bars done.
     """
+
+    first, *later = stages
+    prompt = cache(lambda: first(score))  # all takes begin with the same
+    stages = [lambda _: prompt(), *later]
 
     def job(number: int) -> Callable[[], Writing[Take]]:
         report = None if on_bar is None else (lambda bars: on_bar(number, bars))

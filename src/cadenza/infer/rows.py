@@ -70,6 +70,19 @@ def _together(
     tokens = np.zeros(n_rows, np.int64)
     active = np.zeros(n_rows, bool)
     ended: list[tuple[int, Result]] = []
+    begun: dict[tuple[int, ...], int] = {}  # what rows have read since the last step, and nothing else
+
+    def begin(row: int, ids: Sequence[int]) -> np.ndarray:
+        told = tuple(ids)
+        begun_here = [other for other, at in begun.items() if at == row]
+        for other in begun_here:
+            del begun[other]
+        if told in begun:  # takes of one prompt: computed once, then copied
+            found: np.ndarray = decoder.copy_row(begun[told], row)
+        else:
+            found = decoder.prefill_row(row, np.array(ids, np.int64))
+        begun[told] = row
+        return found
 
     def go_on(row: int, logits: np.ndarray | None) -> bool:
         """Let the row's writer go on until it asks for a step (true) or ends (false)."""
@@ -77,7 +90,7 @@ def _together(
         try:
             request = next(writing) if logits is None else writing.send(logits)
             while isinstance(request, Begin):
-                request = writing.send(decoder.prefill_row(row, np.array(request.ids, np.int64)))
+                request = writing.send(begin(row, request.ids))
         except StopIteration as end:
             ended.append((number, end.value))
             del live[row]
@@ -97,6 +110,7 @@ def _together(
     yield from ended
     while active.any():
         logits = decoder.step_rows(tokens, active)
+        begun.clear()
         ended.clear()
         for row in np.flatnonzero(active).tolist():
             active[row] = go_on(row, logits[row]) or take_seat(row)

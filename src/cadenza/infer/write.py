@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ from cadenza.infer.spell import Cursor, Place, Writer
 from cadenza.infer.window import Window, theme_of
 from cadenza.model.units import tokenize_units, units
 from cadenza.notation.grammar import NEWLINE, Field, fields_of
+from cadenza.notation.simplified import SimplifiedMidi
 from cadenza.notation.simplified.grammar import SimplifiedState
 
 MAX_BAR_FIELDS = 600  # a bar that grows beyond this is brought to its end
@@ -327,12 +329,18 @@ class _TextHand(_Hand):
 
 def _after(model: ComposerModel, prompt: Prompt) -> tuple[SimplifiedState, int]:
     """The automaton after the prompt, and how many empty bars it ends with."""
-    state = SimplifiedState(model.notation)
-    for one in fields_of(prompt.header):
+    state, empty_bars = _fed(model.notation, prompt.header, prompt.bars)
+    return state.copy(), empty_bars
+
+
+@lru_cache(maxsize=4)  # takes of one prompt share it
+def _fed(notation: SimplifiedMidi, header: str, bars: tuple[str, ...]) -> tuple[SimplifiedState, int]:
+    state = SimplifiedState(notation)
+    for one in fields_of(header):
         state.feed(one)
     state.feed(Field(NEWLINE, ""))
     empty_bars = 0
-    for bar in prompt.bars:
+    for bar in bars:
         for one in fields_of(bar):
             state.feed(one)
         empty_bars = 0 if "p" in bar else empty_bars + 1

@@ -118,6 +118,9 @@ class RaggedDecoder(Decoder, Protocol):
             ModelError: as for :meth:`prefill`, or there is no such row.
         """
 
+    def copy_row(self, source: int, row: int) -> np.ndarray:
+        """Let ``row`` hold what ``source`` holds, which has just begun (no step since); its logits, (V,)."""
+
     def step_rows(self, ids: Any, active: np.ndarray) -> np.ndarray:
         """:meth:`step` for the rows of the mask ``active`` (B,) only; ids and logits of the others mean nothing.
 

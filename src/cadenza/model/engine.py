@@ -118,6 +118,15 @@ class Engine:
         self._fill_row(row, prompt)
         return self._logits[row, 0]
 
+    def copy_row(self, source: int, row: int) -> np.ndarray:
+        """See :meth:`cadenza.model.decoder.RaggedDecoder.copy_row`."""
+        length = int(self._lengths[source])
+        for cache in self._caches.values():
+            cache[row, :, :length] = cache[source, :, :length]
+        self._lengths[row] = length
+        self._logits[row] = self._logits[source]
+        return self._logits[row, 0]
+
     def step(self, ids: Any) -> np.ndarray:
         """See :meth:`cadenza.model.decoder.Decoder.step`."""
         return self.step_rows(ids, np.ones(self.batch, bool))

@@ -385,6 +385,9 @@ def test_ragged_rows_equal_single_ones_and_begin_anew_on_their_own(graphs):
     alone = [Engine(graphs["tiny", "int8"]) for _ in prompts]
     for row, (one, prompt) in enumerate(zip(alone, prompts, strict=True)):
         assert np.array_equal(wide.prefill_row(row, prompt), one.prefill(prompt)[0])
+    wide.prefill_row(1, prompts[3])  # and again what it held, as a copy
+    assert np.array_equal(wide.copy_row(0, 1), alone[0].prefill(prompts[0])[0])
+    alone[1].prefill(prompts[0])
     steps = text(30, 200, 4)
     active = np.array([True, True, False, True])  # the third rests
     for number, ids in enumerate(steps):
