@@ -6,7 +6,20 @@ import sys
 
 import typer
 
-from cadenza.app.cli import compose, convert, corpus, diff, doctor, evaluate, info, leaderboard, model, render, train
+from cadenza.app.cli import (
+    compose,
+    convert,
+    corpus,
+    diff,
+    doctor,
+    evaluate,
+    info,
+    leaderboard,
+    model,
+    render,
+    train,
+    transcribe,
+)
 
 app = typer.Typer(
     name="cadenza",
@@ -20,6 +33,7 @@ app.command("diff")(diff.diff)
 app.command("info")(info.info)
 app.command("compose")(compose.compose)
 app.command("render")(render.render)
+app.command("transcribe")(transcribe.transcribe)
 app.add_typer(corpus.app, name="corpus")
 app.command("train")(train.train)
 app.add_typer(model.app, name="model")
