@@ -10,12 +10,13 @@ OUT ?= out
 WORKERS ?= 2
 FUZZ_N ?= 100000
 FUZZ_SEED ?= 0
+EXAMPLES ?= 2000
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 NAME := $(OUT)/riff-continued
 
-.PHONY: demo core test lint fuzz clean
+.PHONY: demo core test lint fuzz laws clean
 .DELETE_ON_ERROR:
 
 demo: core
@@ -24,7 +25,7 @@ demo: core
 	  -o $(NAME).gp5 -o $(NAME).mid -o $(NAME).smidi -o $(NAME).wav -o $(NAME).png
 
 test: lint
-	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --hypothesis-profile=long
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .
@@ -36,6 +37,10 @@ lint: $(VENV)/.installed-test
 fuzz: $(VENV)/.installed-test
 	$(BIN)/python -m tests.fuzz all --n $(FUZZ_N) --seed $(FUZZ_SEED) --through 100
 	$(BIN)/python -m tests.fuzz mid examples/*.mid --n $(FUZZ_N) --seed $(FUZZ_SEED) --law
+
+# The long form of the laws: EXAMPLES of each, in benchmarks/results/laws.json; LAWS="-k gpif" for some of them.
+laws: $(VENV)/.installed-test
+	$(BIN)/python -m benchmarks.laws --examples $(EXAMPLES) --out benchmarks/results/laws.json $(LAWS)
 
 core: $(VENV)/.installed-core
 

@@ -1,12 +1,15 @@
 """What building a corpus costs and gives: one command over everything clean in a data folder.
 
-    python benchmarks/corpus_build.py --data DIR --out FILE.json [--n 0] [--workers 2] [--pieces 200] [--seed 0]
+    python benchmarks/corpus_build.py --data DIR --out FILE.json [--sizes 300 1000 0] [--workers 1] [--pieces 200]
+                                      [--seed 0] [--keep DIR]
 
-A quarter, a half and all of the files (or of ``--n`` drawn at random) are built into corpora of their own, each by a
-process that does nothing else: CPU seconds of it and its workers, the sum of the resident memory of all of them at its
-highest (sampled ten times a second; pages that they share count for each), and by how many bytes a file that grows from
-half to all. Of the whole: what was left out and why, and the exact duplicates. Then tokens a note of every notation and
-layout, over pieces drawn from the corpus: a token is a field of the notation, as a vocabulary made for it has them.
+Of all files so many as each of ``--sizes`` says (drawn at random, the smaller among the larger; 0 = all) are built into
+a corpus of their own, each by a process that does nothing else: CPU seconds of it and its workers, the sum of the
+resident memory of all of them at its highest in each stage (sampled four times a second; pages that they share count
+for each), and by how many bytes a file the highest grows from the first to the last size. Of the last: what was left
+out and why, and the exact duplicates. Then tokens a note of every notation and layout, over pieces drawn from the
+corpus: a token is a field of the notation, as a vocabulary made for it has them. ``--keep`` says where the last corpus
+stays.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ import resource
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -37,16 +41,24 @@ from cadenza.notation.layout import LAYOUTS
 from cadenza.score.model import Score
 
 FOLDERS = ("openscore_lieder", "openscore_quartets", "openhymnal", "mutopia", "groove", "guitarset")
-SHARES = (0.25, 0.5, 1.0)
 
 
-def child(roots: list[Path], out: Path, n: int, seed: int, share: float, workers: int) -> None:
-    """Build a corpus of a share of the files; prints its manifest's counts."""
+def child(roots: list[Path], out: Path, n: int, seed: int, workers: int) -> None:
+    """Build a corpus of ``n`` files; prints the stages as they begin, then its manifest's counts."""
     every = sources.scan(roots)
-    drawn = random.Random(seed).sample(range(len(every)), min(n or len(every), len(every)))
-    chosen = [every[place] for place in sorted(drawn[: round(share * len(drawn))])]
+    drawn = random.Random(seed).sample(range(len(every)), len(every))
+    chosen = [every[place] for place in sorted(drawn[: n or len(every)])]
     pipeline.sources.scan = lambda _: chosen  # type: ignore[attr-defined]  # the build itself always takes everything
-    manifest = pipeline.build(roots, out, pipeline.CorpusConfig(), Processes(workers))
+    said: list[str] = []
+
+    def say(stage: str, done: int, total: int) -> None:
+        if stage not in said:
+            said.append(stage)
+            print(f"stage {stage}", flush=True)
+        elif done == total:
+            print("stage deciding", flush=True)
+
+    manifest = pipeline.build(roots, out, pipeline.CorpusConfig(), Processes(workers), say)
     print(json.dumps({"files": len(chosen), "splits": manifest["splits"], "rejected": manifest["rejected"]}))
 
 
@@ -67,19 +79,23 @@ def built(arguments: list[str]) -> dict[str, Any]:
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     start = time.monotonic()
     process = subprocess.Popen([sys.executable, __file__, "--child", *arguments], stdout=subprocess.PIPE,
-                               start_new_session=True)  # fmt: skip
-    peak = 0
-    while process.poll() is None:
-        peak = max(peak, _resident(process.pid))
-        time.sleep(0.1)
-    wall = time.monotonic() - start
+                               start_new_session=True, text=True)  # fmt: skip
     assert process.stdout is not None
-    said = process.stdout.read()
+    lines: list[str] = []
+    listener = threading.Thread(target=lambda stream: lines.extend(iter(stream.readline, "")), args=(process.stdout,))
+    listener.start()
+    peaks: dict[str, int] = {}
+    while process.poll() is None:
+        stage = next((line.split()[1] for line in reversed(lines) if line.startswith("stage ")), "starting")
+        peaks[stage] = max(peaks.get(stage, 0), _resident(process.pid))
+        time.sleep(0.25)
+    listener.join()
+    wall = time.monotonic() - start
     if process.returncode:
         raise SystemExit(process.returncode)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    found = json.loads(said)
+    found = json.loads(lines[-1])
     notes = sum(split["notes"] for split in found["splits"].values())
     return found | {
         "cpu_seconds": round(cpu, 2),
@@ -87,7 +103,8 @@ def built(arguments: list[str]) -> dict[str, Any]:
         "files_per_cpu_second": round(found["files"] / cpu, 2),
         "notes": notes,
         "notes_per_cpu_second": round(notes / cpu),
-        "peak_bytes": peak,
+        "peak_bytes": max(peaks.values()),
+        "peak_bytes_by_stage": peaks,
     }
 
 
@@ -135,34 +152,35 @@ def some_scores(out: Path, n: int, seed: int) -> list[Score]:
 def main() -> None:
     """The command line."""
     if sys.argv[1:2] == ["--child"]:
-        out, n, seed, share, workers, *roots = sys.argv[2:]
-        child([Path(root) for root in roots], Path(out), int(n), int(seed), float(share), int(workers))
+        out, n, seed, workers, *roots = sys.argv[2:]
+        child([Path(root) for root in roots], Path(out), int(n), int(seed), int(workers))
         return
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--n", type=int, default=0, help="files in all; 0 = every one")
-    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[300, 1000, 0], help="files; 0 = every one")
+    parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--pieces", type=int, default=200, help="pieces over which tokens are counted")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--keep", type=Path, help="where the last corpus stays")
     options = parser.parse_args()
     roots = [str(options.data / name) for name in FOLDERS if (options.data / name).is_dir()] or [str(options.data)]
     rows = []
     with tempfile.TemporaryDirectory() as folder:
-        for share in SHARES:
-            out = Path(folder) / f"{share}"
-            rows.append(built([str(out), *map(str, (options.n, options.seed, share, options.workers)), *roots]))
+        for number, n in enumerate(options.sizes, 1):
+            out = options.keep if options.keep and number == len(options.sizes) else Path(folder) / f"{number}"
+            rows.append(built([str(out), str(n), str(options.seed), str(options.workers), *roots]))
             print(json.dumps(rows[-1]), flush=True)
         reasons: Counter[str] = Counter()
         lines = (out / "rejected.csv").read_text("utf-8").splitlines()[1:]
         reasons.update(line.split(",")[0] for line in lines)
         tokens = tokens_per_note(some_scores(out, options.pieces, options.seed))
-    half, whole = rows[1:]
+    least, whole = rows[0], rows[-1]
     result = {
         "workers": options.workers,
         "builds": rows,
         "grows_by_bytes_per_file": round(
-            (whole["peak_bytes"] - half["peak_bytes"]) / max(whole["files"] - half["files"], 1)
+            (whole["peak_bytes"] - least["peak_bytes"]) / max(whole["files"] - least["files"], 1)
         ),
         "rejected_by_source": dict(reasons),
         "duplicates": whole["rejected"].get("Duplicate", 0),

@@ -6,6 +6,12 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import Phase, settings
+
+# By hand a failing example is made small. The whole suite and the long runs (`make test`, `make laws`) name the
+# profile "long": a failure there is printed as it was found, with the line that replays it, as shrinking one may take
+# five minutes.
+settings.register_profile("long", phases=[Phase.explicit, Phase.generate], database=None, print_blob=True)
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,7 @@ from cadenza.notation.abc import Abc, check
 from cadenza.score.edit import project
 from cadenza.score.model import BarMark, Note, Score, Technique, Track
 from tests.strategies import examples, scores, tracks
+from tests.tape import Tape
 
 # A score of one tick a quarter may last two hours and have a bar every sixteenth.
 WIDE = Limits(words=1 << 30, bars=1 << 30, quarters=1 << 30)
@@ -65,14 +66,14 @@ def written(draw: st.DrawFn) -> Score:
     made = []
     for _ in range(draw(st.integers(1, 2))):
         notes, at = [], 0
-        for lengths in draw(st.lists(st.sampled_from(TUPLETS), min_size=1, max_size=8)):
-            for length in lengths:
-                pitch = draw(st.integers(40, 90))
-                n_graces = draw(st.sampled_from([0, 0, 0, 1, 2]))
-                for back in range(n_graces, 0, -1):
+        for _ in range(draw(st.integers(1, 8))):
+            tape = Tape(draw)
+            for length in tape.pick(TUPLETS):
+                pitch = tape.between(40, 90)
+                for back in range(tape.pick([0, 0, 0, 1, 2]), 0, -1):
                     grace = Note(max(0, at - 120 * back), 120, pitch + back, 95, techniques=Technique.GRACE)
                     notes.append(grace)
-                for above in draw(st.sampled_from([(), (), (4,), (3, 7)])):
+                for above in tape.pick([(), (), (4,), (3, 7)]):
                     notes.append(Note(at, length, pitch + above))
                 notes.append(Note(at, length, pitch))
                 at += length

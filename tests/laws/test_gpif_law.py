@@ -13,6 +13,7 @@ from cadenza.formats.gpif import PROJECTION, read, write
 from cadenza.score.edit import project
 from cadenza.score.model import STANDARD_TUNINGS, Bend, Note, Score, Technique, Track
 from tests.strategies import examples, scores
+from tests.tape import Tape
 from tests.written_strategies import written_scores
 
 QUICK = settings(max_examples=examples(40), deadline=None, suppress_health_check=list(HealthCheck))
@@ -43,17 +44,15 @@ def test_law_of_written_scores(score: Score) -> None:
     assert there_and_back(score) == project(score, PROJECTION)
 
 
-KEPT = st.sampled_from(
-    [
-        Technique.NONE,
-        Technique.PALM_MUTE | Technique.STACCATO,
-        Technique.LET_RING | Technique.VIBRATO,
-        Technique.DEAD | Technique.ACCENT,
-        Technique.GHOST | Technique.SLIDE_IN_BELOW,
-        Technique.TAP | Technique.SLIDE_OUT_DOWN,
-        Technique.TRILL | Technique.HEAVY_ACCENT,
-    ]
-)
+KEPT = [
+    Technique.NONE,
+    Technique.PALM_MUTE | Technique.STACCATO,
+    Technique.LET_RING | Technique.VIBRATO,
+    Technique.DEAD | Technique.ACCENT,
+    Technique.GHOST | Technique.SLIDE_IN_BELOW,
+    Technique.TAP | Technique.SLIDE_OUT_DOWN,
+    Technique.TRILL | Technique.HEAVY_ACCENT,
+]
 
 
 @st.composite
@@ -62,19 +61,19 @@ def tabs(draw: st.DrawFn) -> Score:
     notes = []
     tuning = STANDARD_TUNINGS["guitar"]
     for voice in range(draw(st.integers(1, 4))):
-        edges = {0}
-        for quarter in range(draw(st.integers(1, 6))):
-            step = draw(st.sampled_from((40, 60, 48, 240)))
-            cuts = draw(st.lists(st.integers(0, 960 // step - 1), max_size=4, unique=True))
+        edges, tape = {0}, Tape(draw)
+        for quarter in range(1 + tape.below(6)):
+            step = tape.pick((40, 60, 48, 240))
+            cuts = tape.some(4, lambda: tape.below(960 // step))  # noqa: B023
             edges |= {960 * quarter, *(960 * quarter + step * cut for cut in cuts), 960 * quarter + 960}
         for start, stop in pairwise(sorted(edges)):
-            if draw(st.booleans()):
-                string, fret = draw(st.integers(1, 6)), draw(st.integers(0, 24))
-                velocity = draw(st.sampled_from([15, 31, 47, 63, 79, 95, 111, 127]))
-                shape = draw(st.sampled_from([(), ((0, 0), (1, 200)), ((0, 0), (0.5, 100), (1, 0))]))
+            tape = Tape(draw, 8)
+            if tape.one_in(2):
+                string, fret, velocity = 1 + tape.below(6), tape.between(0, 24), 16 * tape.below(8) + 15
+                shape = tape.pick([(), ((0, 0), (1, 200)), ((0, 0), (0.5, 100), (1, 0))])
                 bends = tuple(Bend(int((stop - start) * place), cents) for place, cents in shape)
                 pitch = tuning[string - 1] + fret
-                notes.append(Note(start, stop - start, pitch, velocity, bends, string, fret, draw(KEPT), voice))
+                notes.append(Note(start, stop - start, pitch, velocity, bends, string, fret, tape.pick(KEPT), voice))
     return Score((Track.of(notes, tuning=tuning),), 960)
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
+from typing import TypeVar
 
 import guitarpro
 from hypothesis import HealthCheck, given, settings
@@ -29,9 +31,11 @@ from cadenza.score.model import (
 )
 from tests import strategies
 from tests.strategies import examples
-from tests.written_strategies import BITS, written_scores
+from tests.tape import Tape
+from tests.written_strategies import bits, written_scores
 
 QUICK = settings(max_examples=examples(40), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+T = TypeVar("T")
 TEXT = st.text(st.characters(blacklist_categories=["Cs"]), max_size=60)
 
 
@@ -43,39 +47,27 @@ def there_and_back(score: Score) -> Score:
         return read(path)
 
 
-@st.composite
-def tracks(draw: st.DrawFn, ticks: st.SearchStrategy[int], techniques: st.SearchStrategy[Technique] = BITS) -> Track:
-    kind = draw(st.sampled_from(["guitar", "bass", "drums", "none"]))
+def tracks(draw: st.DrawFn, tape: Tape, ticks: Callable[[Tape], int]) -> Track:
+    kind = tape.pick(["guitar", "bass", "drums", "none"])
     tuning = STANDARD_TUNINGS.get(kind, ())
-    capo = draw(st.integers(0, 3)) if tuning else 0
-    notes = []
-    for _ in range(draw(st.integers(0, 12))):
-        onset, duration = draw(ticks), draw(ticks)
-        string = draw(st.integers(0, len(tuning)))
-        fret = draw(st.integers(0, 20))
-        how = draw(techniques)
-        pitch = tuning[string - 1] + capo + fret if string else draw(st.integers(0, 127))
+    capo = tape.below(4) if tuning else 0
+
+    def note() -> Note:
+        tape = Tape(draw)
+        onset, duration = ticks(tape), ticks(tape)
+        string, fret, how = tape.between(0, len(tuning)), tape.between(0, 20), bits(tape)
+        pitch = tuning[string - 1] + capo + fret if string else tape.between(0, 127)
         if string and how & HARMONICS:
-            pitch += draw(st.sampled_from([-12, 0, 5, 12, 19, 24, 28, 31, 34, 36]))
-        points = draw(st.lists(st.integers(0, duration), max_size=4, unique=True).map(sorted))
-        bends = tuple(Bend(at, draw(st.integers(-1200, 1200))) for at in points)
-        notes.append(
-            Note(
-                onset,
-                duration,
-                pitch,
-                draw(st.integers(1, 127)),
-                bends,
-                string,
-                fret if string else -1,
-                how,
-                draw(st.integers(0, 2)),
-            )
-        )
+            pitch += tape.pick([-12, 0, 5, 12, 19, 24, 28, 31, 34, 36])
+        points = sorted(set(tape.some(4, lambda: tape.between(0, duration))))
+        bends = tuple(Bend(at, tape.between(-1200, 1200)) for at in points)
+        velocity, voice = tape.between(1, 127), tape.below(3)
+        return Note(onset, duration, pitch, velocity, bends, string, fret if string else -1, how, voice)
+
     return Track.of(
-        notes,
+        [note() for _ in range(draw(st.integers(0, 12)))],
         name=draw(TEXT),
-        program=draw(st.integers(0, 127)),
+        program=tape.between(0, 127),
         is_drums=kind == "drums",
         tuning=tuning,
         capo_fret=capo,
@@ -84,29 +76,28 @@ def tracks(draw: st.DrawFn, ticks: st.SearchStrategy[int], techniques: st.Search
 
 @st.composite
 def scores(draw: st.DrawFn, step: int, ticks_per_quarter: int) -> Score:
-    ticks = st.integers(0, 12 * ticks_per_quarter // step).map(lambda n: n * step)
+    tape = Tape(draw)
 
-    def some(make, size=3):  # type: ignore[no-untyped-def]
-        return tuple(make(at) for at in draw(st.lists(ticks, max_size=size)))
+    def tick(tape: Tape = tape) -> int:
+        return step * tape.between(0, 12 * ticks_per_quarter // step)
+
+    def some(make: Callable[[int], T]) -> tuple[T, ...]:
+        return tuple(tape.some(3, lambda: make(tick())))
+
+    def bar(at: int) -> BarMark:
+        return BarMark(at, tape.one_in(2), tape.below(6), tuple(tape.some(3, lambda: 1 + tape.below(9))))
 
     return Score(
-        tracks=tuple(draw(st.lists(tracks(ticks), max_size=3))),
+        tracks=tuple(tracks(draw, Tape(draw), tick) for _ in range(draw(st.integers(0, 3)))),
         ticks_per_quarter=ticks_per_quarter,
         tempos=some(lambda at: Tempo(at, draw(st.floats(0.1, 400)))),
-        metres=some(lambda at: Metre(at, draw(st.integers(1, 13)), draw(st.sampled_from([1, 2, 4, 8, 16, 32])))),
-        keys=some(lambda at: Key(at, draw(st.integers(-7, 7)), draw(st.sampled_from(["major", "minor"])))),
-        bars=some(
-            lambda at: BarMark(
-                at,
-                draw(st.booleans()),
-                draw(st.integers(0, 5)),
-                tuple(draw(st.lists(st.integers(1, 9), max_size=3))),
-            )
-        ),
+        metres=some(lambda at: Metre(at, tape.between(1, 13), tape.pick([1, 2, 4, 8, 16, 32]))),
+        keys=some(lambda at: Key(at, tape.between(-7, 7), tape.pick(["major", "minor"]))),
+        bars=some(bar),
         markers=some(lambda at: Marker(at, draw(TEXT))),
         title=draw(TEXT),
         composer=draw(TEXT),
-        length_ticks=draw(ticks),
+        length_ticks=tick(),
     )
 
 
@@ -142,25 +133,24 @@ def test_law_of_written_scores(score: Score) -> None:
     assert project(once, PROJECTION) == once  # what a file says, a file can say
 
 
-PLAIN = st.sampled_from([Technique.NONE, Technique.PALM_MUTE, Technique.LET_RING | Technique.VIBRATO, Technique.DEAD])
+PLAIN = [Technique.NONE, Technique.PALM_MUTE, Technique.LET_RING | Technique.VIBRATO, Technique.DEAD]
 
 
 @st.composite
 def tabs(draw: st.DrawFn, grid: tuple[int, ...] = (40, 60, 48)) -> Score:
     """What Guitar Pro can hold as it is: one line of notes and rests, each quarter on one grid."""
-    notes, edges = [], [0]
-    for quarter in range(draw(st.integers(1, 8))):
-        step = draw(st.sampled_from(grid))
-        cuts = draw(st.lists(st.integers(0, 960 // step - 1), max_size=5, unique=True).map(sorted))
-        edges += [960 * quarter + step * cut for cut in cuts]
-    edges = sorted({*edges, edges[-1] + 960 - edges[-1] % 960})
+    notes, edges, tape = [], [0], Tape(draw)
+    for quarter in range(1 + tape.below(8)):
+        step = tape.pick(grid)
+        edges += [960 * quarter + step * cut for cut in tape.some(5, lambda: tape.below(960 // step))]  # noqa: B023
+    edges = sorted({*edges, max(edges) + 960 - max(edges) % 960})
     for start, stop in pairwise(edges):
-        if draw(st.booleans()):
-            string, fret = draw(st.integers(1, 6)), draw(st.integers(0, 24))
+        tape = Tape(draw, 8)
+        if tape.one_in(2):
+            string, fret, velocity = 1 + tape.below(6), tape.between(0, 24), 16 * tape.below(8) + 15
             pitch = STANDARD_TUNINGS["guitar"][string - 1] + fret
-            velocity = draw(st.sampled_from([15, 31, 47, 63, 79, 95, 111, 127]))
-            bends = tuple(Bend((stop - start) * p // 60, 50 * p) for p in draw(st.sampled_from([(), (0, 60), (0, 30)])))
-            notes.append(Note(start, stop - start, pitch, velocity, bends, string, fret, draw(PLAIN)))
+            bends = tuple(Bend((stop - start) * p // 60, 50 * p) for p in tape.pick([(), (0, 60), (0, 30)]))
+            notes.append(Note(start, stop - start, pitch, velocity, bends, string, fret, tape.pick(PLAIN)))
     return Score((Track.of(notes, tuning=STANDARD_TUNINGS["guitar"]),), 960)
 
 

@@ -46,19 +46,25 @@ class Passage:
 
 def passages(score: Score, notation: SimplifiedMidi, min_bars: int = 4) -> Iterator[Passage]:
     """The passages of ``score``: runs of at least ``min_bars`` full bars of one metre that the vocabulary holds."""
-    score = _within_reach(score)
-    if not score.n_notes:
-        return
-    for start, stop, is_end in _runs(score):
-        part = edit.select_ticks(start, stop).apply(score)
-        kept = [track for track in part.tracks if len(track)]
-        if not kept:
-            continue
-        text = notation.encode(replace(part, tracks=tuple(kept), length_ticks=stop - start))
+    for _, part, is_end in viewed(score):
+        text = notation.encode(part)
         header, _, body = text.partition("\n")
         bars = tuple("|" + bar.rstrip() for bar in body.split("|")[1:])
         if len(bars) >= min_bars:
             yield Passage(header + "\n", bars, tuple(bar.count("p") for bar in bars), is_end)
+
+
+def viewed(score: Score) -> Iterator[tuple[int, Score, bool]]:
+    """(first bar, part, whether the piece ends with it): the runs of full bars of one metre, as :func:`model_view` shows them,
+    with the tracks that play in them (at most as many as the vocabulary has words for, the busiest of the piece)."""
+    score = _within_reach(score)
+    if not score.n_notes:
+        return
+    for bar, start, stop, is_end in _runs(score):
+        part = edit.select_ticks(start, stop).apply(score)
+        kept = [track for track in part.tracks if len(track)]
+        if kept:
+            yield bar, replace(part, tracks=tuple(kept), length_ticks=stop - start), is_end
 
 
 def model_view(score: Score) -> Score:
@@ -68,11 +74,13 @@ def model_view(score: Score) -> Score:
 
 def _within_reach(score: Score) -> Score:
     most = sorted((i for i, t in enumerate(score.tracks) if len(t)), key=lambda i: -len(score.tracks[i]))
-    return model_view(edit.select_tracks(sorted(most[:MAX_MODEL_TRACKS])).apply(score))
+    chosen = edit.select_tracks(sorted(most[:MAX_MODEL_TRACKS])).apply(score)
+    # No model's notation tells the written layer; without it cutting is several times as fast.
+    return model_view(edit.drop_controls().apply(edit.drop_written().apply(chosen)))
 
 
-def _runs(score: Score) -> Iterator[tuple[int, int, bool]]:
-    """(first tick, last tick, is the piece's end) of runs of full bars in one metre."""
+def _runs(score: Score) -> Iterator[tuple[int, int, int, bool]]:
+    """(first bar, first tick, last tick, is the piece's end) of runs of full bars in one metre."""
     table = bar_table(score)
     signature = [(m.numerator, m.denominator) for m in table.metres]
     nominal = np.array([score.ticks_per_quarter * 4 * n // d for n, d in signature])
@@ -84,7 +92,7 @@ def _runs(score: Score) -> Iterator[tuple[int, int, bool]]:
         while stop < len(table) and good[stop] and signature[stop] == signature[bar]:
             stop += 1
         if stop > bar:
-            yield int(table.starts_ticks[bar]), int(table.ends_ticks[stop - 1]), stop == len(table)
+            yield bar, int(table.starts_ticks[bar]), int(table.ends_ticks[stop - 1]), stop == len(table)
         bar = max(stop, bar + 1)
 
 

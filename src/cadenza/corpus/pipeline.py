@@ -20,8 +20,8 @@ import hashlib
 import io
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,18 +29,19 @@ import numpy as np
 
 from cadenza.base.config import build_config
 from cadenza.base.errors import CadenzaError, ConfigError, FormatError
-from cadenza.base.files import clear_unfinished, locked, write_atomically
+from cadenza.base.files import clear_unfinished, locked, scratch, write_atomically
 from cadenza.base.run import versions
 from cadenza.corpus import augment as augmenting
 from cadenza.corpus import band, likeness, prompts, shards, sources
 from cadenza.corpus import select as selecting
 from cadenza.corpus.build import rng_for
 from cadenza.corpus.engines import Engine, Processes
+from cadenza.corpus.excerpts import viewed
 from cadenza.corpus.facts import facts_of
 from cadenza.corpus.sources import Recipe, content_hash
 from cadenza.corpus.split import SHARES, split_of
 from cadenza.corpus.store import Piece, load_pieces, save_pieces
-from cadenza.corpus.task import TASKS, Length, Settings, examples
+from cadenza.corpus.task import TASKS, Example, Length, Settings, examples
 from cadenza.notation import NOTATIONS
 from cadenza.notation.base import Notation
 from cadenza.score.model import Score
@@ -48,7 +49,18 @@ from cadenza.score.repeats import unfold
 
 VERSION = 2
 SPLITS = tuple(name for name, _ in SHARES)
+VIEWS = ("", "composer")
 Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class _TaskChoice:
+    share: float = 1.0
+    length: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.share, bool) or not 0 <= self.share <= 1:
+            raise ConfigError("a share within 0–1", repr(self.share), where="tasks")
 
 
 @dataclass(frozen=True)
@@ -57,7 +69,9 @@ class CorpusConfig:
 
     Args:
         notation: name of a notation and its options, ``{name: simplified-midi, bars: true}``.
-        tasks: task → share of the pieces that serve it.
+        tasks: task → share of the pieces that serve it, or ``{share: 0.5, length: {bars: 16}}`` with a length of its own.
+        view: "" tells pieces as they are; "composer" as the shipped composer sees them: on a grid of 24 a quarter,
+            drums on twelfths, without doubled notes, each run of full bars of one metre for itself.
         style: "bare", or "instruct" for the published instruction format.
         length: length of passages, see :class:`~cadenza.corpus.task.Length`.
         select: a predicate, see :mod:`cadenza.corpus.select`; {} takes everything.
@@ -72,6 +86,7 @@ class CorpusConfig:
 
     notation: dict[str, Any] = field(default_factory=lambda: {"name": "simplified-midi"})
     tasks: dict[str, Any] = field(default_factory=lambda: {"continue": 1.0})
+    view: str = ""
     style: str = "bare"
     length: dict[str, Any] = field(default_factory=dict)
     select: dict[str, Any] = field(default_factory=dict)
@@ -90,7 +105,9 @@ class CorpusConfig:
             raise ConfigError(f"tasks out of {', '.join(TASKS.names())}", ", ".join(sorted(unknown)) or "none")
         if self.chunk_files < 1:
             raise ConfigError("at least one file a chunk", str(self.chunk_files))
-        self.settings(self.make_notation())
+        if self.view not in VIEWS:
+            raise ConfigError(f"a view of {', '.join(map(repr, VIEWS))}", repr(self.view))
+        self.task_settings(self.make_notation())
         self.augmentation()
         self.make_weights()
 
@@ -103,6 +120,20 @@ class CorpusConfig:
     def settings(self, notation: Notation) -> Settings:
         """What the tasks share."""
         return Settings(notation, build_config(Length, self.length, "length"), self.style)
+
+    def task_settings(self, notation: Notation) -> dict[str, tuple[float, Settings]]:
+        """Share and settings of each task.
+
+        Raises:
+            ConfigError: a share outside 0–1, or keys that a task does not have.
+        """
+        shared = self.settings(notation)
+        out = {}
+        for name, said in self.tasks.items():
+            one = build_config(_TaskChoice, said if isinstance(said, Mapping) else {"share": said}, f"tasks.{name}")
+            length = build_config(Length, {**self.length, **one.length}, f"tasks.{name}.length")
+            out[name] = (float(one.share), replace(shared, length=length))
+        return out
 
     def augmentation(self) -> augmenting.Augmentation:
         """How training pieces are varied."""
@@ -291,51 +322,74 @@ def _row(piece: Piece) -> dict[str, Any]:
 
 
 def decide(bases: Sequence[Path], config: CorpusConfig) -> dict[str, Any]:
-    """Selection, duplicates, groups, splits and weights of all pieces; one list a chunk, one entry a piece."""
+    """Selection, duplicates, groups, splits and weights of all pieces; one list a chunk, one entry a piece.
+
+    Memory holds what is said of each piece here, and one chunk's facts; fingerprints stay on disk.
+    """
     chunks: list[list[dict[str, Any]]] = []
     seen: dict[str, str] = {}
-    works: list[str] = []
-    runs: list[np.ndarray] = []
-    figures: list[list[np.ndarray]] = []
     kept: list[dict[str, Any]] = []
     velocities: set[int] = set()
     weights = config.make_weights()
-    for base in bases:
-        rows = json.loads(base.with_suffix(".json").read_bytes())["pieces"]
-        with np.load(_prints(base), allow_pickle=False) as prints:
-            all_runs, all_figures = prints["runs"], prints["figures"]
-        at, line = 0, 0
-        entries = []
-        for row in rows:
-            own_runs = all_runs[at : at + row["prints"][0]]
-            at += row["prints"][0]
-            own_figures = []
-            for count in row["prints"][1:]:
-                own_figures.append(all_figures[line : line + count])
-                line += count
-            facts = row["facts"] | {"folder": row["path"], "source": row["source"]}
-            reason = selecting.reason(config.select, facts)
-            if reason is None and config.deduplicate:
-                first = seen.setdefault(row["hash"], row["path"])
-                reason = None if first == row["path"] else f"same notes as {first}"
-            entry: dict[str, Any] = {"path": row["path"], "dropped": reason or ""}
-            entries.append(entry)
-            if reason is None:
-                entry["weight"] = round(float(np.prod([weight.of(facts) for weight in weights])), 6)
-                entry["work"], entry["fixed"] = row["work_id"], row["split"]
-                velocities.update(row["velocities"])
-                works.append(row["work_id"])
-                runs.append(own_runs)
-                figures.append(own_figures)
-                kept.append(entry)
-        chunks.append(entries)
-    groups = likeness.groups(works, runs, figures) if config.group else {work: work for work in works}
+    folder = bases[0].parent / "likeness"
+    with scratch(folder):
+        index = likeness.Index(folder, *_n_prints(bases)) if config.group else None
+        for base in bases:
+            entries = []
+            for row, runs, figures in _with_prints(base):
+                facts = row["facts"] | {"folder": row["path"], "source": row["source"]}
+                reason = selecting.reason(config.select, facts)
+                if reason is None and config.deduplicate:
+                    first = seen.setdefault(row["hash"], row["path"])
+                    reason = None if first == row["path"] else f"same notes as {first}"
+                entry: dict[str, Any] = {"path": row["path"], "dropped": reason or ""}
+                entries.append(entry)
+                if reason is None:
+                    entry["weight"] = round(float(np.prod([weight.of(facts) for weight in weights])), 6)
+                    entry["work"], entry["fixed"] = row["work_id"], row["split"]
+                    velocities.update(row["velocities"])
+                    kept.append(entry)
+                    if index is not None:
+                        index.add(row["work_id"], runs, figures)
+            chunks.append(entries)
+        groups = index.groups() if index is not None else {entry["work"]: entry["work"] for entry in kept}
     fixed = _fixed_splits(kept, groups)
     for entry in kept:
         group = groups[entry.pop("work")]
         entry["group"] = group
         entry["split"] = entry.pop("fixed") or fixed.get(group) or split_of(group)
     return {"chunks": chunks, "velocities": sorted(velocities), "kit": _kit(bases, chunks, config)}
+
+
+def _rows(base: Path) -> list[dict[str, Any]]:
+    """What a chunk's reading says of its pieces."""
+    rows: list[dict[str, Any]] = json.loads(base.with_suffix(".json").read_bytes())["pieces"]
+    return rows
+
+
+def _n_prints(bases: Sequence[Path]) -> tuple[int, int]:
+    """Runs and figures of all pieces."""
+    runs = figures = 0
+    for base in bases:
+        for row in _rows(base):
+            runs += row["prints"][0]
+            figures += sum(row["prints"][1:])
+    return runs, figures
+
+
+def _with_prints(base: Path) -> Iterator[tuple[dict[str, Any], np.ndarray, list[np.ndarray]]]:
+    """Each piece of a chunk: what is said of it, its runs, the figures of its lines."""
+    with np.load(_prints(base), allow_pickle=False) as prints:
+        all_runs, all_figures = prints["runs"], prints["figures"]
+    run = line = 0
+    for row in _rows(base):
+        n_runs, *sizes = row["prints"]
+        figures = []
+        for size in sizes:
+            figures.append(all_figures[line : line + size])
+            line += size
+        yield row, all_runs[run : run + n_runs], figures
+        run += n_runs
 
 
 def _fixed_splits(kept: list[dict[str, Any]], groups: dict[str, str]) -> dict[str, str]:
@@ -354,8 +408,7 @@ def _kit(bases: Sequence[Path], chunks: list[list[dict[str, Any]]], config: Corp
         return []
     out = []
     for index, (base, entries) in enumerate(zip(bases, chunks, strict=True)):
-        rows = json.loads(base.with_suffix(".json").read_bytes())["pieces"]
-        for place, (row, entry) in enumerate(zip(rows, entries, strict=True)):
+        for place, (row, entry) in enumerate(zip(_rows(base), entries, strict=True)):
             facts = row["facts"]
             drums = facts["families"] == ["drums"] and not facts["n_families_inferred"]  # its keys are a kit's
             if not entry["dropped"] and entry["split"] == "train" and drums:
@@ -384,19 +437,20 @@ def write(
 ) -> int:
     """Tell a chunk's pieces as examples; writes its shards and, last, ``mark`` with their hashes and counts."""
     notation = resolved(config.make_notation(), velocities)
-    settings, options = config.settings(notation), config.augmentation()
+    tasks, options = config.task_settings(notation), config.augmentation()
     grooves = _grooves(base.parent, kit) if kit else []
     rows: dict[str, list[dict[str, Any]]] = {split: [] for split in SPLITS}
     rejected: list[dict[str, str]] = []
-    meta = json.loads(base.with_suffix(".json").read_bytes())["pieces"]
-    for piece, row, entry in zip(load_pieces(base.with_suffix(".npz")), meta, entries, strict=True):
+    for piece, row, entry in zip(load_pieces(base.with_suffix(".npz")), _rows(base), entries, strict=True):
         if entry["dropped"]:
             continue
         for copy in range(1 + (options.copies if entry["split"] == "train" else 0)):
             rng = rng_for(config.seed, piece.source, piece.path, copy)
             try:
                 record, score = varied(piece, copy, options, grooves, rng)
-                found = examples(score, config.tasks, settings, rng)
+                if copy and not record:
+                    continue  # nothing was varied: it would be the piece once more
+                found = _told(score, config.view, tasks, rng)
             except CadenzaError as error:
                 said = {"error": type(error).__name__, "reason": f"copy {copy}: {error}"}
                 rejected.append({"source": piece.source, "path": piece.path, **said})
@@ -416,6 +470,19 @@ def write(
     text = json.dumps({"key": key, "shards": hashes, "counts": counts, "rejected": rejected}, ensure_ascii=False)
     write_atomically(mark, text.encode())
     return sum(map(len, rows.values()))
+
+
+def _told(
+    score: Score, view: str, tasks: Mapping[str, tuple[float, Settings]], rng: np.random.Generator
+) -> list[Example]:
+    """The examples of a piece, seen as the configuration says; bars are counted in the whole piece."""
+    if view != "composer":
+        return examples(score, tasks, rng)
+    return [
+        replace(one, first_bar=bar + one.first_bar)
+        for bar, part, _ in viewed(score)
+        for one in examples(part, tasks, rng)
+    ]
 
 
 def resolved(notation: Notation, velocities: Iterable[int]) -> Notation:

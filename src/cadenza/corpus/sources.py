@@ -212,12 +212,12 @@ def _below(path: Path, folder: Path) -> str:
 
 
 def _named(path: Path, title: str, composer: str) -> Score:
-    return replace(midi.read(path), title=title, composer=composer)
+    return replace(midi.read_quickly(path), title=title, composer=composer)
 
 
 def _drums(path: Path, row: dict[str, str]) -> Score:
     """A Groove performance with General MIDI keys and the metre that the collection states."""
-    score = midi.read(path)
+    score = midi.read_quickly(path)
     top, bottom = (int(n) for n in row["time_signature"].split("-"))
 
     def general(track: Track) -> Track:

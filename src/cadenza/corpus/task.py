@@ -10,7 +10,8 @@ A task is a function ``(score, settings, rng) → examples``; those registered u
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -125,14 +126,21 @@ def cut(score: Score, settings: Settings) -> Iterator[tuple[int, Score]]:
 
 
 def _within_words(score: Score, first: int, stop: int, passage: Score, settings: Settings) -> tuple[int, Score]:
-    """The longest passage from ``first`` that the words allow, by halving (texts grow with their bars)."""
+    """The longest passage from ``first`` that the words allow (texts grow with their bars)."""
     most = settings.length.words or 0
+    text = settings.notation.encode(passage)
+    if len(text.split()) <= most:
+        return stop, passage
+    # Where every bar begins with a word of its own, the text itself says where it is full.
+    starts = [found.start() for found in re.finditer(settings.notation.unit_start, text)]
+    if len(starts) == stop - first:
+        ends = [*starts[1:], len(text)]
+        n_bars = sum(len(text[:end].split()) <= most for end in ends) or 1
+        return first + n_bars, select_bars(first, first + n_bars).apply(score)
 
     def fits(passage: Score) -> bool:
         return len(settings.notation.encode(passage).split()) <= most
 
-    if fits(passage):
-        return stop, passage
     low, high = first + 1, stop
     while high - low > 1:
         middle = (low + high) // 2
@@ -176,8 +184,7 @@ def infill(score: Score, settings: Settings, rng: np.random.Generator) -> Iterat
         if not middle.n_notes or not before.n_notes + after.n_notes:
             continue
         encode = settings.notation.encode
-        given = f"{BEFORE}\n{encode(before)}\n{AFTER}\n{encode(after)}\n{MIDDLE} {n_middle}\n"
-        prompt = _worded(given, "infill", passage, settings)
+        prompt = _worded(infill_text(encode(before), encode(after), n_middle), "infill", passage, settings)
         yield _example("infill", prompt, encode(middle), first, passage, middle.n_notes, {"bars": [start, n_middle]})
 
 
@@ -195,8 +202,18 @@ def accompany(score: Score, settings: Settings, rng: np.random.Generator) -> Ite
         part = passage.with_tracks([passage.tracks[chosen]])
         family = families[chosen]
         encode = settings.notation.encode
-        prompt = _worded(f"{GIVEN}\n{encode(others)}\n{PART} {family}\n", "accompany", passage, settings)
+        prompt = _worded(accompany_text(encode(others), family), "accompany", passage, settings)
         yield _example("accompany", prompt, encode(part), first, passage, len(passage.tracks[chosen]), {"part": family})
+
+
+def infill_text(before: str, after: str, n_bars: int) -> str:
+    """What is given of ``infill``: two texts, and how many bars are wanted between them."""
+    return f"{BEFORE}\n{before}\n{AFTER}\n{after}\n{MIDDLE} {n_bars}\n"
+
+
+def accompany_text(given: str, family: str) -> str:
+    """What is given of ``accompany``: the other tracks' text, and the family of the part that is wanted."""
+    return f"{GIVEN}\n{given}\n{PART} {family}\n"
 
 
 def _example(
@@ -221,15 +238,18 @@ def _shared(text: str, beginning: str) -> int:
     return max(text.rfind(" ", 0, same), text.rfind("\n", 0, same)) + 1
 
 
-def examples(score: Score, tasks: dict[str, float], settings: Settings, rng: np.random.Generator) -> list[Example]:
-    """The examples of all ``tasks`` (name → share of the pieces that serve it) that this piece gives.
+def examples(
+    score: Score, tasks: Mapping[str, tuple[float, Settings]], rng: np.random.Generator
+) -> list[Example]:
+    """The examples of all ``tasks`` (name → share of the pieces that serve it, and its settings) that this piece gives.
 
     Raises:
         CadenzaError: the notation refuses the piece.
     """
     out: list[Example] = []
     for name in sorted(tasks):
-        chosen, seed = rng.random() < tasks[name], int(rng.integers(1 << 62))
+        share, settings = tasks[name]
+        chosen, seed = rng.random() < share, int(rng.integers(1 << 62))
         if chosen:
             out += TASKS.load(name)(score, settings, np.random.default_rng(seed))
     return out

@@ -25,7 +25,7 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from cadenza.base.errors import ModelError
 from cadenza.base.files import write_atomically
-from cadenza.train import losses, sharding
+from cadenza.train import head, losses, sharding
 from cadenza.train.optim import Muon
 from cadenza.train.recipe import TrainConfig
 from cadenza.train.rows import IGNORED, Collate, RowSet
@@ -83,6 +83,7 @@ def arguments(config: TrainConfig, out: Path, n_steps: int) -> TrainingArguments
         torch_compile=config.compile,
         ddp_find_unused_parameters=False,
         dataloader_pin_memory=torch.cuda.is_available(),
+        dataloader_num_workers=config.data_workers,
     )
 
 
@@ -139,6 +140,8 @@ class MusicTrainer(Trainer):
         self.loss_is_scaled_for_ga = True
         self._loss_shifts_labels = True
         self._within_step = (-1, 0)
+        # A compiled model's forward is not what it was when it was traced: it gives whole logits.
+        self._head = head.head_of(base_model) if not config.compile and head.is_plain(base_model) else None
 
     def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> torch.Tensor:
         """One batch, forward and back; counted for the lines of progress."""
@@ -165,9 +168,11 @@ class MusicTrainer(Trainer):
         if model.training and takes_turn and self.config.loss.name != "cross-entropy":
             loss = self._loop_loss(model, inputs, rng)
             return loss / self.current_gradient_accumulation_steps
-        outputs = model(input_ids=inputs["input_ids"], position_ids=inputs["position_ids"], use_cache=False)
-        total = losses.cross_entropy_sum(outputs.logits, labels)
-        if self.config.loss.name == "unlikelihood":
+        if self.config.loss.name != "unlikelihood":
+            total = outputs = self.summed_loss(model, inputs)
+        else:
+            outputs = model(input_ids=inputs["input_ids"], position_ids=inputs["position_ids"], use_cache=False)
+            total = losses.cross_entropy_sum(outputs.logits, labels)
             penalty = losses.token_unlikelihood(outputs.logits, inputs["input_ids"], labels, inputs["position_ids"])
             total = total + self.config.loss.alpha * penalty
         n_targets = num_items_in_batch if num_items_in_batch is not None else (labels[:, 1:] != IGNORED).sum()
@@ -177,6 +182,15 @@ class MusicTrainer(Trainer):
             hint = "Lower learning_rate, raise warmup_share, or look at the rows with --preview."
             raise ModelError("a finite loss", f"{float(loss.detach())} at step {step + 1}", hint=hint)
         return (loss, outputs) if return_outputs else loss
+
+    def summed_loss(self, model: Any, batch: dict[str, Any]) -> torch.Tensor:
+        """Sum of −log p over a batch's targets, without logits of whole rows where the model's head allows it."""
+        given = {"input_ids": batch["input_ids"], "position_ids": batch["position_ids"], "use_cache": False}
+        if self._head is None:
+            return losses.cross_entropy_sum(model(**given).logits, batch["labels"])
+        with head.summed_loss(self._head, batch["labels"]):
+            total: torch.Tensor = model(**given).logits
+        return total
 
     def _loop_loss(self, model: Any, inputs: dict[str, Any], rng: np.random.Generator) -> torch.Tensor:
         what = self.config.loss
@@ -228,10 +242,7 @@ class MusicTrainer(Trainer):
         with torch.no_grad(), self.compute_loss_context_manager():
             for batch in loader:
                 batch = self._prepare_inputs(batch)
-                logits = self.model_wrapped(
-                    input_ids=batch["input_ids"], position_ids=batch["position_ids"], use_cache=False
-                ).logits
-                nats = losses.cross_entropy_sum(logits, batch["labels"])
+                nats = self.summed_loss(self.model_wrapped, batch)
                 total += torch.tensor([float(nats), float((batch["labels"][:, 1:] != IGNORED).sum())])
         total = self.accelerator.reduce(total.to(self.args.device).float(), "sum").cpu().double()
         self.model.train(was_training)

@@ -142,6 +142,31 @@ class Loss:
 
 
 @dataclass(frozen=True)
+class Vary:
+    """Documents drawn anew each time they are seen, for notations whose pitches and tempos are tokens of their own.
+
+    Args:
+        semitones: least and greatest transposition; drums stay, and no note leaves its instrument's range.
+        tempo_factor: least and greatest factor of the tempo.
+    """
+
+    semitones: list[int] = field(default_factory=lambda: [0, 0])
+    tempo_factor: list[float] = field(default_factory=lambda: [1.0, 1.0])
+
+    def __post_init__(self) -> None:
+        for pair, name in ((self.semitones, "semitones"), (self.tempo_factor, "tempo_factor")):
+            if len(pair) != 2 or pair[0] > pair[1]:
+                raise ConfigError("a least and a greatest value", repr(pair), where=f"recipe vary.{name}")
+        if self.tempo_factor[0] <= 0:
+            raise ConfigError("factors above 0", repr(self.tempo_factor), where="recipe vary.tempo_factor")
+
+    @property
+    def is_on(self) -> bool:
+        """Whether anything is drawn."""
+        return list(self.semitones) != [0, 0] or [float(one) for one in self.tempo_factor] != [1.0, 1.0]
+
+
+@dataclass(frozen=True)
 class TrainConfig:
     """A recipe.
 
@@ -159,6 +184,8 @@ class TrainConfig:
         context_tokens: longest row; longer examples are cut on a bar line.
         packing: fill rows with several examples, which do not see each other.
         weighted: draw examples by the corpus's column ``weight``.
+        vary: see :class:`Vary`.
+        data_workers: processes that make batches beside the training; 0: none.
         method: "full", "lora", or "qlora" (adapters over 4-bit NF4 weights with double quantisation).
         lora: see :class:`Lora`.
         attention: "sdpa", "flash_attention_2" (a GPU with that package) or "eager".
@@ -204,6 +231,8 @@ class TrainConfig:
     context_tokens: int = 1024
     packing: bool = True
     weighted: bool = True
+    vary: Vary = field(default_factory=Vary)
+    data_workers: int = 0
     method: str = "full"
     lora: Lora = field(default_factory=Lora)
     attention: str = "sdpa"
@@ -256,6 +285,8 @@ class TrainConfig:
             raise ConfigError("epochs or steps above 0", f"{self.epochs} epochs, {self.steps} steps", where="recipe")
         if not 0 <= self.warmup_share < 1:
             raise ConfigError("a share in [0, 1)", str(self.warmup_share), where="recipe warmup_share")
+        if self.data_workers < 0:
+            raise ConfigError("0 or more", str(self.data_workers), where="recipe data_workers")
         if self.checkpoint_every < 0 or self.checkpoint_minutes <= 0:
             raise ConfigError("checkpoint_every from 0, checkpoint_minutes above 0", repr(self), where="recipe")
         if not 0 <= self.rebalance < 1:

@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 
 from cadenza.base.errors import ConfigError, FormatError
 from cadenza.base.files import writing_atomically
+from cadenza.model.units import tokenize_units, units
 
 IGNORED = -100  # a target that counts for nothing, as in torch's cross entropy
 
@@ -45,26 +46,6 @@ class Codec(Protocol):
     def tokenize(self, text: str) -> list[int]: ...
     def detokenize(self, ids: Sequence[int]) -> str: ...
     def id_of(self, text: str) -> int | None: ...
-
-
-def units(text: str, unit_start: str) -> list[str]:
-    """``text`` cut before each match of ``unit_start`` (and its blank); joined they are the text."""
-    if not unit_start:
-        return [text]
-    cuts = [0]
-    for found in re.finditer(unit_start, text):
-        at = found.start()
-        if at and text[at - 1] == " ":
-            at -= 1
-        if at > cuts[-1]:
-            cuts.append(at)
-    return [text[a:b] for a, b in zip(cuts, [*cuts[1:], len(text)], strict=True)]
-
-
-def tokenize_units(codec: Codec, parts: Sequence[str]) -> list[list[int]]:
-    """The ids of each part. Where fields are tokens, the blank between two parts is implied; else it is spelled."""
-    has_fields = bool(getattr(codec, "fields", ()))
-    return [codec.tokenize(part.removeprefix(" ") if has_fields and n else part) for n, part in enumerate(parts)]
 
 
 def pieces(rows: Iterable[dict[str, Any]], codec: Codec, unit_start: str) -> Iterator[list[int]]:
@@ -277,16 +258,35 @@ def pack(lengths: NDArray[np.int64], indices: NDArray[np.int64], room: int) -> l
 
 
 class RowSet(torch.utils.data.Dataset[dict[str, Any]]):
-    """Rows of documents, as a map from row number to ids, labels and positions (unpadded)."""
+    """Rows of documents, as a map from row number to ids, labels and positions (unpadded).
 
-    def __init__(self, documents: Documents, rows: Sequence[Sequence[int]]) -> None:
-        self.documents, self.rows = documents, rows
+    Args:
+        vary: (document, visit, documents) → its ids on this visit, see :mod:`cadenza.train.variation`.
+        n_visits: how often each row stands in the set, each time varied anew.
+    """
+
+    def __init__(
+        self,
+        documents: Documents,
+        rows: Sequence[Sequence[int]],
+        vary: Callable[[int, int, Documents], NDArray[np.int64]] | None = None,
+        n_visits: int = 1,
+    ) -> None:
+        self.documents, self.rows, self.vary, self.n_visits = documents, rows, vary, n_visits
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self.rows) * self.n_visits
+
+    def _document(self, index: int, visit: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        ids, labels = self.documents.document(index)
+        if self.vary is not None:
+            ids = self.vary(index, visit, self.documents)
+            labels = np.where(labels == IGNORED, IGNORED, ids)
+        return ids, labels
 
     def __getitem__(self, number: int) -> dict[str, Any]:
-        parts = [self.documents.document(index) for index in self.rows[number]]
+        visit, row = divmod(number, len(self.rows))
+        parts = [self._document(index, visit) for index in self.rows[row]]
         return {
             "input_ids": np.concatenate([ids for ids, _ in parts]),
             "labels": np.concatenate([labels for _, labels in parts]),

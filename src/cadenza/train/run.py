@@ -34,11 +34,12 @@ from cadenza.model.vocabulary import Vocabulary
 from cadenza.train import bases, rows, sharding
 from cadenza.train.recipe import TrainConfig
 from cadenza.train.rows import Codec, Documents, RowSet
+from cadenza.train.variation import Variation
 
 #: Keys that a resumed run may change: they move no weight.
 FREE = {
     *("n_threads", "report_to", "keep_checkpoints", "checkpoint_every", "checkpoint_minutes"),
-    *("log_every", "evaluate_every", "evaluation_rows"),
+    *("log_every", "evaluate_every", "evaluation_rows", "data_workers"),
 }
 Say = Callable[[str], None]
 
@@ -100,7 +101,14 @@ def prepare(config: TrainConfig, cache: Path | None = None, say: Say = print, n_
     n_steps = config.steps if config.steps is not None else max(1, math.ceil(config.epochs * per_epoch))
     if train.n_cut:
         say(f"{train.n_cut:,} of {len(train):,} examples are cut at a bar line to fit {config.context_tokens:,} tokens")
-    return Prepared(config, corpus, base, train, validation, RowSet(train, packed), eval_rows, n_steps, per_epoch)
+    train_rows = RowSet(train, packed)
+    if config.vary.is_on:
+        shifts, factors = config.vary.semitones, config.vary.tempo_factor
+        vary = Variation.of(
+            base.codec, train, (shifts[0], shifts[1]), (float(factors[0]), float(factors[1])), config.seed
+        )
+        train_rows = RowSet(train, packed, vary, math.ceil(n_steps * per_step / len(packed)))
+    return Prepared(config, corpus, base, train, validation, train_rows, eval_rows, n_steps, per_epoch)
 
 
 def documents_of(
@@ -113,7 +121,9 @@ def documents_of(
         if found is not None:
             return found
     unit_start = corpus.notation.unit_start
-    made = rows.tokenize_rows(corpus.rows(split), codec, unit_start, config.context_tokens, loss_on=config.loss_on)
+    # Held-out bits are counted per note of the completions, whatever is learned.
+    learned = config.loss_on if split == "train" else "completion"
+    made = rows.tokenize_rows(corpus.rows(split), codec, unit_start, config.context_tokens, loss_on=learned)
     if path is not None:
         made.save(path, key)
     return made
@@ -345,13 +355,13 @@ def outlook(prepared: Prepared) -> dict[str, Any]:
     documents, config = prepared.train, prepared.config
     indices = np.array([index for row in prepared.train_rows.rows for index in row], np.int64)
     lengths = documents.lengths[indices]
-    room = len(prepared.train_rows) * config.context_tokens
+    room = len(prepared.train_rows.rows) * config.context_tokens
     return {
         "parameters": prepared.base.n_parameters,
         "trainable": prepared.base.n_trainable,
         "examples": len(indices),
         "cut": documents.n_cut,
-        "rows": len(prepared.train_rows),
+        "rows": len(prepared.train_rows.rows),
         "filled": float(lengths.sum() / room) if config.packing else 1.0,
         "tokens_per_epoch": int(lengths.sum()),
         "learned_tokens_per_epoch": int((lengths - documents.n_given[indices]).sum()),

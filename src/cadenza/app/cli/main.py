@@ -6,7 +6,20 @@ import sys
 
 import typer
 
-from cadenza.app.cli import compose, convert, corpus, diff, doctor, info, model, render, train, transcribe
+from cadenza.app.cli import (
+    compose,
+    convert,
+    corpus,
+    diff,
+    doctor,
+    evaluate,
+    info,
+    leaderboard,
+    model,
+    render,
+    train,
+    transcribe,
+)
 
 app = typer.Typer(
     name="cadenza",
@@ -24,6 +37,8 @@ app.command("transcribe")(transcribe.transcribe)
 app.add_typer(corpus.app, name="corpus")
 app.command("train")(train.train)
 app.add_typer(model.app, name="model")
+app.add_typer(evaluate.app, name="evaluate")
+app.add_typer(leaderboard.app, name="leaderboard")
 app.command("doctor")(doctor.doctor)
 
 

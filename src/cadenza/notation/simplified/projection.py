@@ -50,19 +50,16 @@ def of(notation: SimplifiedMidi) -> tuple[Edit, ...]:
     edits: list[Edit] = []
     published = notation.profile == "published"
     edits.append(_plain_notes())
+    kind, count = option(notation.resolution, "resolution", ("file", "grid", "flat"))
+    if kind == "flat":
+        edits.append(flatten_tempo(count))  # while the tempos are there
     if published:
         edits += [_no_frame(), _merged() if notation.layout == "interleaved" else _without_empty_tracks(), _anonymous()]
     else:
         edits.append(_no_drum_program())
-    kind, count = option(notation.resolution, "resolution", ("file", "grid", "flat"))
     if kind == "grid":
         edits.append(edit.rescale(count, exact=False))
-    elif kind == "flat":
-        edits.append(flatten_tempo(count))
-    if not published:
-        edits.append(_bar_lines_only())  # on the final grid, where a mark may have met a bar line
-    if not published and notation.header == "first":
-        edits.append(_first_of_each())
+    edits += frame_edits(notation)
     if notation.durations == "table":
         edits.append(table_durations())
     edits += _bend_edits(notation)
@@ -77,6 +74,13 @@ def of(notation: SimplifiedMidi) -> tuple[Edit, ...]:
     elif notation.bars:
         edits.append(_full_bars(by_track=notation.layout == "by_track"))
     return tuple(edits)
+
+
+def frame_edits(notation: SimplifiedMidi) -> list[Edit]:
+    """Those for tempos, metres, keys and bar lines, on the final grid (where a mark may have met a bar line)."""
+    if notation.profile == "published":
+        return []
+    return [_bar_lines_only(), _first_of_each()] if notation.header == "first" else [_bar_lines_only()]
 
 
 def _plain_notes() -> Edit:
@@ -185,15 +189,9 @@ def _first_of_each() -> Edit:
 
 def table_durations() -> Edit:
     """Durations at the nearest of :data:`DURATION_TABLE` (the shorter of two as near)."""
-    table = np.array(DURATION_TABLE, np.int64)
-
-    def nearest(durations: np.ndarray) -> np.ndarray:
-        upper = np.clip(np.searchsorted(table, durations), 1, len(table) - 1)
-        low, high = table[upper - 1], table[upper]
-        return np.where(durations - low <= high - durations, low, high)
 
     def change(track: Track) -> Track:
-        durations = nearest(track.notes["duration_ticks"])
+        durations = nearest_durations(track.notes["duration_ticks"])
         if np.array_equal(durations, track.notes["duration_ticks"]):
             return track
         notes = track.notes.copy()
@@ -201,8 +199,17 @@ def table_durations() -> Edit:
         return track.with_notes(notes, _inside(track.bends, notes["duration_ticks"]))
 
     return Edit(
-        f"rounds durations to a list of {len(table)}, up to {table[-1]} ticks", lambda score: score.map_tracks(change)
+        f"rounds durations to a list of {len(DURATION_TABLE)}, up to {DURATION_TABLE[-1]} ticks",
+        lambda score: score.map_tracks(change),
     )
+
+
+def nearest_durations(durations: np.ndarray) -> np.ndarray:
+    """The nearest of :data:`DURATION_TABLE` to each."""
+    table = np.array(DURATION_TABLE, np.int64)
+    upper = np.clip(np.searchsorted(table, durations), 1, len(table) - 1)
+    low, high = table[upper - 1], table[upper]
+    return np.where(durations - low <= high - durations, low, high)
 
 
 def _inside(bends: np.ndarray, durations: np.ndarray) -> np.ndarray:
