@@ -629,9 +629,8 @@ def _play(synth: Any, events: list[tuple[float, int, Any, tuple[Any, ...]]]) -> 
 
 def halved(samples: NDArray[np.float32]) -> NDArray[np.float32]:
     """Samples at half the rate: the upper half of the spectrum is cut off, with a taper of 300 Hz at 32 kHz."""
-    spectrum = np.fft.rfft(samples)
-    n = len(samples) // 4 + 1
-    spectrum = spectrum[:n].copy()
-    edge = max(1, round(300 * len(samples) / RENDER_RATE))
+    padded = np.pad(samples, (0, 2048))  # the transform is circular: silence lies between the end and the start
+    spectrum = np.fft.rfft(padded)[: len(padded) // 4 + 1].copy()
+    edge = max(1, round(300 * len(padded) / RENDER_RATE))
     spectrum[-edge:] *= np.linspace(1, 0, edge)
-    return (np.fft.irfft(spectrum, len(samples) // 2) * 0.5).astype(np.float32)
+    return (np.fft.irfft(spectrum, len(padded) // 2) * 0.5).astype(np.float32)[: len(samples) // 2]

@@ -194,9 +194,9 @@ def _take_late_metas(plain: list[_Plain], score: Any) -> bool:
     """Add the metas that stand between notes. False where two of one kind and tick differ: which chunk each stood in,
     and so which counts, is not known."""
     late: list[tuple[int, int, bytes]] = [
-        *((_smf.META_KEY, one.time, bytes([one.key & 255, one.tonality])) for one in score.key_signatures),
+        *((_smf.META_KEY, one.time, bytes([one.key & 255, one.tonality & 255])) for one in score.key_signatures),
         *((_smf.META_TEMPO, one.time, one.mspq.to_bytes(3, "big")) for one in score.tempos),
-        *((_smf.META_METRE, one.time, bytes([one.numerator, one.denominator.bit_length() - 1]))
+        *((_smf.META_METRE, one.time, bytes([one.numerator & 255, one.denominator.bit_length() - 1]))
           for one in score.time_signatures),
     ]  # fmt: skip
     if not late:

@@ -355,6 +355,7 @@ class _Told:
     prompts: Mapping[str, object] = field(default_factory=dict)
     sees_model_view: bool = False
     has_fields: bool = False
+    tasks: frozenset[str] = frozenset({"continue"})
 
 
 @dataclass(frozen=True)
