@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from cadenza.app.cli import compose, convert, corpus, diff, doctor, info, model, render, train
+from cadenza.app.cli import compose, convert, corpus, diff, doctor, info, model, render, sweep, train
 
 app = typer.Typer(
     name="cadenza",
@@ -22,6 +22,7 @@ app.command("compose")(compose.compose)
 app.command("render")(render.render)
 app.add_typer(corpus.app, name="corpus")
 app.command("train")(train.train)
+app.command("sweep")(sweep.sweep)
 app.add_typer(model.app, name="model")
 app.command("doctor")(doctor.doctor)
 
