@@ -22,7 +22,10 @@ from cadenza.formats import FORMATS, suffixes
 from cadenza.notation import NOTATIONS
 
 FOLDER = Path(__file__).parent
-VERBS = ("convert", "diff", "info", "compose", "render", "corpus", "train", "model", "evaluate", "leaderboard", "doctor")
+VERBS = (
+    "convert", "diff", "info", "compose", "render", "transcribe", "corpus", "train", "sweep", "model", "evaluate",
+    "leaderboard", "doctor",
+)  # fmt: skip
 
 
 def formats_section() -> list[str]:
