@@ -22,7 +22,7 @@ from cadenza.formats import FORMATS, suffixes
 from cadenza.notation import NOTATIONS
 
 FOLDER = Path(__file__).parent
-VERBS = ("convert", "diff", "info", "compose", "render", "corpus", "train", "model", "doctor")
+VERBS = ("convert", "diff", "info", "compose", "render", "transcribe", "corpus", "train", "model", "doctor")
 
 
 def formats_section() -> list[str]:
