@@ -3,12 +3,12 @@
     python benchmarks/midi_tokens.py --data DIR --out FILE.json [--n 80] [--seed 0] [--goes 4]
 
 Both start at a path and end at a list of token ids; the two take turns on each file, so that whatever else the machine
-does slows both. Each goes ``--goes`` times over a file at once, as over a folder, and the best counts. REMI is measured twice: as it is configured without options
-(``remi``), and with the programs, tempos and time signatures that our text says too (``remi_same_facts``). Ours is told
-in each layout on the grid of the shipped model, with ids of the vocabulary made from it (``… ids``), and exactly, to
-the tick, as words for the tokenizer of a language model (``… text``, no ids). ``(text)`` marks ids that were looked up
-in the text, ``byte by byte`` files read without symusic; the others are what many files are read with: plain files
-through symusic, columns straight to ids. Files that either refuses are left out.
+does slows both. Each goes ``--goes`` times over a file at once, as over a folder, and the best counts. REMI is measured
+twice: as it is configured without options (``remi``), and with the programs, tempos and time signatures that our text
+says too (``remi_same_facts``). Ours is told in each layout on the grid of the shipped model, with ids of the vocabulary
+made from it (``… ids``), and exactly, to the tick, as words for the tokenizer of a language model (``… text``, no ids).
+``(text)`` marks ids that were looked up in the text, ``byte by byte`` files read without symusic; the others are what
+many files are read with: plain files through symusic, columns straight to ids. Files that either refuses are left out.
 """
 
 from __future__ import annotations
