@@ -3,8 +3,9 @@
 python -m benchmarks.memory --out FILE [--only NAME …] [--keep]
 
 Each configuration runs in a process of its own: imports, then the resident size is read and its peak set back
-(/proc/self/clear_refs), then a model of random weights in a pretrained one's shape makes two steps. Measured is the
-peak above what was there after the imports. All have an estimate of at least 1 GB.
+(/proc/self/clear_refs), then a model of random weights in a pretrained one's shape makes a step (two where all
+weights are trained). Measured is the peak above what was there after the imports. All have an estimate of at least
+1 GB. With ``--only``, other rows that FILE has already are kept.
 """
 
 from __future__ import annotations
@@ -113,7 +114,7 @@ def one(name: str, keep: bool = False) -> dict[str, Any]:
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     optimiser = random_models.optimiser_of(model, config)
     batch = random_models.documents(config.batch_rows, config.context_tokens, case.n_documents, case.sizes[0], "cpu")
-    for _ in range(2):
+    for _ in range(2 if config.method == "full" else 1):  # optimiser states are there from the second step on
         random_models.step(model, optimiser, batch, config, "cpu")
     measured = resident("VmHWM") - before
     estimated = memory.estimate(
@@ -147,22 +148,27 @@ def main() -> None:
     if options.here:
         print(json.dumps(one(options.here, options.keep)))
         return
-    rows: dict[str, Any] = {}
     for name in options.only:
         command = [sys.executable, "-W", "ignore", "-m", "benchmarks.memory", "--here", name]
         command += ["--keep"] * options.keep
         answer = subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=900)
-        rows[name] = json.loads(answer.stdout.decode().splitlines()[-1])
-        row = rows[name]
+        row = json.loads(answer.stdout.decode().splitlines()[-1])
         print(
             f"{name}: {row['estimated_bytes'] / 1e9:.2f} GB estimated, {row['measured_bytes'] / 1e9:.2f} measured, "
             f"{row['estimate_over_measured']:.3f} ({row['cpu_seconds']} s)",
             flush=True,
         )
-    off = max(abs(row["estimate_over_measured"] - 1) for row in rows.values())
-    result = {"kept_by_glibc": options.keep, "rows": rows, "largest_difference": round(off, 4), "versions": versions()}
-    if options.out:
-        write_atomically(options.out, (json.dumps(result, indent=1) + "\n").encode())
+        if options.out:
+            keep(options.out, name, row, options.keep)
+
+
+def keep(out: Path, name: str, row: dict[str, Any], by_glibc: bool) -> None:
+    """Put a row into the file of results."""
+    rows = json.loads(out.read_text("utf-8"))["rows"] if out.is_file() else {}
+    rows = {key: value for key, value in (rows | {name: row}).items() if key in CASES}
+    off = max(abs(one["estimate_over_measured"] - 1) for one in rows.values())
+    result = {"kept_by_glibc": by_glibc, "rows": rows, "largest_difference": round(off, 4), "versions": versions()}
+    write_atomically(out, (json.dumps(result, indent=1) + "\n").encode())
 
 
 if __name__ == "__main__":

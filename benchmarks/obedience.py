@@ -3,7 +3,8 @@
     python benchmarks/obedience.py --corpus BASE.npz --n 200 --out src/cadenza/models/obedience.json [--bars 4]
 
 BASE.npz is what ``python -m cadenza.corpus.build`` writes. Seeds are eight bars of works of the test split
-and of their arrangements as bands; each control is asked with values drawn at random, alone, over ``--n`` continuations (tuning: new pieces).
+and of their arrangements as bands; each control is asked with values drawn at random, alone, over ``--n``
+continuations (tuning: new pieces).
 Met means, measured on the score that came:
 
 - bars, seconds, tempo, metre, tracks, tuning: exactly (seconds: within half a bar);

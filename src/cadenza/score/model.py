@@ -465,6 +465,9 @@ class Marker:
 
 def _map(items: Iterable[Any]) -> tuple[Any, ...]:
     """Sorted by onset, the last of several at one tick."""
+    items = tuple(items)
+    if len(items) < 2:
+        return items
     latest = {item.onset_ticks: item for item in items}
     return tuple(latest[onset] for onset in sorted(latest))
 
