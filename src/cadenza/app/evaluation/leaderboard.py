@@ -33,6 +33,7 @@ SAME: Mapping[str, str] = {
 }
 #: What must also agree for bits to be compared.
 SAME_BITS: Mapping[str, str] = {"texts_sha256": "texts", "window_tokens": "window", "stride_tokens": "stride"}
+_PLACES = ("corpus", "model", "adapter", "ref", "est")
 _NEEDED = ("schema", "system", "is", "settings", "figures", "config", "versions")
 
 
@@ -72,10 +73,18 @@ def rows_of(report: Mapping[str, Any]) -> list[dict[str, Any]]:
             "settings": settings,
             "figures": figures,
             "refused": sum(found["refused"].values()),
-            "config": config,
+            "config": shareable(config),
             "versions": report["versions"],
         })  # fmt: skip
     return out
+
+
+def shareable(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration without a machine's folders: of a path its last part. What lay there, the fingerprints say."""
+    return {
+        key: Path(value).name if key in _PLACES and Path(str(value)).is_absolute() else value
+        for key, value in config.items()
+    }
 
 
 def checked(row: Any, where: str) -> dict[str, Any]:

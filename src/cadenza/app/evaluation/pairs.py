@@ -266,7 +266,8 @@ def rows_of(report: Mapping[str, Any]) -> list[dict[str, Any]]:
     }
     return [{
         "schema": leaderboard.SCHEMA, "system": report["system"], "is": "model", "decoding": "", "model_sha256": "",
-        "settings": settings, "figures": figures, "refused": len(report["problems"]), "config": report["config"],
+        "settings": settings, "figures": figures, "refused": len(report["problems"]),
+        "config": leaderboard.shareable(report["config"]),
         "versions": report["versions"],
     }]  # fmt: skip
 
