@@ -75,6 +75,7 @@ def recipes_section() -> list[str]:
 
     lines = ["## Recipes", "", "`cadenza train RECIPE`: shipped are " + ", ".join(recipes.names("train")) + "."]
     lines += ["`cadenza corpus build --recipe RECIPE`: shipped are " + ", ".join(recipes.names("corpus")) + "."]
+    lines += ["`cadenza sweep RECIPE --space SPACE`: shipped are " + ", ".join(recipes.names("sweep")) + "."]
     named = {"train": TrainConfig, "scratch": Scratch, "lora": Lora, "rope": Rope, "loss": Loss, "corpus": CorpusConfig}
     for name, kind in named.items():
         lines += ["", f"### Keys: {name}", "", "| key | default | |", "|---|---|---|"]
