@@ -105,10 +105,10 @@ def recipes_section() -> list[str]:
 
     lines = ["## Recipes", "", "`cadenza train RECIPE`: shipped are " + ", ".join(recipes.names("train")) + "."]
     lines += ["`cadenza corpus build --recipe RECIPE`: shipped are " + ", ".join(recipes.names("corpus")) + "."]
-    named = {
-        "train": TrainConfig, "scratch": Scratch, "lora": Lora, "rope": Rope, "loss": Loss, "corpus": CorpusConfig,
-        "evaluate generation": GenerationConfig, "evaluate transcription": PairsConfig,
-    }  # fmt: skip
+VERBS = (
+    "convert", "diff", "info", "compose", "render", "transcribe", "corpus", "train", "sweep", "model", "evaluate",
+    "leaderboard", "doctor",
+)  # fmt: skip
     for name, kind in named.items():
         lines += ["", f"### Keys: {name}", "", "| key | default | |", "|---|---|---|"]
         said = arguments_of(kind)

@@ -362,13 +362,22 @@ def write(optuna: Any, study: Any, config: TrainConfig, axes: list[Axis], out: P
 
 
 def importances(optuna: Any, study: Any) -> dict[str, float]:
-    """Share of the variance of bits per note that each axis explains (fANOVA, Hutter et al. 2014); {} for few."""
-    if len(_complete(optuna, study)) < 4:
+    """Share of the variance of bits per note that each axis explains (fANOVA, Hutter et al. 2014); {} for few trials.
+
+    Trials that were ended early count with their last figure: without them only good values would be left to compare.
+    """
+    made = optuna.create_study(direction="minimize")
+    for trial in study.trials:
+        if trial.state.name in ("COMPLETE", "PRUNED") and trial.intermediate_values:
+            value = trial.intermediate_values[max(trial.intermediate_values)]
+            made.add_trial(
+                optuna.trial.create_trial(params=trial.params, distributions=trial.distributions, value=value)
+            )
+    if len(made.trials) < 4:
         return {}
     with suppress(RuntimeError, ValueError):  # all trials alike
-        found = optuna.importance.get_param_importances(
-            study, evaluator=optuna.importance.FanovaImportanceEvaluator(seed=0)
-        )
+        evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
+        found = optuna.importance.get_param_importances(made, evaluator=evaluator)
         return {key: float(value) for key, value in found.items()}
     return {}
 
