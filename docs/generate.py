@@ -101,14 +101,15 @@ def recipes_section() -> list[str]:
     from cadenza.app.evaluation.pairs import PairsConfig
     from cadenza.base import recipes
     from cadenza.corpus.pipeline import CorpusConfig
-    from cadenza.train.recipe import Lora, Loss, Rope, Scratch, TrainConfig
+    from cadenza.train.recipe import Lora, Loss, Preference, Rope, Scratch, TrainConfig, Vary
 
     lines = ["## Recipes", "", "`cadenza train RECIPE`: shipped are " + ", ".join(recipes.names("train")) + "."]
     lines += ["`cadenza corpus build --recipe RECIPE`: shipped are " + ", ".join(recipes.names("corpus")) + "."]
-VERBS = (
-    "convert", "diff", "info", "compose", "render", "transcribe", "corpus", "train", "sweep", "model", "evaluate",
-    "leaderboard", "doctor",
-)  # fmt: skip
+    lines += ["`cadenza sweep RECIPE --space SPACE`: shipped are " + ", ".join(recipes.names("sweep")) + "."]
+    named = {
+        "train": TrainConfig, "vary": Vary, "scratch": Scratch, "lora": Lora, "rope": Rope, "loss": Loss, "preference": Preference,
+        "corpus": CorpusConfig, "evaluate generation": GenerationConfig, "evaluate transcription": PairsConfig,
+    }  # fmt: skip
     for name, kind in named.items():
         lines += ["", f"### Keys: {name}", "", "| key | default | |", "|---|---|---|"]
         said = arguments_of(kind)

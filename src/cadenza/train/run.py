@@ -172,7 +172,7 @@ def train(
     from accelerate import PartialState
     from transformers.utils import logging as transformers_logging
 
-    from cadenza.train import loop
+    from cadenza.train import loop, preferences
 
     loop.reports(config)
     transformers_logging.disable_progress_bar()
@@ -189,10 +189,14 @@ def train(
         record(prepared, out)
         loop.clear_parts(out)
     state.wait_for_everyone()
+    with state.main_process_first():
+        prepared = preferences.readied(prepared, out, say if state.is_main_process else _silent)
+    if state.is_main_process and config.objective != "sft":
+        _record_steps(prepared.n_steps, out)
     if config.fsdp:
         sharding.shard(prepared.base.model)
     found = loop.checkpoints(out)
-    trainer = loop.MusicTrainer(
+    trainer = preferences.trainer_of(prepared)(
         config,
         prepared.base.model,
         prepared.train_rows,
@@ -301,6 +305,14 @@ def record(prepared: Prepared, out: Path) -> None:
             raise ConfigError("the recipe that this run began with", said, where=str(path), hint="Use another out.")
         return
     write_atomically(path, json.dumps(now, indent=1).encode())
+
+
+def _record_steps(n_steps: int, out: Path) -> None:
+    """The steps of a run whose rows are made after its recipe is recorded."""
+    path = out / "run.json"
+    known = json.loads(path.read_text("utf-8"))
+    if known["n_steps"] != n_steps:
+        write_atomically(path, json.dumps(known | {"n_steps": n_steps}, indent=1).encode())
 
 
 def save(prepared: Prepared, trainer: Any, out: Path) -> Path:
