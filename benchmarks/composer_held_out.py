@@ -10,8 +10,8 @@ a completion's header, which differs between tasks, is given. So figures of task
 - ``infill`` beside ``infill as continue``: the same bars after the bars before them alone;
 - ``accompany`` beside ``accompany as continue``: the same part from its header alone.
 
-A document is at most 1,024 tokens (the first model's context), at most ``--per-work`` a work, task and source or family,
-so that no work dominates.
+A document is at most 1,024 tokens (the first model's context), at most ``--per-work`` a work, task and
+source or family, so that no work dominates.
 Intervals are paired bootstraps over works. n-grams (interpolated Kneser–Ney, orders to 12) count documents of the
 training split until ``--ngram-tokens`` are read; the order, and the weights of copying, are chosen on validation rows.
 A model may have been trained on works that are held out here (one that is older than the split): it is then judged
@@ -245,7 +245,12 @@ def measure(
     rows = []
     for kind, label in kinds:
         mine = np.array([d.kind == kind and label in ("", d.label) for d in test])
-        row: dict[str, Any] = {"task": kind, "of": label or "all", "documents": int(mine.sum()), "notes": int(notes[mine].sum())}
+        row: dict[str, Any] = {
+            "task": kind,
+            "of": label or "all",
+            "documents": int(mine.sum()),
+            "notes": int(notes[mine].sum()),
+        }
         row["works"] = len({d.group for d, chosen in zip(test, mine, strict=True) if chosen})
         row["bits_per_note"] = {name: float(values[mine].sum() / notes[mine].sum()) for name, values in bits.items()}
         rows.append(row)

@@ -252,7 +252,11 @@ def test_a_task_has_a_length_of_its_own_and_the_composer_its_view(music: Path, t
 
 @pytest.mark.parametrize(
     ("changed", "said"),
-    [({"view": "mine"}, "view"), ({"tasks": {"continue": 1.5}}, "share"), ({"tasks": {"continue": {"bars": 3}}}, "bars")],
+    [
+        ({"view": "mine"}, "view"),
+        ({"tasks": {"continue": 1.5}}, "share"),
+        ({"tasks": {"continue": {"bars": 3}}}, "bars"),
+    ],
 )
 def test_views_and_shares_that_are_none(changed: dict, said: str):
     with pytest.raises(ConfigError, match=said):
