@@ -107,8 +107,9 @@ def recipes_section() -> list[str]:
     lines += ["`cadenza corpus build --recipe RECIPE`: shipped are " + ", ".join(recipes.names("corpus")) + "."]
     lines += ["`cadenza sweep RECIPE --space SPACE`: shipped are " + ", ".join(recipes.names("sweep")) + "."]
     named = {
-        "train": TrainConfig, "vary": Vary, "scratch": Scratch, "lora": Lora, "rope": Rope, "loss": Loss, "preference": Preference,
-        "corpus": CorpusConfig, "evaluate generation": GenerationConfig, "evaluate transcription": PairsConfig,
+        "train": TrainConfig, "vary": Vary, "scratch": Scratch, "lora": Lora, "rope": Rope, "loss": Loss,
+        "preference": Preference, "corpus": CorpusConfig, "evaluate generation": GenerationConfig,
+        "evaluate transcription": PairsConfig,
     }  # fmt: skip
     for name, kind in named.items():
         lines += ["", f"### Keys: {name}", "", "| key | default | |", "|---|---|---|"]
