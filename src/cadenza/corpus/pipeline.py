@@ -69,7 +69,7 @@ class CorpusConfig:
 
     Args:
         notation: name of a notation and its options, ``{name: simplified-midi, bars: true}``.
-        tasks: task → share of the pieces that serve it, or ``{share: 0.5, length: {bars: 16}}`` with a length of its own.
+        tasks: task → share of the pieces that serve it, or ``{share: 0.5, length: {bars: 16}}`` with its own length.
         view: "" tells pieces as they are; "composer" as the shipped composer sees them: on a grid of 24 a quarter,
             drums on twelfths, without doubled notes, each run of full bars of one metre for itself.
         style: "bare", or "instruct" for the published instruction format.
