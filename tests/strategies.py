@@ -216,9 +216,12 @@ def scores(
     **track_options: object,
 ) -> Score:
     """A score of up to ``max_tracks`` tracks. Further options go to :func:`tracks` and :func:`_note`."""
+    tape = Tape(draw)
+    ticks_per_quarter = tape.pick(resolutions)
+    if ticks_per_quarter == 1 and not tape.one_in(8):
+        max_ticks = min(max_ticks, 400)  # hours of empty bars take seconds to write: drawn, but seldom
     one = tracks(max_ticks=max_ticks, texts=texts, **track_options)  # type: ignore[arg-type]
     listed = tuple(draw(st.lists(one, max_size=max_tracks)))
-    tape = Tape(draw)
 
     def tick() -> int:
         return _somewhere(tape, max_ticks)
@@ -240,7 +243,7 @@ def scores(
 
     return Score(
         tracks=listed,
-        ticks_per_quarter=tape.pick(resolutions),
+        ticks_per_quarter=ticks_per_quarter,
         length_ticks=tape.between(0, 2 * max_ticks),
         tempos=tuple(tape.some(4, tempo)) if maps else (),
         metres=tuple(tape.some(3, metre)) if maps else (),

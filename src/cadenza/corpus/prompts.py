@@ -13,6 +13,8 @@ from typing import Any
 
 from cadenza.corpus.family import families_of
 from cadenza.notation.base import Notation
+from cadenza.notation.simplified import SimplifiedMidi
+from cadenza.notation.simplified.projection import option
 from cadenza.score.instruments import FAMILIES
 from cadenza.score.model import Score
 from cadenza.score.time import tempo_at
@@ -65,14 +67,21 @@ def instruction(task: str, score: Score, notation: Notation, words: Mapping[str,
     words = words or template(notation)
     families, _ = families_of(score)
     most = max(FAMILIES, key=families.count) if families else "other"
-    tick_ms = 60_000 / tempo_at(score, 0).quarters_per_minute / score.ticks_per_quarter
     lines = [
         f"You are {words['personas'][most]}.",
         words["fields"] or f"The music is written in the notation {notation.name}.",
     ]
-    if notation.name == "simplified-midi":
-        lines.append(f"A tick lasts {tick_ms:.3g} ms at the start.")
+    if isinstance(notation, SimplifiedMidi):
+        lines.append(f"A tick lasts {_tick_ms(score, notation):.3g} ms at the start.")
     return "\n".join([*lines, words["demand"], words["tasks"][task]])
+
+
+def _tick_ms(score: Score, notation: SimplifiedMidi) -> float:
+    """Of the text, which may be told on another grid than the score's."""
+    kind, count = option(notation.resolution, "resolution", ("file", "grid", "flat"))
+    if kind == "flat":
+        return 500 / count
+    return 60_000 / tempo_at(score, 0).quarters_per_minute / (count if kind == "grid" else score.ticks_per_quarter)
 
 
 def template(notation: Notation) -> dict[str, Any]:

@@ -180,8 +180,8 @@ def fitness(matrix: NDArray[np.float64], length: int) -> NDArray[np.float64]:
     """The fitness of every segment of ``length`` frames, shape (n − length + 1,).
 
     Müller, Jiang & Grosche, "A Robust Fitness Measure for Capturing Repetitions in Music Recordings with Applications
-    to Audio Thumbnailing", IEEE TASLP 2013: for a segment, the family of paths of largest score over all rows is found by
-    dynamic programming with steps (1,1), (2,1), (1,2); its score and its coverage, each without what the segment
+    to Audio Thumbnailing", IEEE TASLP 2013: for a segment, the family of paths of largest score over all rows is found
+    by dynamic programming with steps (1,1), (2,1), (1,2); its score and its coverage, each without what the segment
     explains of itself, are normalised, and their harmonic mean is the fitness.
     """
     n, m = len(matrix), length

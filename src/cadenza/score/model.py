@@ -222,7 +222,11 @@ class Track:
 
     @classmethod
     def known(
-        cls, notes: NoteArray, controls: NDArray[np.void] | None = None, name: str = "", program: int = 0,
+        cls,
+        notes: NoteArray,
+        controls: NDArray[np.void] | None = None,
+        name: str = "",
+        program: int = 0,
         is_drums: bool = False,
     ) -> Track:
         """A track of columns known to be sound and held by nobody else: nothing is checked or copied, rows are sorted.

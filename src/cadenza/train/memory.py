@@ -1,13 +1,18 @@
 """How much memory a training run will need, before it is started.
 
 Counted: weights (4-bit ones with their scales, and what is dequantised for one layer at a time), adapters, gradients,
-optimiser states, activations, logits. Activations per layer follow Korthikanti et al. (2022), with s tokens, b rows,
-width h, a heads: 34·s·b·h + 5·a·s²·b bytes in 16-bit arithmetic; here counted tensor by tensor for the block that these
-models have (grouped-query attention, SwiGLU, RMS norm), since their sizes differ from the GPT-3 block of that paper.
-The s² term is absent with fused attention (sdpa's flash or memory-efficient kernel, flash_attention_2); with gradient
-checkpointing a layer keeps its input alone, and one layer's activations are there at a time.
+optimiser states, activations, the head. Korthikanti et al. (2022) count 34·s·b·h + 5·a·s²·b bytes of activations a
+layer in 16-bit arithmetic (s tokens, b rows, width h, a heads) for the GPT-3 block; here they are counted tensor by
+tensor for the block that these models have (grouped-query attention, SwiGLU, RMS norm, LoRA's branches), as
+``torch.autograd.graph.saved_tensors_hooks`` shows them. The s² term is absent with fused attention (sdpa's flash or
+memory-efficient kernel, flash_attention_2); with gradient checkpointing a layer keeps its input alone, and one layer's
+activations are there at a time.
 
-On a processor sdpa has a fused kernel only where no mask is given; packed rows have one, so the mask of b·s² is there.
+Not all parts are there at once: gradients grow while activations are let go. The total is the largest of three moments:
+the beginning of the backward pass, its end, and the optimiser's step. What an allocator keeps in pieces beyond that is
+not counted (:mod:`cadenza.train.allocator`; an accelerator's caching one reserves more than it has handed out).
+``benchmarks/memory.py`` (processor) and
+``benchmarks/gpu_memory.py`` hold the estimate against measured peaks.
 """
 
 from __future__ import annotations
@@ -19,10 +24,25 @@ if TYPE_CHECKING:
     from cadenza.train.recipe import TrainConfig
     from cadenza.train.run import Prepared
 
+#: Optimiser states, bytes a trained number.
+OPTIMISER_BYTES = {"adamw": 8.0, "adamw_8bit": 2.0, "adafactor": 0.1, "muon": 4.0}
+#: sdpa's math kernel: matrices (float32, s² a head) that autograd keeps, and those of a layer's own pass beside them.
+MATH_KEPT, MATH_AT_WORK = 1, 3
+
 
 @dataclass(frozen=True)
 class Memory:
-    """Bytes."""
+    """Bytes.
+
+    Args:
+        weights: as stored, with copies in the arithmetic's precision and one layer's dequantised matrix.
+        adapters: LoRA's weights and new tokens.
+        gradients: of all that is trained.
+        optimiser: its states.
+        activations: what the backward pass needs, and what one layer's backward pass adds.
+        logits: hidden states at the head, logits of a slice, gradient of the head.
+        total: the peak; at most the sum of the parts.
+    """
 
     weights: int
     adapters: int
@@ -30,15 +50,11 @@ class Memory:
     optimiser: int
     activations: int
     logits: int
-
-    @property
-    def total(self) -> int:
-        """Their sum: the peak, at the end of a forward pass or in the backward pass of the head."""
-        return self.weights + self.adapters + self.gradients + self.optimiser + self.activations + self.logits
+    total: int
 
     def as_dict(self) -> dict[str, int]:
-        """The parts and their sum."""
-        return asdict(self) | {"total": self.total}
+        """The parts and the peak."""
+        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -52,6 +68,8 @@ class Shape:
     n_heads: int
     n_kv_heads: int
     head_width: int
+    normed_heads: bool = False
+    tied: bool = False
 
     @classmethod
     def of(cls, config: Any) -> Shape:
@@ -65,97 +83,148 @@ class Shape:
             n_heads,
             int(getattr(config, "num_key_value_heads", None) or n_heads),
             int(getattr(config, "head_dim", None) or config.hidden_size // n_heads),
+            str(getattr(config, "model_type", "")).startswith("qwen3"),
+            bool(getattr(config, "tie_word_embeddings", False)),
         )
 
+    @property
+    def q_width(self) -> int:
+        """Width of all query heads."""
+        return self.n_heads * self.head_width
 
-OPTIMISER_BYTES = {"adamw": 8.0, "adamw_8bit": 2.0, "adafactor": 0.1, "muon": 4.0}
+    @property
+    def kv_width(self) -> int:
+        """Width of all key (or value) heads."""
+        return self.n_kv_heads * self.head_width
+
+    @property
+    def layer_weights(self) -> int:
+        """Numbers in the linear layers of a block."""
+        d, f = self.width, self.mlp_width
+        return d * (2 * self.q_width + 2 * self.kv_width) + 3 * d * f
 
 
-def layer_activations(shape: Shape, n_tokens: int, n_rows: int, n_bytes: int, *, adapters: bool, fused: bool) -> int:
+def layer_activations(
+    shape: Shape, n_tokens: int, n_rows: int, method: str, precision: str, attention: str = "fused", rank: int = 16
+) -> int:
     """Bytes that the backward pass of one layer needs: the tensors that autograd saves.
 
     Args:
-        n_bytes: of a number in the arithmetic's precision.
-        adapters: LoRA on all linear layers: each keeps the adapter's inner tensor and, in full precision, its input.
-        fused: attention without the matrix of weights.
+        n_tokens: of a row.
+        method, precision: of the recipe; adapters are on all linear layers.
+        attention: "fused"; "masked": fused, for packed rows, whose mask is there (and keys and values repeated for
+            all heads); "math": the matrices of weights are there.
+        rank: of the adapters.
     """
-    d, f = shape.width, shape.mlp_width
-    q, kv = shape.n_heads * shape.head_width, shape.n_kv_heads * shape.head_width
-    # Two norms: input (float32 when computed in it) and normalised output each.
-    norms = 2 * (2 * d * n_bytes + 4 * d)
-    # q, k, v before and after rotation; k and v repeated for the heads; the attention's output.
-    attention = (2 * q + 2 * kv + kv + 2 * q + q) * n_bytes
-    # gate, up, silu(gate), their product.
-    mlp = 4 * f * n_bytes
-    per_token = norms + attention + mlp
-    if adapters:
-        # The adapter's branch is computed in float32: a copy of each input, where the arithmetic is shorter.
-        per_token += (3 * d + q + 2 * d + f) * (4 if n_bytes < 4 else 0)
+    d, f, q, kv = shape.width, shape.mlp_width, shape.q_width, shape.kv_width
+    full, half = method == "full", precision == "bfloat16"
+    e = 2 if half else 4
+    # Norms: their inputs in float32 and, where their weights are trained, the normalised inputs too.
+    per_token = 2 * d * 4 * (2 if full else 1)
+    if shape.normed_heads:
+        per_token += (q + kv) * e * (2 if full else 1)
+    # Inputs of q, k, v and of gate, up: one tensor each in float32, a cast copy for each layer under autocast.
+    per_token += 5 * d * 2 if half else 2 * d * 4
+    # Queries, keys, values as attention sees them, its answer (and its copy for the adapter's branch).
+    keys = q if attention != "fused" else kv
+    per_token += (2 * q + 2 * keys) * e + (q * e if half and not full else 0)
+    # gate, up, silu(gate), and their product; 4-bit layers answer in float32, the precision of their residual stream.
+    per_token += 3 * f * (4 if method == "qlora" else e) + f * e
+    if not full:
+        per_token += 7 * rank * e
     total = per_token * n_tokens * n_rows
-    if not fused:
-        total += 2 * shape.n_heads * n_tokens * n_tokens * n_rows * n_bytes
+    if attention == "masked":
+        total += n_rows * n_tokens**2 * e
+    if attention == "math":
+        total += MATH_KEPT * shape.n_heads * n_rows * n_tokens**2 * 4
     return int(total)
 
 
 def estimate(
     shape: Shape,
     config: TrainConfig,
-    n_parameters: int,
     n_trainable: int,
     n_tokens: int,
     *,
-    weight_bytes: float,
-    fused: bool = True,
+    frozen_bytes: int,
+    attention: str = "fused",
 ) -> Memory:
-    """The estimate for rows of ``n_tokens`` tokens.
+    """The estimate for rows of ``n_tokens`` tokens, of which all are learned.
 
     Args:
-        n_parameters: all of them.
-        n_trainable: those with gradients.
-        weight_bytes: of a frozen weight; NF4 with double quantisation has 0.5 + 0.127 / 8 · 8 bits of scales.
-        fused: attention keeps no s² matrix.
+        n_trainable: parameters with gradients.
+        n_tokens: of a row.
+        frozen_bytes: of the weights that are not trained, as they are stored (4-bit ones with their scales).
+        attention: see :func:`layer_activations`.
     """
-    full = config.method == "full"
-    numbers = 2 if config.precision == "bfloat16" else 4
-    frozen = 0 if full else n_parameters - n_trainable
-    weights = int(frozen * weight_bytes) if not full else 4 * n_parameters
-    if numbers == 2 and full:
-        weights += 2 * n_parameters  # autocast's copies live through the pass
+    from cadenza.train.head import slice_rows
+
+    full, half = config.method == "full", config.precision == "bfloat16"
+    e = 2 if half else 4
+    rows, d, f = config.batch_rows, shape.width, shape.mlp_width
+    head_weights = shape.n_vocabulary * d
+    weights = 4 * n_trainable if full else frozen_bytes
+    if half and full:
+        weights += 2 * shape.n_layers * shape.layer_weights  # autocast's copies live through the pass
+    if config.method == "qlora":
+        weights += d * max(f, shape.q_width) * e
     adapters = 0 if full else 4 * n_trainable
-    rows = config.batch_rows
-    one = layer_activations(shape, n_tokens, rows, numbers, adapters=not full, fused=fused)
+    gradients = 4 * n_trainable
+    optimiser = int(OPTIMISER_BYTES[config.optimiser] * n_trainable)
+
+    one = layer_activations(shape, n_tokens, rows, config.method, config.precision, attention, config.lora.rank)
+    # Gradients inside a block: those of gate, up, silu(gate) and their product, or of attention's matrices.
+    at_work = n_tokens * rows * (4 * f + 2 * d) * (4 if config.method == "qlora" else e)
+    if attention == "math":
+        at_work = max(at_work, MATH_AT_WORK * shape.n_heads * rows * n_tokens**2 * 4)
+    residual = 2 if half and config.method == "lora" else 4
     if config.gradient_checkpointing:
-        activations = one + shape.n_layers * n_tokens * rows * shape.width * numbers
+        kept = shape.n_layers * n_tokens * rows * d * residual
+        activations = kept + one + at_work
     else:
-        activations = shape.n_layers * one
-    # Logits in the arithmetic's precision, in float32, and their gradient.
-    words = n_tokens * rows * shape.n_vocabulary
-    logits = words * (numbers + 4 + 4)
-    return Memory(
-        weights,
-        adapters,
-        4 * n_trainable,
-        int(OPTIMISER_BYTES[config.optimiser] * n_trainable),
-        activations,
-        logits,
-    )
+        kept = shape.n_layers * one
+        activations = kept + at_work
+    mask = rows * n_tokens**2 * (1 + e) if attention == "masked" else 0
+    activations += mask
+    # The last norm, its output at the learned places and its gradient; logits of a slice: in the arithmetic's
+    # precision, in float32, their softmax and gradient; under autocast a copy of the head; the head's gradient.
+    n_slice = min(n_tokens * rows, slice_rows(shape.n_vocabulary))
+    logits = n_tokens * rows * d * (4 + 4 + 2 * e) + n_slice * shape.n_vocabulary * (12 + (2 * e if half else 0))
+    logits += head_weights * ((2 if half else 0) + (8 if full else 0))
+
+    standing = gradients if config.accumulate > 1 else 0
+    beginning = max(kept + mask + logits, activations + (4 * head_weights if full else 0)) + standing
+    end = gradients + one + at_work
+    step = gradients + (4 * head_weights if full else 0)
+    total = weights + adapters + optimiser + max(beginning, end, step)
+    return Memory(weights, adapters, gradients, optimiser, activations, logits, total)
+
+
+def frozen_bytes(model: Any) -> int:
+    """Bytes of a model's frozen weights, with the scales of 4-bit ones."""
+    total = 0
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            continue
+        total += parameter.numel() * parameter.element_size()
+        state = getattr(parameter, "quant_state", None)
+        while state is not None:  # double quantisation: the scales have scales
+            total += state.absmax.numel() * state.absmax.element_size() + state.code.numel() * state.code.element_size()
+            state = state.state2
+    return int(total)
 
 
 def estimate_of(prepared: Prepared) -> Memory:
-    """The estimate of a prepared run, on the machine at hand."""
-    import torch
-
-    config = prepared.config
-    model = prepared.base.model
-    stored = sum(p.numel() * p.element_size() for p in model.parameters() if not p.requires_grad)
-    frozen = prepared.base.n_parameters - prepared.base.n_trainable
+    """The estimate of a prepared run."""
+    config, model = prepared.config, prepared.base.model
     longest = max((sum(int(prepared.train.lengths[i]) for i in row) for row in prepared.train_rows.rows), default=0)
+    packed = any(len(row) > 1 for row in prepared.train_rows.rows)
+    kinds = {"eager": "math", "flash_attention_2": "fused", "sdpa": "masked" if packed else "fused"}
     return estimate(
         Shape.of(model.config),
         config,
-        prepared.base.n_parameters,
         prepared.base.n_trainable,
         min(longest, config.context_tokens),
-        weight_bytes=stored / frozen if frozen else 4.0,
-        fused=config.attention != "eager" and (torch.cuda.is_available() or config.attention == "sdpa"),
+        frozen_bytes=frozen_bytes(model),
+        attention=kinds[config.attention],
     )

@@ -1,4 +1,4 @@
-"""``cadenza model merge|export|card|push``: from a training run to a model that others can use."""
+"""``cadenza model merge|export|card|push|diagnose|ask``: from a training run to a model that others can use."""
 
 from __future__ import annotations
 
@@ -94,3 +94,39 @@ def diagnose(
             f"{name}: TP {one.tp[0]:.3f} → {last:.3f}, IP {one.ip[-1]:.3f}, WR {one.wr[-1]:.3f} at copy {copies}"
         )
     typer.echo(f"{out}")
+
+
+@app.command("ask")
+def ask(
+    model: str = typer.Argument(..., metavar="MODEL", help="Folder or hub id of a chat model, as it is."),
+    seed_file: Path = typer.Argument(..., metavar="SEED", help="A piece that has begun."),
+    out: Path = typer.Option(..., "-o", "--out", help="File to write; its suffix says the format."),
+    bars: int = typer.Option(8, "--bars", min=1, max=64, help="Bars to be written."),
+    given: int = typer.Option(16, "--given", min=1, help="Most bars of the seed that are told."),
+    temperature: float = typer.Option(1.0, "--temperature", min=0, help="0: greedy."),
+    top_p: float = typer.Option(0.95, "--top-p", help="Nucleus sampling."),
+    most_tokens: int = typer.Option(2048, "--tokens", min=1, help="Longest answer, in tokens."),
+    random_seed: int = typer.Option(0, "--seed", help="Of what is drawn."),
+    as_json: bool = typer.Option(False, "--json", help="Machine-readable, with the answer as it came."),
+) -> None:
+    """Ask an untuned chat model to continue a piece, and find the notes in its answer: the baseline of a tuned one."""
+    import json
+
+    from cadenza import formats
+    from cadenza.infer.model import PLAIN_NOTATION
+    from cadenza.infer.sample import Sampling
+    from cadenza.infer.zero_shot import continue_by_chat
+    from cadenza.train.chat import ChatModel
+
+    seed = formats.read(seed_file)
+    sampling = Sampling(temperature=temperature, top_p=top_p)
+    chat = ChatModel.open(model, max_new_tokens=most_tokens, sampling=sampling, seed=random_seed)
+    answer = continue_by_chat(seed, chat, PLAIN_NOTATION, bars=bars, given_bars=given)
+    formats.write(answer.score, out)
+    if as_json:
+        said = {"notes": answer.n_notes, "bars": answer.bars, "repairs": dict(answer.repairs), "answer": answer.text}
+        typer.echo(json.dumps(said))
+        return
+    typer.echo(f"{out}: {answer.n_notes} notes in {answer.bars} of {bars} bars")
+    for what, count in answer.repairs.items():
+        typer.echo(f"  repaired: {what}: {count}")

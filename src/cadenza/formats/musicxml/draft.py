@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 from cadenza.base.errors import FormatError
 from cadenza.base.limits import Limits
 from cadenza.formats.musicxml import layout, marks
-from cadenza.formats.musicxml.part import (
+from cadenza.formats.musicxml.part import GRACE, GRACE_PER_QUARTER, Part
+from cadenza.formats.musicxml.projection import clean
+from cadenza.formats.musicxml.signs import BendSign
+from cadenza.formats.musicxml.values import (
     CENTS,
     DRUM,
     END,
     FRET,
-    GRACE,
-    GRACE_PER_QUARTER,
     JOINED,
     KIND,
     MEASURE,
@@ -30,11 +31,8 @@ from cadenza.formats.musicxml.part import (
     TECHNIQUES,
     VELOCITY,
     VOICE,
-    Part,
+    integer,
 )
-from cadenza.formats.musicxml.projection import clean
-from cadenza.formats.musicxml.signs import BendSign
-from cadenza.formats.musicxml.values import integer
 from cadenza.score.model import BEND_DTYPE, NO_FRET, NO_SPELLING, NO_STRING, NOTE_DTYPE, Track
 from cadenza.score.written import BEAT_DTYPE, NO_BEATS, Mark
 

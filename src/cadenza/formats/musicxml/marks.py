@@ -13,6 +13,7 @@ from cadenza.score.model import BEND_DTYPE, Technique, Track
 from cadenza.score.written import Mark, sorted_marks
 
 DEFAULT_VELOCITY = 80
+TREMOLO = int(Technique.TREMOLO_PICKING)
 OCTAVE, LOWEST_WRITTEN = 12, 12  # C0, for octaves are numbered 0–9
 #: kinds that stand at a moment of a voice, at a beat, at a note
 AT_TIMES = frozenset({"text", "dynamic", "crescendo", "pedal", "chord"})
@@ -199,7 +200,7 @@ class _Places:
         rows = zip(*(notes[name].tolist() for name in columns), graces.tolist(), strict=True)
         for voice, onset, length, pitch, string, techniques, is_grace in rows:
             key = (voice, -string if string else pitch)
-            if techniques & Technique.TREMOLO_PICKING:
+            if techniques & TREMOLO:
                 self.tremolos.add((voice, onset, key[1]))
             self.onsets.setdefault(key, set()).add(onset)
             if not is_grace:

@@ -18,7 +18,24 @@ from cadenza.base.errors import FormatError, LimitError
 from cadenza.base.limits import Limits
 from cadenza.formats.musicxml import signs
 from cadenza.formats.musicxml.layout import NATURAL_SEMITONES, STEPS
-from cadenza.formats.musicxml.values import VALUES, integer, metre_of, metronome, number, transposition, velocity_of
+from cadenza.formats.musicxml.values import (
+    DRUM,
+    END,
+    JOINED,
+    KIND,
+    ONSET,
+    PITCH,
+    PITCHED,
+    TECHNIQUES,
+    VALUES,
+    VOICE,
+    integer,
+    metre_of,
+    metronome,
+    number,
+    transposition,
+    velocity_of,
+)
 from cadenza.score.model import NO_FRET, NO_SPELLING, NO_STRING, Technique
 
 MAX_COMMON_RESOLUTION = 1 << 40
@@ -27,9 +44,6 @@ MAX_OPEN_TIES = 16  # of one pitch; more are not music
 _DECIMAL = re.compile(r"[-+]?\d{1,18}(\.\d{0,18})?")  # no exponent: 1e9999999 is a short text and a long number
 _WHOLE = re.compile(r"\d{1,9}")
 
-# columns of a collected note; its instrument (an id) only until the part ends
-MEASURE, ONSET, END, PITCH, VELOCITY, TECHNIQUES, VOICE, SPELLING, CENTS, KIND, STRING, FRET, SOUND, STAFF = range(14)
-PITCHED, DRUM, JOINED = 0, 1, 2
 GRACE = int(Technique.GRACE)
 
 

@@ -9,7 +9,7 @@ import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 from xml.etree.ElementTree import Element
 
-from cadenza.formats.musicxml.values import integer, number
+from cadenza.formats.musicxml.values import DRUM, FRET, KIND, ONSET, STRING, TECHNIQUES, VOICE, integer, number
 from cadenza.score.model import NO_FRET, NO_STRING, Technique
 from cadenza.score.written import DIRECTIONS, JUMPS, TARGETS
 
@@ -31,6 +31,7 @@ ARTICULATIONS = {
     "accent": T.ACCENT, "strong-accent": T.HEAVY_ACCENT, "staccato": T.STACCATO, "staccatissimo": T.STACCATO,
     "scoop": T.SLIDE_IN_BELOW, "plop": T.SLIDE_IN_ABOVE, "falloff": T.SLIDE_OUT_DOWN, "doit": T.SLIDE_OUT_UP,
 }  # fmt: skip
+_ARTICULATION_BITS = {name: int(technique) for name, technique in ARTICULATIONS.items()}  # read by the thousand
 OTHER_TECHNICAL = {
     "vibrato": T.VIBRATO, "dead": T.DEAD, "slap": T.SLAP, "pop": T.POP, "tapped-harmonic": T.HARMONIC_TAPPED,
     "pinch-harmonic": T.HARMONIC_PINCH, "semi-harmonic": T.HARMONIC_SEMI,
@@ -118,17 +119,15 @@ class BendSign(NamedTuple):
 
 def read_note(reader: PartReader, element: Element, parts: dict[str, Element], note: list[Any]) -> None:
     """Techniques, string, fret, bends and marks of a note element."""
-    from cadenza.formats.musicxml.part import DRUM, KIND, TECHNIQUES
-
-    bits = T.NONE
+    bits = 0
     head = parts.get("notehead")
     if head is not None:
         if head.get("parentheses") == "yes":
-            bits |= T.GHOST
+            bits |= int(T.GHOST)
         if (head.text or "").strip() == "x" and note[KIND] != DRUM:
-            bits |= T.DEAD
+            bits |= int(T.DEAD)
     if "play" in parts and any((mute.text or "").strip() == "palm" for mute in parts["play"].iterfind("mute")):
-        bits |= T.PALM_MUTE
+        bits |= int(T.PALM_MUTE)
     if "notations" in parts:
         for notations in element:
             if notations.tag == "notations":
@@ -138,7 +137,7 @@ def read_note(reader: PartReader, element: Element, parts: dict[str, Element], n
         for lyric in element:
             if lyric.tag == "lyric":
                 _lyric(reader, note, lyric)
-    note[TECHNIQUES] |= int(bits)
+    note[TECHNIQUES] |= bits
 
 
 def read_rest(reader: PartReader, element: Element, onset: int, voice: int) -> None:
@@ -156,14 +155,12 @@ def _mark(
     reader.limits.check("events", len(marks))
 
 
-def _notation(reader: PartReader, parts: dict[str, Element], note: list[Any], sign: Element) -> Technique:
-    from cadenza.formats.musicxml.part import ONSET, VOICE
-
+def _notation(reader: PartReader, parts: dict[str, Element], note: list[Any], sign: Element) -> int:
     tag = sign.tag
-    bits = T.NONE
+    bits = 0
     if tag == "articulations":
         for one in sign:
-            bits |= ARTICULATIONS.get(one.tag, T.NONE)
+            bits |= _ARTICULATION_BITS.get(one.tag, 0)
             if ORNAMENTS.get(one.tag) == tag:
                 _mark(reader, "ornament", note[ONSET], note[VOICE], note, text=one.tag)
     elif tag == "ornaments":
@@ -177,11 +174,11 @@ def _notation(reader: PartReader, parts: dict[str, Element], note: list[Any], si
             _mark(reader, "slur", note[ONSET], note[VOICE], note, values)
     elif tag == "slide":
         if sign.get("type") == "start":
-            bits |= T.SLIDE_LEGATO if (sign.text or "").strip() == LEGATO_SLIDE else T.SLIDE_SHIFT
+            bits |= int(T.SLIDE_LEGATO if (sign.text or "").strip() == LEGATO_SLIDE else T.SLIDE_SHIFT)
     elif tag == "glissando":
-        bits |= T.SLIDE_SHIFT if sign.get("type") == "start" else T.NONE
+        bits |= int(T.SLIDE_SHIFT) if sign.get("type") == "start" else 0
     elif tag == "tied":
-        bits |= T.LET_RING if sign.get("type") == "let-ring" else T.NONE
+        bits |= int(T.LET_RING) if sign.get("type") == "let-ring" else 0
     elif "grace" in parts:
         pass  # what follows stands at beats
     elif tag == "dynamics":
@@ -194,19 +191,17 @@ def _notation(reader: PartReader, parts: dict[str, Element], note: list[Any], si
     return bits
 
 
-def _ornaments(reader: PartReader, note: list[Any], sign: Element) -> Technique:
-    from cadenza.formats.musicxml.part import ONSET, VOICE
-
-    bits = T.NONE
+def _ornaments(reader: PartReader, note: list[Any], sign: Element) -> int:
+    bits = 0
     for one in sign:
         if one.tag == "trill-mark":
-            bits |= T.TRILL
+            bits |= int(T.TRILL)
         elif one.tag == "wavy-line":
             if one.get("type") == "start" and sign.find("trill-mark") is None:
-                bits |= T.VIBRATO
+                bits |= int(T.VIBRATO)
         elif one.tag == "tremolo":
             if one.get("type", "single") == "single" and (one.text or "").strip() in ("1", "2", "3", "4", "5"):
-                bits |= T.TREMOLO_PICKING
+                bits |= int(T.TREMOLO_PICKING)
                 value = 4 << int(one.text or "0")
                 if value != DEFAULT_TREMOLO:
                     _mark(reader, "tremolo_picking", note[ONSET], note[VOICE], note, (value,))
@@ -215,10 +210,8 @@ def _ornaments(reader: PartReader, note: list[Any], sign: Element) -> Technique:
     return bits
 
 
-def _technical(reader: PartReader, note: list[Any], sign: Element) -> Technique:
-    from cadenza.formats.musicxml.part import FRET, ONSET, STRING, VOICE
-
-    bits = T.NONE
+def _technical(reader: PartReader, note: list[Any], sign: Element) -> int:
+    bits = 0
     bends: list[BendSign] = []
     left = right = -2
     others = {(one.text or "").strip() for one in sign if one.tag == "other-technical"}
@@ -229,7 +222,7 @@ def _technical(reader: PartReader, note: list[Any], sign: Element) -> Technique:
         elif tag == "fret":
             note[FRET] = min(max(integer(one.text, NO_FRET), NO_FRET), 127)
         elif tag in ("hammer-on", "pull-off"):
-            bits |= T.HAMMER if one.get("type") == "start" else T.NONE
+            bits |= int(T.HAMMER) if one.get("type") == "start" else 0
         elif tag == "bend":
             bends.append(
                 BendSign(
@@ -241,15 +234,15 @@ def _technical(reader: PartReader, note: list[Any], sign: Element) -> Technique:
             )
         elif tag == "harmonic":
             if one.find("artificial") is not None:
-                bits |= T.HARMONIC_ARTIFICIAL
+                bits |= int(T.HARMONIC_ARTIFICIAL)
             elif one.find("natural") is not None or not others & {
                 "tapped-harmonic", "pinch-harmonic", "semi-harmonic"
             }:  # fmt: skip
-                bits |= T.HARMONIC_NATURAL
+                bits |= int(T.HARMONIC_NATURAL)
         elif tag == "tap":
-            bits |= T.TAP
+            bits |= int(T.TAP)
         elif tag == "other-technical":
-            bits |= OTHER_TECHNICAL.get((one.text or "").strip(), T.NONE)
+            bits |= int(OTHER_TECHNICAL.get((one.text or "").strip(), T.NONE))
         elif tag == "fingering":
             left = _finger(one.text)
         elif tag == "pluck":
@@ -276,8 +269,6 @@ def syllable(text: str) -> str:
 
 
 def _lyric(reader: PartReader, note: list[Any], lyric: Element) -> None:
-    from cadenza.formats.musicxml.part import ONSET, VOICE
-
     text = "".join(part.text or "" for part in lyric if part.tag in ("text", "elision")).strip()
     if lyric.findtext("syllabic") in ("begin", "middle"):
         text += "-"

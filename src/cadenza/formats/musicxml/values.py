@@ -6,6 +6,10 @@ import re
 from fractions import Fraction
 from xml.etree.ElementTree import Element
 
+# columns of a collected note; its instrument (an id) only until the part ends
+MEASURE, ONSET, END, PITCH, VELOCITY, TECHNIQUES, VOICE, SPELLING, CENTS, KIND, STRING, FRET, SOUND, STAFF = range(14)
+PITCHED, DRUM, JOINED = 0, 1, 2
+
 VELOCITY_AT_100_PERCENT = 90  # MusicXML: dynamics are percentages of a MIDI velocity of 90
 
 UNIT_QUARTERS = {
