@@ -48,7 +48,7 @@ def child(roots: list[Path], out: Path, n: int, seed: int, workers: int) -> None
     every = sources.scan(roots)
     drawn = random.Random(seed).sample(range(len(every)), len(every))
     chosen = [every[place] for place in sorted(drawn[: n or len(every)])]
-    pipeline.sources.scan = lambda _: chosen  # type: ignore[attr-defined]  # the build itself always takes everything
+    pipeline.sources.scan = lambda *_: chosen  # type: ignore[attr-defined]  # the build itself always takes everything
     config = pipeline.CorpusConfig()
 
     def say(stage: str, done: int, total: int) -> None:

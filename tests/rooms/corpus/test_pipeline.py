@@ -230,6 +230,26 @@ def test_nothing_to_read_is_said(tmp_path: Path):
         build([tmp_path / "absent"], tmp_path / "out2", CONFIG)
 
 
+def heard(path: Path) -> Score:
+    """Stands for the ear that `app` would give: a recording's notes, or an error."""
+    if path.read_bytes() == b"noise":
+        raise FormatError("a recording of music", "noise", where=str(path))
+    return song(int(path.stem))
+
+
+def test_recordings_enter_through_a_function(tmp_path: Path) -> None:
+    folder = tmp_path / "takes"
+    folder.mkdir()
+    for seed in (3, 4):
+        (folder / f"{seed}.wav").write_bytes(b"sound")
+    (folder / "5.flac").write_bytes(b"noise")
+    with pytest.raises(FormatError):
+        build([folder], tmp_path / "deaf", CorpusConfig())
+    found = build([folder], tmp_path / "hearing", CorpusConfig(), listen=heard)
+    assert sum(split["pieces"] for split in found["splits"].values()) == 2
+    assert found["rejected"] == {"FormatError": 1}
+
+
 def test_a_task_has_a_length_of_its_own_and_the_composer_its_view(music: Path, tmp_path: Path):
     options = {"resolution": "grid:24", "header": "first", "bars": True, "compact": True, "durations": "table"}
     config = CorpusConfig(
