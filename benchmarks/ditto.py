@@ -46,7 +46,7 @@ from cadenza.train.recipe import Loss, Scratch, TrainConfig
 SHAPE = Scratch(width=64, n_layers=2, n_heads=2, n_kv_heads=2, head_width=32, mlp_width=128, layer_pattern="f")
 SCALE = np.array([0, 2, 4, 5, 7, 9, 11])
 ROOTS = (0, 3, 6, 2, 5, 1, 4)  # degrees
-UNIT_START = r"(?<=[ \n])\|"
+UNIT_START = r"\|"
 BAR_TOKENS = 5  # | p p p p
 N_BARS = 8
 CONTEXT = 48
@@ -74,7 +74,7 @@ def vocabulary() -> Vocabulary:
 def documents(n_songs: int, seed: int, codec: Vocabulary) -> rows.Documents:
     """Songs as documents."""
     rng = np.random.default_rng(seed)
-    made = [{"prompt": "", "completion": " " + song(rng), "n_notes": 32, "seconds": 16.0} for _ in range(n_songs)]
+    made = [{"prompt": "", "completion": song(rng), "n_notes": 32, "seconds": 16.0} for _ in range(n_songs)]
     return rows.tokenize_rows(made, codec, UNIT_START, CONTEXT)
 
 

@@ -28,7 +28,7 @@ import copy
 import json
 import math
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -324,14 +324,13 @@ class GrpoTrainer(loop.MusicTrainer):
         what, step = self.config.preference, self.state.global_step
         batch = self._within_step[1] + 1 if self._within_step[0] == step else 0
         self._within_step = (step, batch)
-        groups = []
+        each = []
         for row in range(len(inputs["input_ids"])):
             learned = (inputs["labels"][row] != IGNORED).nonzero()
             given = inputs["input_ids"][row, : int(learned[0])].cpu().numpy()
-            groups.append(
-                self._group(model, given, _seed(self.config, 13, step, batch, row, self.accelerator.process_index))
-            )
-        total = torch.stack([self._group_loss(model, *group, what.beta) for group in groups]).mean()
+            seed = _seed(self.config, 13, step, batch, row, self.accelerator.process_index)
+            each.append(self._group_loss(model, *self._group(model, given, seed), what.beta))
+        total = torch.stack(each).mean()
         return total / self.current_gradient_accumulation_steps
 
     def _group(
@@ -361,9 +360,10 @@ class GrpoTrainer(loop.MusicTrainer):
         self, model: Any, ids: torch.Tensor, wanted: torch.Tensor, advantage: torch.Tensor, beta: float
     ) -> torch.Tensor:
         log_p = token_log_p(model(input_ids=ids, use_cache=False).logits, ids)
-        with torch.no_grad() if beta else nullcontext(), self._reference(model) as reference:
-            known = token_log_p(reference(input_ids=ids, use_cache=False).logits, ids) if beta else log_p.detach()
+        known = log_p.detach()
         if beta:
+            with torch.no_grad(), self._reference(model) as reference:
+                known = token_log_p(reference(input_ids=ids, use_cache=False).logits, ids)
             apart = (known - log_p.detach())[wanted]
             mean, spread, _ = self.figures[-1]
             self.figures[-1] = (mean, spread, float((torch.exp(apart) - apart - 1).mean()))

@@ -31,7 +31,7 @@ def test_the_planted_rows_are_loops():
 
 @pytest.mark.slow
 def test_ditto_cures_a_planted_loop():
-    found = ditto.experiment(0, 180, 100, {"ditto": ditto.WAYS["ditto"]}, say=lambda line: None)
+    found = ditto.experiment(0, 180, 100, {"ditto": ditto.WAYS["ditto"]})
     plant, cured = found["plant"], found["ditto"]
     # The plant copies from its context, believes it more with each copy, and loops.
     assert plant.curves.tp[3] > plant.curves.tp[0] + 0.3
