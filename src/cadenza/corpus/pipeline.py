@@ -130,7 +130,9 @@ class CorpusConfig:
         shared = self.settings(notation)
         out = {}
         for name, said in self.tasks.items():
-            one = build_config(_TaskChoice, said if isinstance(said, Mapping) else {"share": said}, f"tasks.{name}")
+            one = build_config(
+                _TaskChoice, dict(said) if isinstance(said, Mapping) else {"share": said}, f"tasks.{name}"
+            )
             length = build_config(Length, {**self.length, **one.length}, f"tasks.{name}.length")
             out[name] = (float(one.share), replace(shared, length=length))
         return out

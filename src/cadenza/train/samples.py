@@ -34,6 +34,7 @@ from cadenza.base.errors import CadenzaError
 from cadenza.base.files import write_atomically
 from cadenza.corpus.open import after_instruction
 from cadenza.formats import notation_file, piano_roll, wav
+from cadenza.formats.coloured import Coloured
 from cadenza.infer.generate import DEFAULT_SAMPLING, continue_score
 from cadenza.infer.model import ComposerModel, has_fields
 from cadenza.infer.sample import sample
@@ -242,14 +243,17 @@ class Samples(TrainerCallback):
         if score is None or not score.n_notes:
             return row
         row["notes"] = score.n_notes
-        written = [(path.with_suffix(".mid"), formats.write), (path.with_suffix(".smidi"), notation_file.write)]
+        written: list[tuple[Path, Any]] = [
+            (path.with_suffix(".mid"), formats.write),
+            (path.with_suffix(".smidi"), notation_file.write),
+        ]
         for name, write in written:
             try:
                 write(score, name)
                 row["files"].append(name.name)
             except CadenzaError as error:
                 row["said"] = str(error)[:300]
-        piano_roll.write(score, path.with_suffix(".png"), highlight_from_ticks=start_ticks, width=900)
+        piano_roll.write(score, path.with_suffix(".png"), highlight=Coloured.of(None, start_ticks), width=900)
         sound = _sound(score, start_ticks)
         if sound:
             write_atomically(path.with_suffix(".wav"), sound)
