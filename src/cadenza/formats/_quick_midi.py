@@ -167,7 +167,7 @@ def decode(data: bytes, limits: Limits) -> tuple[int, int, list[PlainChunk], lis
         if not _fits_32_bits(data):
             return None
         header = _smf.chunk_bytes(b"MThd", b"\x00\x01" + len(with_notes).to_bytes(2, "big") + data[12:14])
-        score = symusic.Score.from_midi(header + b"".join([one.alone(data) for one in with_notes]))
+        score: Any = symusic.Score.from_midi(header + b"".join([one.alone(data) for one in with_notes]))
         found = list(score.tracks)
         if len(found) != len(with_notes) or not _take_late_metas(plain, score):
             return None
@@ -190,7 +190,7 @@ def decode(data: bytes, limits: Limits) -> tuple[int, int, list[PlainChunk], lis
 def _fits_32_bits(data: bytes) -> bool:
     """The ticks of the whole file cannot pass what symusic counts to."""
     high = np.frombuffer(data, np.uint8) > 127  # every delta time of three bytes has two such in a row
-    return _smf.MAX_DELTA + (np.count_nonzero(high[1:] & high[:-1]) << 21) + (len(data) << 12) < 1 << 31
+    return _smf.MAX_DELTA + (int(np.count_nonzero(high[1:] & high[:-1])) << 21) + (len(data) << 12) < 1 << 31
 
 
 def _take_late_metas(plain: list[PlainChunk], score: Any) -> bool:
