@@ -3,10 +3,9 @@
 python -m benchmarks.memory --out FILE [--only NAME …] [--keep]
 
 Each configuration runs in a process of its own, forked from one that has imported everything: there the resident size
-is read and its peak set back (/proc/self/clear_refs), then a model of random weights in a pretrained one's shape makes a
-step (two where all weights are trained). Measured is the peak above what was there after the imports. All have an
-estimate of at least 1 GB. With ``--only``, other rows that FILE has
-already are kept.
+is read and its peak set back (/proc/self/clear_refs), then a model of random weights in a pretrained one's shape makes
+a step (two where all weights are trained). Measured is the peak above what was there after the imports. All have an
+estimate of at least 1 GB. With ``--only``, other rows that FILE has already are kept.
 """
 
 from __future__ import annotations

@@ -163,7 +163,7 @@ def main() -> None:
         for way in options.ways:
             command = [sys.executable, "-W", "ignore", "-m", "benchmarks.throughput", "--corpus", options.corpus]
             command += ["--steps", str(options.steps), "--here", way]
-            answer = subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=1800)
+            answer = subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=7200)
             runs[way].append(json.loads(answer.stdout.decode().splitlines()[-1]))
             print(way, json.dumps(runs[way][-1]), flush=True)
     median = {way: statistics.median(one["tokens_per_cpu_second"] for one in found) for way, found in runs.items()}
