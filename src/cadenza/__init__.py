@@ -7,9 +7,8 @@ a Score again, is measured (``metrics``) and written to a file.
 From Python, the same functions as on the command line; each is loaded when it is first used:
 
     import cadenza
-    score = cadenza.read("riff.gp5")
-    take = cadenza.continue_score(score, cadenza.load_model(), bars=8, random_seed=1)
-    cadenza.write(take.score, "continued.gp5")
+    takes = cadenza.compose(cadenza.read("riff.gp5"), bars=8, takes=4)
+    cadenza.write(takes[0].score, "continued.gp5")
 """
 
 from __future__ import annotations
@@ -22,14 +21,20 @@ __version__ = "0.1.0"
 _LAZY = {
     "read": "cadenza.formats",
     "write": "cadenza.formats",
+    "compose": "cadenza.infer.compose",
     "continue_score": "cadenza.infer.generate",
+    "Controls": "cadenza.infer.controls",
+    "Decoding": "cadenza.infer.choose",
     "load_model": "cadenza.infer.model",
     "Sampling": "cadenza.infer.sample",
     "Score": "cadenza.score.model",
     "Track": "cadenza.score.model",
     "Note": "cadenza.score.model",
 }
-__all__ = ["Note", "Sampling", "Score", "Track", "__version__", "continue_score", "load_model", "read", "write"]
+__all__ = [
+    "Controls", "Decoding", "Note", "Sampling", "Score", "Track", "__version__", "compose", "continue_score",
+    "load_model", "read", "write",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

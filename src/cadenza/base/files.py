@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -87,6 +88,16 @@ def locked(path: Path | str, hint: str) -> Iterator[None]:
         yield
     finally:
         file.close()
+
+
+@contextmanager
+def scratch(folder: Path) -> Iterator[None]:
+    """The folder ``folder`` is nothing but the block's: what a killed one left is removed before, all of it after."""
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        yield
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def clear_unfinished(folder: Path) -> None:

@@ -4,6 +4,9 @@ Two steps: :func:`build` reads every source once and writes all pieces to one fi
 that file (seconds) and hands out, for each split, the pieces as they are and as band arrangements. What it hands
 out follows from (file, seed) alone.
 
+This is how the data of the first shipped model was made, and stays for its training script
+(:mod:`cadenza.train.tokens`), its benchmarks and its tests. ``cadenza corpus build`` is :mod:`cadenza.corpus.pipeline`.
+
     python -m cadenza.corpus.build FOLDER OUT.npz
 """
 
@@ -12,7 +15,7 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -51,15 +54,18 @@ class Corpus:
         """The pieces of ``split`` as they are."""
         return [piece for piece in self.pieces if piece.split == split]
 
-    def bands(self, split: str, seed: int, per_piece: int = 1) -> Iterator[tuple[str, dict[str, Any], Score]]:
+    def bands(
+        self, split: str, seed: int, per_piece: int = 1, only: Collection[str] | None = None
+    ) -> Iterator[tuple[str, dict[str, Any], Score]]:
         """(work_id, record of what was done, Score) of band arrangements, ``per_piece`` of every piece that can
-        carry one, drums from Groove's same split. Each draw depends on (seed, piece, number) only."""
+        carry one (or of those whose paths are ``only`` these), drums from Groove's same split. Each draw depends on
+        (seed, piece, number) only."""
         base = self.base(split)
         kit = band.drum_kit(base)
         if not kit:
             return
         for piece in base:
-            if piece.source not in band.SOURCES:
+            if piece.source not in band.SOURCES or (only is not None and piece.path not in only):
                 continue
             score = band.written_out(piece.score)
             if score is None:

@@ -50,13 +50,28 @@ class Layout:
     recipes: Callable[[Path], Iterator[Recipe]]
 
 
-def plain_folder(folder: Path, source: str = "") -> Iterator[Recipe]:
-    """Every file below ``folder`` that can be read; a collection (a book of tunes) gives one recipe a tune."""
+Listen = Callable[[Path], Score]
+#: Suffixes of recordings.
+AUDIO = frozenset({".wav", ".flac", ".ogg", ".mp3", ".m4a"})
+
+
+def plain_folder(folder: Path, source: str = "", listen: Listen | None = None) -> Iterator[Recipe]:
+    """Every file below ``folder`` that can be read; a collection (a book of tunes) gives one recipe a tune. Recordings
+    (:data:`AUDIO`) are among them where ``listen`` says their notes; their style is "audio"."""
     known = set(formats.suffixes("read"))
     source = source or folder.name
-    for path in sorted(p for p in folder.rglob("*") if formats.is_music(p, known) and p.is_file()):
+
+    def heard(path: Path) -> bool:
+        return listen is not None and path.suffix.lower() in AUDIO
+
+    for path in sorted(p for p in folder.rglob("*") if (formats.is_music(p, known) or heard(p)) and p.is_file()):
         below = path.relative_to(folder).as_posix()
-        common = Recipe(source, f"{source}/{below}", "unknown", "unknown", path, partial(formats.read, path))
+        if listen is not None and heard(path):
+            work = "/".join([source, *(slug(part) or part for part in path.relative_to(folder).parts)])
+            load = partial(listen, path)
+            yield Recipe(source, f"{source}/{below}", "unknown", "unknown", path, load, work_id=work, style="audio")
+            continue
+        common = Recipe(source, f"{source}/{below}", "unknown", "unknown", path, partial(formats.read_quickly, path))
         work = "/".join([source, *(slug(part) or part for part in path.relative_to(folder).with_suffix("").parts)])
         module = formats.module_for(path, "read")
         tunes = _tunes(module, path)
@@ -153,7 +168,7 @@ def title_overlap(title: str, other: str) -> float:
 
 
 def _with_names(path: Path, title: str, composer: str) -> Score:
-    return replace(midi.read(path), title=title, composer=composer)
+    return replace(midi.read_quickly(path), title=title, composer=composer)
 
 
 def _maestro(folder: Path) -> Iterator[Recipe]:
@@ -249,7 +264,7 @@ def _slakh(folder: Path) -> Iterator[Recipe]:
         split = inner.parent.name if inner.parent.name in ("train", "validation", "test") else ""
         yield Recipe(
             "slakh", f"slakh/{path.relative_to(folder).as_posix()}", "CC-BY-4.0", "Slakh2100 (Manilow et al. 2019)",
-            path, partial(midi.read, path), work_id=f"slakh/{inner.name}", split=split, style="band",
+            path, partial(midi.read_quickly, path), work_id=f"slakh/{inner.name}", split=split, style="band",
         )  # fmt: skip
 
 

@@ -22,12 +22,17 @@ tracks' highest lines only) by which the shipped model's data was split; it stay
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import tempfile
+from array import array
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cadenza.base.errors import FormatError
 from cadenza.score.model import Score
 
 RUN_NOTES = 24
@@ -41,6 +46,7 @@ MIN_SHARED = 8  # figures
 MIN_CONTAINED = 0.35
 
 _WEIGHTS = np.random.default_rng(20).integers(1, 2**61, size=2 * RUN_INTERVALS, dtype=np.uint64) | np.uint64(1)
+_MIXER = np.uint64(0x9E3779B97F4A7C15)
 _PAIRS_AT_ONCE = 1 << 20
 _SEED = {RUN_INTERVALS: np.uint64(0x9E3779B97F4A7C15), FIGURE_INTERVALS: np.uint64(0)}
 
@@ -135,42 +141,153 @@ def distinct(values: NDArray[np.int64], n: int) -> NDArray[np.int64]:
     return found.astype(np.int64)
 
 
+# ── groups ───────────────────────────────────────────────────────────────────────────────────────────────
+
+_ROW_DTYPE = np.dtype([("hash", "u8"), ("owner", "u4")])  # owner: a work for runs, a line for figures
+_LONGEST_BUCKET = 1 << 20  # rows that are sorted at once
+
+
+class Index:
+    """The fingerprints of all pieces, on disk, and which works they join into groups.
+
+    Rows are dealt out to files by their hash, so that each file holds all there is of its hashes, and joined file by
+    file. Memory holds one file and a few numbers a work and line.
+
+    Args:
+        folder: for files that only live until :meth:`groups` is done.
+        n_runs, n_figures: how many there will be at most; settles the number of files.
+    """
+
+    def __init__(self, folder: Path, n_runs: int, n_figures: int) -> None:
+        self._runs = Buckets(folder / "runs", _ROW_DTYPE, n_runs)
+        self._figures = Buckets(folder / "figures", _ROW_DTYPE, n_figures)
+        self._pairs = folder / "pairs"
+        self._number: dict[str, int] = {}
+        self._parent: list[int] = []
+        self._line_sizes, self._line_works = array("q"), array("q")
+
+    def add(self, work: str, runs: NDArray[np.uint64], figures: Sequence[NDArray[np.uint64]]) -> None:
+        """One piece's :func:`fingerprint`; versions of one work share its name."""
+        number = self._number.setdefault(work, len(self._number))
+        if number == len(self._parent):
+            self._parent.append(number)
+        self._runs.add(_rows(runs, number))
+        for line in figures:
+            self._figures.add(_rows(line, len(self._line_sizes)))
+            self._line_sizes.append(len(line))
+            self._line_works.append(number)
+
+    def groups(self) -> dict[str, str]:
+        """work → name of its group: the first (in sorting order) of the works that share music with it."""
+        for rows in self._runs:
+            self._join(_linked_by_runs(rows["hash"], rows["owner"].astype(np.int64)))
+        sizes, works = np.array(self._line_sizes), np.array(self._line_works)
+        pairs = Buckets(self._pairs, np.dtype("i8"), len(self._figures))  # no more files than there were
+        for rows in self._figures:
+            for found in _pairs_of_lines(rows["hash"], rows["owner"].astype(np.int64), works):
+                pairs.add(found)
+        for found in pairs:
+            self._join(_linked_by_figures(found, sizes, works))
+        first: dict[int, str] = {}
+        for name, number in self._number.items():
+            head = self._head(number)
+            first[head] = min(first.get(head, name), name)
+        return {name: first[self._head(number)] for name, number in self._number.items()}
+
+    def _head(self, work: int) -> int:
+        parent = self._parent
+        while parent[work] != work:
+            parent[work] = parent[parent[work]]
+            work = parent[work]
+        return work
+
+    def _join(self, pairs: NDArray[np.int64]) -> None:
+        for one, other in pairs.tolist():
+            self._parent[self._head(other)] = self._head(one)
+
+
 def groups(
     works: Sequence[str],
     runs: Sequence[NDArray[np.uint64]],
     figures: Sequence[Sequence[NDArray[np.uint64]]],
 ) -> dict[str, str]:
-    """work → name of its group: the first (in sorting order) of the works that share music with it.
+    """:meth:`Index.groups` of pieces whose fingerprints are at hand.
 
     Args:
         works: the work of each piece; versions of one work share it.
         runs, figures: each piece's :func:`fingerprint`.
     """
-    names = sorted(set(works))
-    number = {name: index for index, name in enumerate(names)}
-    of_piece = np.array([number[work] for work in works], np.int64)
-    parent = np.arange(len(names))
-
-    def head(work: int) -> int:
-        while parent[work] != work:
-            parent[work] = parent[parent[work]]
-            work = int(parent[work])
-        return work
-
-    def join(pairs: Iterable[Sequence[int]]) -> None:
-        for one, other in pairs:
-            first, second = sorted((head(one), head(other)))
-            parent[second] = first
-
-    join(_linked_by_runs(runs, of_piece).tolist())
-    join(_linked_by_figures(figures, of_piece).tolist())
-    return {name: names[head(index)] for name, index in number.items()}
+    with tempfile.TemporaryDirectory() as folder:
+        n_figures = sum(len(line) for piece in figures for line in piece)
+        index = Index(Path(folder), sum(map(len, runs)), n_figures)
+        for work, own_runs, own_figures in zip(works, runs, figures, strict=True):
+            index.add(work, own_runs, own_figures)
+        return index.groups()
 
 
-def _linked_by_runs(runs: Sequence[NDArray[np.uint64]], of_piece: NDArray[np.int64]) -> NDArray[np.int64]:
+class Buckets:
+    """Rows dealt out to files by their value (field "hash", where they have fields); iterating gives file by file.
+
+    Args:
+        n_rows: how many there will be at most.
+
+    Raises (on add and iteration):
+        FormatError: the disk refuses.
+    """
+
+    def __init__(self, folder: Path, dtype: np.dtype[Any], n_rows: int) -> None:
+        self._folder, self._dtype, self._n_rows = folder, dtype, n_rows
+        self._bits = max(0, (n_rows // _LONGEST_BUCKET).bit_length())
+        self._waiting: list[NDArray[Any]] = []
+        self._n_waiting = 0
+
+    def __len__(self) -> int:
+        return self._n_rows
+
+    def add(self, rows: NDArray[Any]) -> None:
+        """Take ``rows``; they are written when enough are together."""
+        self._waiting.append(rows)
+        self._n_waiting += len(rows)
+        if self._n_waiting > _LONGEST_BUCKET:
+            self._write()
+
+    def _write(self) -> None:
+        rows = np.concatenate(self._waiting)
+        self._waiting, self._n_waiting = [], 0
+        values = rows["hash"] if self._dtype.names else rows.astype(np.uint64)
+        # Multiplied, since neighbouring values shall not lie in one file.
+        place = (values * _MIXER) >> np.uint64(64 - self._bits) if self._bits else np.zeros(len(rows), np.uint64)
+        order = np.argsort(place, kind="stable")
+        rows, place = rows[order], place[order]
+        starts, counts = _blocks(place)
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            for start, count in zip(starts.tolist(), counts.tolist(), strict=True):
+                with (self._folder / f"{int(place[start]):x}").open("ab") as file:
+                    rows[start : start + count].tofile(file)
+        except OSError as error:
+            said = error.strerror or str(error)
+            raise FormatError("a writable place with room", said, where=str(self._folder)) from error
+
+    def __iter__(self) -> Iterator[NDArray[Any]]:
+        if not self._folder.exists():  # never enough to be written
+            yield np.concatenate([np.zeros(0, self._dtype), *self._waiting])
+            return
+        if self._waiting:
+            self._write()
+        for path in sorted(self._folder.glob("*")):
+            yield np.fromfile(path, self._dtype)
+            path.unlink()
+
+
+def _rows(hashes: NDArray[np.uint64], owner: int) -> NDArray[np.void]:
+    rows = np.empty(len(hashes), _ROW_DTYPE)
+    rows["hash"], rows["owner"] = hashes, owner
+    return rows
+
+
+def _linked_by_runs(hashes: NDArray[np.uint64], work: NDArray[np.int64]) -> NDArray[np.int64]:
     """(first work, other work) of every run that several works share, shape (pairs, 2)."""
-    hashes = np.concatenate([np.zeros(0, np.uint64), *runs])
-    work = np.repeat(of_piece, [len(one) for one in runs])
     order = np.lexsort([work, hashes])
     hashes, work = hashes[order], work[order]
     once = np.append(True, (hashes[1:] != hashes[:-1]) | (work[1:] != work[:-1]))[: len(hashes)]
@@ -182,21 +299,15 @@ def _linked_by_runs(runs: Sequence[NDArray[np.uint64]], of_piece: NDArray[np.int
     return np.unique(np.stack([first, others], axis=1)[first != others], axis=0)
 
 
-def _linked_by_figures(
-    figures: Sequence[Sequence[NDArray[np.uint64]]], of_piece: NDArray[np.int64]
-) -> NDArray[np.int64]:
-    """(work, other work) of every pair of lines with enough figures in common, shape (pairs, 2)."""
-    lines = [line for piece in figures for line in piece]
-    sizes = np.array([len(line) for line in lines], np.int64)
-    work_of = np.repeat(of_piece, [len(piece) for piece in figures])
-    hashes = np.concatenate([np.zeros(0, np.uint64), *lines])
-    line_of = np.repeat(np.arange(len(lines)), sizes)
-    order = np.lexsort([line_of, hashes])
-    line_of = line_of[order]
+def _pairs_of_lines(
+    hashes: NDArray[np.uint64], line: NDArray[np.int64], work_of: NDArray[np.int64]
+) -> Iterator[NDArray[np.int64]]:
+    """``line · 2^32 + other line`` for every figure that two lines of different works share and few works have."""
+    order = np.lexsort([line, hashes])
+    line = line[order]
     start, count = _blocks(hashes[order])
-    found: list[NDArray[np.int64]] = []
     for size in np.unique(count[count > 1]).tolist():
-        block = line_of[start[count == size][:, None] + np.arange(size)]  # (blocks, size): the lines that hold a figure
+        block = line[start[count == size][:, None] + np.arange(size)]  # (blocks, size): the lines that hold a figure
         works = work_of[block]
         n_works = 1 + (np.diff(np.sort(works, axis=1), axis=1) != 0).sum(axis=1)
         few = (n_works > 1) & (n_works <= MAX_WORKS)
@@ -204,9 +315,15 @@ def _linked_by_figures(
         for at in range(0, int(few.sum()), step := max(1, _PAIRS_AT_ONCE // len(one))):
             part, owners = block[few][at : at + step], works[few][at : at + step]
             apart = owners[:, one] != owners[:, other]
-            found.append(part[:, one][apart] * len(lines) + part[:, other][apart])
-    pairs, shared = np.unique(np.concatenate([np.zeros(0, np.int64), *found]), return_counts=True)
-    first, second = pairs // max(len(lines), 1), pairs % max(len(lines), 1)
+            yield (part[:, one][apart] << 32) + part[:, other][apart]
+
+
+def _linked_by_figures(
+    pairs: NDArray[np.int64], sizes: NDArray[np.int64], work_of: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """(work, other work) of every pair of lines with enough figures in common, shape (pairs, 2)."""
+    pairs, shared = np.unique(pairs, return_counts=True)
+    first, second = pairs >> 32, pairs & 0xFFFFFFFF
     enough = (shared >= MIN_SHARED) & (shared >= MIN_CONTAINED * np.minimum(sizes[first], sizes[second]))
     return np.unique(np.stack([work_of[first], work_of[second]], axis=1)[enough], axis=0)
 

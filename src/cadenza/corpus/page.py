@@ -77,7 +77,7 @@ def page(found: Mapping[str, Any], manifest: Mapping[str, Any]) -> str:
     return "\n".join([*parts, "</body></html>", ""])
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]], over: Sequence[tuple[str, int]] = ()) -> str:
+def table(head: Sequence[str], rows: Sequence[Sequence[str]], over: Sequence[tuple[str, int]] = ()) -> str:
     """Cells in rows; ``over``: (title, columns) above the head."""
     above = "".join(f'<th colspan="{columns}">{escape(title)}</th>' for title, columns in over)
     cells = "".join(f"<th>{escape(name)}</th>" for name in head)
@@ -92,7 +92,7 @@ def _splits(splits: Mapping[str, Mapping[str, Any]]) -> str:
         [split, *("–" if values[name] is None else f"{values[name]:,}" for name in names)]
         for split, values in splits.items()
     ]
-    return _table(["", *(_words(name) for name in names)], rows)
+    return table(["", *(_words(name) for name in names)], rows)
 
 
 def _words(name: str) -> str:
@@ -122,7 +122,7 @@ def _costs(costs: Sequence[Mapping[str, Any]]) -> list[str]:
     return [
         "<h2>What it costs a model</h2>",
         f"<p>The same {first['pieces']} pieces ({first['notes']:,} notes) in every notation{refused}.</p>",
-        _table(["notation", *tokenizers, *tokenizers], rows, over),
+        table(["notation", *tokenizers, *tokenizers], rows, over),
         '<div class="plots" style="margin-top:1.2rem">',
         *plots,
         "</div>",

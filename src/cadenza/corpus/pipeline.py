@@ -20,7 +20,7 @@ import hashlib
 import io
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ import numpy as np
 
 from cadenza.base.config import build_config
 from cadenza.base.errors import CadenzaError, ConfigError, FormatError
-from cadenza.base.files import clear_unfinished, locked, write_atomically
+from cadenza.base.files import clear_unfinished, locked, scratch, write_atomically
 from cadenza.base.run import versions
 from cadenza.corpus import augment as augmenting
 from cadenza.corpus import band, likeness, prompts, shards, sources
@@ -69,7 +69,7 @@ class CorpusConfig:
 
     Args:
         notation: name of a notation and its options, ``{name: simplified-midi, bars: true}``.
-        tasks: task → share of the pieces that serve it, or ``{share: 0.5, length: {bars: 16}}`` with a length of its own.
+        tasks: task → share of the pieces that serve it, or ``{share: 0.5, length: {bars: 16}}`` with its own length.
         view: "" tells pieces as they are; "composer" as the shipped composer sees them: on a grid of 24 a quarter,
             drums on twelfths, without doubled notes, each run of full bars of one metre for itself.
         style: "bare", or "instruct" for the published instruction format.
@@ -130,7 +130,9 @@ class CorpusConfig:
         shared = self.settings(notation)
         out = {}
         for name, said in self.tasks.items():
-            one = build_config(_TaskChoice, said if isinstance(said, Mapping) else {"share": said}, f"tasks.{name}")
+            one = build_config(
+                _TaskChoice, dict(said) if isinstance(said, Mapping) else {"share": said}, f"tasks.{name}"
+            )
             length = build_config(Length, {**self.length, **one.length}, f"tasks.{name}.length")
             out[name] = (float(one.share), replace(shared, length=length))
         return out
@@ -154,11 +156,14 @@ def build(
     config: CorpusConfig,
     engine: Engine | None = None,
     progress: Progress | None = None,
+    listen: sources.Listen | None = None,
 ) -> dict[str, Any]:
     """Build the corpus in ``out``; returns its manifest. Finished stages of an earlier run are taken over.
 
     Args:
         progress: called with (stage, chunks done, chunks).
+        listen: recording → score, for recordings in plain folders (without it they are passed over). A function of a
+            module, so that workers can have it; what it raises beside a CadenzaError ends the build.
 
     Raises:
         ConfigError: ``out`` holds a corpus of another configuration.
@@ -171,14 +176,21 @@ def build(
     with locked(out / "work" / "lock", "Another build works in this folder: wait for it, or choose another folder."):
         for folder in (out, work, out / "data"):
             clear_unfinished(folder)
-        return _build(roots, out, work, config, engine or Processes(), progress or (lambda stage, done, total: None))
+        say = progress or (lambda stage, done, total: None)
+        return _build(roots, out, work, config, engine or Processes(), say, listen)
 
 
 def _build(
-    roots: Sequence[Path], out: Path, work: Path, config: CorpusConfig, engine: Engine, say: Progress
+    roots: Sequence[Path],
+    out: Path,
+    work: Path,
+    config: CorpusConfig,
+    engine: Engine,
+    say: Progress,
+    listen: sources.Listen | None,
 ) -> dict[str, Any]:
     _same_config(out, config, roots)
-    recipes = sources.scan(roots)
+    recipes = sources.scan(roots, listen)
     if not recipes:
         raise FormatError("folders with music", "none that can be read", where=", ".join(map(str, roots)))
     chunks = [recipes[at : at + config.chunk_files] for at in range(0, len(recipes), config.chunk_files)]
@@ -322,51 +334,74 @@ def _row(piece: Piece) -> dict[str, Any]:
 
 
 def decide(bases: Sequence[Path], config: CorpusConfig) -> dict[str, Any]:
-    """Selection, duplicates, groups, splits and weights of all pieces; one list a chunk, one entry a piece."""
+    """Selection, duplicates, groups, splits and weights of all pieces; one list a chunk, one entry a piece.
+
+    Memory holds what is said of each piece here, and one chunk's facts; fingerprints stay on disk.
+    """
     chunks: list[list[dict[str, Any]]] = []
     seen: dict[str, str] = {}
-    works: list[str] = []
-    runs: list[np.ndarray] = []
-    figures: list[list[np.ndarray]] = []
     kept: list[dict[str, Any]] = []
     velocities: set[int] = set()
     weights = config.make_weights()
-    for base in bases:
-        rows = json.loads(base.with_suffix(".json").read_bytes())["pieces"]
-        with np.load(_prints(base), allow_pickle=False) as prints:
-            all_runs, all_figures = prints["runs"], prints["figures"]
-        at, line = 0, 0
-        entries = []
-        for row in rows:
-            own_runs = all_runs[at : at + row["prints"][0]]
-            at += row["prints"][0]
-            own_figures = []
-            for count in row["prints"][1:]:
-                own_figures.append(all_figures[line : line + count])
-                line += count
-            facts = row["facts"] | {"folder": row["path"], "source": row["source"]}
-            reason = selecting.reason(config.select, facts)
-            if reason is None and config.deduplicate:
-                first = seen.setdefault(row["hash"], row["path"])
-                reason = None if first == row["path"] else f"same notes as {first}"
-            entry: dict[str, Any] = {"path": row["path"], "dropped": reason or ""}
-            entries.append(entry)
-            if reason is None:
-                entry["weight"] = round(float(np.prod([weight.of(facts) for weight in weights])), 6)
-                entry["work"], entry["fixed"] = row["work_id"], row["split"]
-                velocities.update(row["velocities"])
-                works.append(row["work_id"])
-                runs.append(own_runs)
-                figures.append(own_figures)
-                kept.append(entry)
-        chunks.append(entries)
-    groups = likeness.groups(works, runs, figures) if config.group else {work: work for work in works}
+    folder = bases[0].parent / "likeness"
+    with scratch(folder):
+        index = likeness.Index(folder, *_n_prints(bases)) if config.group else None
+        for base in bases:
+            entries = []
+            for row, runs, figures in _with_prints(base):
+                facts = row["facts"] | {"folder": row["path"], "source": row["source"]}
+                reason = selecting.reason(config.select, facts)
+                if reason is None and config.deduplicate:
+                    first = seen.setdefault(row["hash"], row["path"])
+                    reason = None if first == row["path"] else f"same notes as {first}"
+                entry: dict[str, Any] = {"path": row["path"], "dropped": reason or ""}
+                entries.append(entry)
+                if reason is None:
+                    entry["weight"] = round(float(np.prod([weight.of(facts) for weight in weights])), 6)
+                    entry["work"], entry["fixed"] = row["work_id"], row["split"]
+                    velocities.update(row["velocities"])
+                    kept.append(entry)
+                    if index is not None:
+                        index.add(row["work_id"], runs, figures)
+            chunks.append(entries)
+        groups = index.groups() if index is not None else {entry["work"]: entry["work"] for entry in kept}
     fixed = _fixed_splits(kept, groups)
     for entry in kept:
         group = groups[entry.pop("work")]
         entry["group"] = group
         entry["split"] = entry.pop("fixed") or fixed.get(group) or split_of(group)
     return {"chunks": chunks, "velocities": sorted(velocities), "kit": _kit(bases, chunks, config)}
+
+
+def _rows(base: Path) -> list[dict[str, Any]]:
+    """What a chunk's reading says of its pieces."""
+    rows: list[dict[str, Any]] = json.loads(base.with_suffix(".json").read_bytes())["pieces"]
+    return rows
+
+
+def _n_prints(bases: Sequence[Path]) -> tuple[int, int]:
+    """Runs and figures of all pieces."""
+    runs = figures = 0
+    for base in bases:
+        for row in _rows(base):
+            runs += row["prints"][0]
+            figures += sum(row["prints"][1:])
+    return runs, figures
+
+
+def _with_prints(base: Path) -> Iterator[tuple[dict[str, Any], np.ndarray, list[np.ndarray]]]:
+    """Each piece of a chunk: what is said of it, its runs, the figures of its lines."""
+    with np.load(_prints(base), allow_pickle=False) as prints:
+        all_runs, all_figures = prints["runs"], prints["figures"]
+    run = line = 0
+    for row in _rows(base):
+        n_runs, *sizes = row["prints"]
+        figures = []
+        for size in sizes:
+            figures.append(all_figures[line : line + size])
+            line += size
+        yield row, all_runs[run : run + n_runs], figures
+        run += n_runs
 
 
 def _fixed_splits(kept: list[dict[str, Any]], groups: dict[str, str]) -> dict[str, str]:
@@ -385,8 +420,7 @@ def _kit(bases: Sequence[Path], chunks: list[list[dict[str, Any]]], config: Corp
         return []
     out = []
     for index, (base, entries) in enumerate(zip(bases, chunks, strict=True)):
-        rows = json.loads(base.with_suffix(".json").read_bytes())["pieces"]
-        for place, (row, entry) in enumerate(zip(rows, entries, strict=True)):
+        for place, (row, entry) in enumerate(zip(_rows(base), entries, strict=True)):
             facts = row["facts"]
             drums = facts["families"] == ["drums"] and not facts["n_families_inferred"]  # its keys are a kit's
             if not entry["dropped"] and entry["split"] == "train" and drums:
@@ -419,8 +453,7 @@ def write(
     grooves = _grooves(base.parent, kit) if kit else []
     rows: dict[str, list[dict[str, Any]]] = {split: [] for split in SPLITS}
     rejected: list[dict[str, str]] = []
-    meta = json.loads(base.with_suffix(".json").read_bytes())["pieces"]
-    for piece, row, entry in zip(load_pieces(base.with_suffix(".npz")), meta, entries, strict=True):
+    for piece, row, entry in zip(load_pieces(base.with_suffix(".npz")), _rows(base), entries, strict=True):
         if entry["dropped"]:
             continue
         for copy in range(1 + (options.copies if entry["split"] == "train" else 0)):

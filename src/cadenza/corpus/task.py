@@ -184,8 +184,7 @@ def infill(score: Score, settings: Settings, rng: np.random.Generator) -> Iterat
         if not middle.n_notes or not before.n_notes + after.n_notes:
             continue
         encode = settings.notation.encode
-        given = f"{BEFORE}\n{encode(before)}\n{AFTER}\n{encode(after)}\n{MIDDLE} {n_middle}\n"
-        prompt = _worded(given, "infill", passage, settings)
+        prompt = _worded(infill_text(encode(before), encode(after), n_middle), "infill", passage, settings)
         yield _example("infill", prompt, encode(middle), first, passage, middle.n_notes, {"bars": [start, n_middle]})
 
 
@@ -203,8 +202,18 @@ def accompany(score: Score, settings: Settings, rng: np.random.Generator) -> Ite
         part = passage.with_tracks([passage.tracks[chosen]])
         family = families[chosen]
         encode = settings.notation.encode
-        prompt = _worded(f"{GIVEN}\n{encode(others)}\n{PART} {family}\n", "accompany", passage, settings)
+        prompt = _worded(accompany_text(encode(others), family), "accompany", passage, settings)
         yield _example("accompany", prompt, encode(part), first, passage, len(passage.tracks[chosen]), {"part": family})
+
+
+def infill_text(before: str, after: str, n_bars: int) -> str:
+    """What is given of ``infill``: two texts, and how many bars are wanted between them."""
+    return f"{BEFORE}\n{before}\n{AFTER}\n{after}\n{MIDDLE} {n_bars}\n"
+
+
+def accompany_text(given: str, family: str) -> str:
+    """What is given of ``accompany``: the other tracks' text, and the family of the part that is wanted."""
+    return f"{GIVEN}\n{given}\n{PART} {family}\n"
 
 
 def _example(
@@ -229,9 +238,7 @@ def _shared(text: str, beginning: str) -> int:
     return max(text.rfind(" ", 0, same), text.rfind("\n", 0, same)) + 1
 
 
-def examples(
-    score: Score, tasks: Mapping[str, tuple[float, Settings]], rng: np.random.Generator
-) -> list[Example]:
+def examples(score: Score, tasks: Mapping[str, tuple[float, Settings]], rng: np.random.Generator) -> list[Example]:
     """The examples of all ``tasks`` (name → share of the pieces that serve it, and its settings) that this piece gives.
 
     Raises:

@@ -84,6 +84,21 @@ def read(path: Path | str, limits: Limits = DEFAULT_LIMITS) -> Score:
         raise _named(error, path) from error
 
 
+def read_quickly(path: Path | str, limits: Limits = DEFAULT_LIMITS) -> Score:
+    """The same as :func:`read`, for many files: a format may have a reader that starts slowly and then is faster.
+
+    Raises:
+        FormatError, LimitError: as :func:`read`.
+    """
+    reader = getattr(module_for(Path(path), "read"), "read_quickly", None) if numbered(path)[1] is None else None
+    if reader is None:
+        return read(path, limits)
+    try:
+        return reader(path, limits)
+    except CadenzaError as error:
+        raise _named(error, Path(path)) from error
+
+
 def read_all(path: Path | str, limits: Limits = DEFAULT_LIMITS) -> list[tuple[int, Score]]:
     """(number, score) of every piece in the file; a format whose files hold one gives it the number 1.
 

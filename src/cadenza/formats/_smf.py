@@ -300,6 +300,14 @@ def cents_of(position: int, range_cents: int) -> int:
     return (2 * position * range_cents + WHEEL_STEPS) // (2 * WHEEL_STEPS)
 
 
+def text(data: bytes) -> str:
+    """What a text meta says: UTF-8, or the Latin 1 of older files."""
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        return data.decode("latin-1")
+
+
 def chunk_bytes(kind: bytes, body: bytes) -> bytes:
     """A chunk with its length."""
     return kind + len(body).to_bytes(4, "big") + body

@@ -20,15 +20,16 @@ equal pitches need. What a file cannot hold is declared in :data:`PROJECTION`; t
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cadenza.base.files import write_atomically
 from cadenza.base.limits import DEFAULT_LIMITS, Limits, read_bytes
-from cadenza.formats import _smf
+from cadenza.formats import _quick_midi, _smf
 from cadenza.formats._midi_write import PROJECTION, encode
 from cadenza.formats._wheel import stepped_points
 from cadenza.score.model import (
@@ -44,9 +45,9 @@ from cadenza.score.model import (
     Tempo,
     Track,
 )
-from cadenza.score.time import bar_table
+from cadenza.score.time import bar_table, bar_ticks
 
-__all__ = ["PROJECTION", "decode", "encode", "read", "write"]
+__all__ = ["PROJECTION", "decode", "encode", "read", "read_quickly", "write"]
 
 MAX_DENOMINATOR_POWER = 15
 
@@ -85,27 +86,43 @@ def decode(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Score:
         n_points += sum(len(track.bends) for track in found)
         tracks += found
         limits.check("tracks", len(tracks), f"track {index}")
+    return _score(kind, ticks_per_quarter, chunks, tracks, limits)
+
+
+def read_quickly(path: Path | str, limits: Limits = DEFAULT_LIMITS) -> Score:
+    """The same as :func:`read`, for many files: plain ones through symusic where it is installed (extra [corpus]).
+
+    Raises:
+        FormatError, LimitError: as :func:`read`.
+    """
+    data = read_bytes(path, limits)
+    found = _quick_midi.decode(data, limits)
+    return decode(data, limits) if found is None else _score(*found, limits)
+
+
+def _score(kind: int, ticks_per_quarter: int, chunks: list[_smf.Chunk], tracks: list[Track], limits: Limits) -> Score:
+    """The tracks with the maps of all chunks.
+
+    Raises:
+        LimitError: there are more bars than ``limits`` allow.
+    """
     conductor = chunks[0] if kind == 1 and chunks and not chunks[0].channels else None
-    score = replace(
-        _with_maps(chunks),
+    maps = _maps(chunks)
+    score = Score(
         tracks=tuple(tracks),
         ticks_per_quarter=ticks_per_quarter,
-        title=_text(conductor.name or b"") if conductor else "",
+        title=_smf.text(conductor.name or b"") if conductor else "",
         length_ticks=max((chunk.end_ticks for chunk in chunks), default=0),
+        **maps,
     )
-    bar_table(score, max_bars=limits.bars)
+    shortest = min((bar_ticks(metre, ticks_per_quarter) for metre in score.metres), default=4 * ticks_per_quarter)
+    if score.length_ticks // min(shortest, 4 * ticks_per_quarter) + len(score.metres) >= limits.bars:
+        bar_table(score, max_bars=limits.bars)
     return score
 
 
-def _text(data: bytes) -> str:
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError:  # older files
-        return data.decode("latin-1")
-
-
-def _with_maps(chunks: list[_smf.Chunk]) -> Score:
-    """A score without tracks that holds the maps of all chunks."""
+def _maps(chunks: Sequence[_smf.Chunk | _quick_midi.PlainChunk]) -> dict[str, Any]:
+    """The maps of all chunks, as fields of a Score."""
     tempos: dict[int, int] = {}
     metres: dict[int, tuple[int, int]] = {}
     keys: dict[int, tuple[int, bool]] = {}
@@ -113,7 +130,7 @@ def _with_maps(chunks: list[_smf.Chunk]) -> Score:
     for chunk in chunks:
         for kind, tick, payload in chunk.metas:
             if kind == _smf.TEXT_MARKER:
-                markers.add((tick, _text(payload)))
+                markers.add((tick, _smf.text(payload)))
             elif kind == _smf.META_TEMPO:
                 microseconds = int.from_bytes(payload[:3], "big")
                 if len(payload) >= 3 and microseconds:
@@ -125,19 +142,19 @@ def _with_maps(chunks: list[_smf.Chunk]) -> Score:
                 fifths = payload[0] - 256 if payload[0] > 127 else payload[0]
                 if -7 <= fifths <= 7:
                     keys[tick] = (fifths, payload[1] == 1)
-    return Score(
-        tempos=tuple(Tempo(tick, 60e6 / microseconds) for tick, microseconds in tempos.items()),
-        metres=tuple(Metre(tick, *metre) for tick, metre in metres.items()),
-        keys=tuple(Key(tick, fifths, "minor" if minor else "major") for tick, (fifths, minor) in keys.items()),
-        markers=tuple(Marker(tick, text) for tick, text in sorted(markers)),
-    )
+    return {
+        "tempos": tuple(Tempo(tick, 60e6 / microseconds) for tick, microseconds in tempos.items()),
+        "metres": tuple(Metre(tick, *metre) for tick, metre in metres.items()),
+        "keys": tuple(Key(tick, fifths, "minor" if minor else "major") for tick, (fifths, minor) in keys.items()),
+        "markers": tuple(Marker(tick, text) for tick, text in sorted(markers)),
+    }
 
 
 def _tracks(chunk: _smf.Chunk, by_channel: bool, max_points: int, limits: Limits) -> list[Track]:
     """The tracks of one MTrk."""
     if not chunk.onsets and not chunk.programs:
         return []
-    name = _text(chunk.name or b"")
+    name = _smf.text(chunk.name or b"")
 
     places = np.frombuffer(chunk.places, np.int16)
     note_groups = _group_of(places, by_channel)

@@ -36,6 +36,7 @@ from cadenza.notation.simplified.projection import MAX_BEND_CENTS
 from cadenza.score.fingering import playable
 
 MAX_DURATION_QUARTERS = 16
+ALL_CLASSES = frozenset(range(12))
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ class Instrument:
     Args:
         low, high: pitch range.
         tuning: open strings, highest first, for a fretted instrument; else empty.
+        classes: the pitch classes (0 = C) that it is to play; all, unless a key is kept strictly.
     """
 
     low: int
@@ -52,6 +54,8 @@ class Instrument:
     tuning: tuple[int, ...] = ()
     capo_fret: int = 0
     may_bend: bool = False
+    classes: frozenset[int] = ALL_CLASSES
+    is_drums: bool = False
 
     def takes(self, chord: tuple[int, ...]) -> bool:
         """Whether the pitches can start together."""
@@ -63,11 +67,15 @@ class Rules:
 
     Args:
         instruments: one for each track of the text's header, in order.
+
+    Attributes:
+        insists: the bar at hand must not stay empty.
     """
 
     def __init__(self, instruments: Sequence[Instrument], max_empty_bars: int = 1) -> None:
         self.instruments = tuple(instruments)
         self.max_empty_bars = max_empty_bars
+        self.insists = False
 
     def spans(self, state: SimplifiedState, empty_bars: int = 0) -> list[Span]:
         """What may follow; never empty within a body that is not complete.
@@ -99,7 +107,7 @@ class Rules:
 
     def _silent_enough(self, state: SimplifiedState, empty_bars: int) -> bool:
         in_empty_bar = state.last is not None and state.last.kind == "|"
-        return in_empty_bar and empty_bars > self.max_empty_bars
+        return in_empty_bar and (empty_bars > self.max_empty_bars or self.insists)
 
     def _may_bend(self, state: SimplifiedState) -> bool:
         if not self.instruments[state.track].may_bend:
@@ -143,11 +151,11 @@ class Rules:
 @lru_cache(maxsize=1 << 14)
 def _playable_runs(instrument: Instrument, chord: tuple[int, ...], high: int) -> list[Span]:
     """Pitches up to ``high`` that can be added to ``chord``, as runs."""
-    if not instrument.tuning:
+    if not instrument.tuning and len(instrument.classes) == 12:
         return [Span("p", instrument.low, high)] if instrument.low <= high else []
     runs: list[Span] = []
     for pitch in range(instrument.low, high + 1):
-        if not instrument.takes((*chord, pitch)):
+        if pitch % 12 not in instrument.classes or not instrument.takes((*chord, pitch)):
             continue
         if runs and runs[-1].high == pitch - 1:
             runs[-1] = Span("p", runs[-1].low, pitch)
@@ -156,31 +164,38 @@ def _playable_runs(instrument: Instrument, chord: tuple[int, ...], high: int) ->
     return runs
 
 
-class Constraint(Rules):
+@lru_cache(maxsize=8)
+def _tables_of(
+    vocabulary: Vocabulary | HubVocabulary,
+) -> tuple[dict[int, Field], dict[str, tuple[NDArray[np.int64], NDArray[np.int64]]]]:
+    """Token → its field; kind → (numbers, tokens), rising. Shared by all that write with a vocabulary."""
+    by_kind: dict[str, list[tuple[int, int]]] = {}
+    fields: dict[int, Field] = {}
+    for index, text in enumerate(vocabulary.fields):
+        token = vocabulary.first_field + index
+        kind = text[:2] if text.startswith(":") else text[:1]
+        value = text[len(kind) :]
+        fields[token] = Field(kind, value)
+        if value.lstrip("-").isdecimal() or not value:
+            by_kind.setdefault(kind, []).append((int(value or 0), token))
+    tables = {
+        kind: (np.array([v for v, _ in sorted(pairs)], np.int64), np.array([t for _, t in sorted(pairs)], np.int64))
+        for kind, pairs in by_kind.items()
+    }
+    return fields, tables
+
+
+class Constraint:
     """Allowed token ids at a state of the automaton.
 
     Args:
         vocabulary: whose field tokens are offered; no others ever are (bytes, a pretrained tokenizer's own).
-        instruments: one for each track of the text's header, in order.
+        rules: what may follow.
     """
 
-    def __init__(
-        self, vocabulary: Vocabulary | HubVocabulary, instruments: Sequence[Instrument], max_empty_bars: int = 1
-    ) -> None:
-        super().__init__(instruments, max_empty_bars)
-        by_kind: dict[str, list[tuple[int, int]]] = {}
-        self._fields: dict[int, Field] = {}
-        for index, text in enumerate(vocabulary.fields):
-            token = vocabulary.first_field + index
-            kind = text[:2] if text.startswith(":") else text[:1]
-            self._fields[token] = Field(kind, text[len(kind) :])
-            value = text[len(kind) :]
-            if value.lstrip("-").isdecimal() or not value:
-                by_kind.setdefault(kind, []).append((int(value or 0), token))
-        self._tables = {
-            kind: (np.array([v for v, _ in sorted(pairs)]), np.array([t for _, t in sorted(pairs)], np.int64))
-            for kind, pairs in by_kind.items()
-        }
+    def __init__(self, vocabulary: Vocabulary | HubVocabulary, rules: Rules) -> None:
+        self.rules = rules
+        self._fields, self._tables = _tables_of(vocabulary)
         self._slice = lru_cache(maxsize=1 << 12)(self._tokens_within)
 
     def field(self, token: int) -> Field:
@@ -194,8 +209,8 @@ class Constraint(Rules):
         return tokens[np.searchsorted(values, low) : np.searchsorted(values, high, side="right")]
 
     def allowed(self, state: SimplifiedState, empty_bars: int = 0) -> NDArray[np.int64]:
-        """Ids of :meth:`spans`, ascending."""
-        parts = [self._slice(*span) for span in self.spans(state, empty_bars)]
+        """Ids of :meth:`Rules.spans`, ascending."""
+        parts = [self._slice(*span) for span in self.rules.spans(state, empty_bars)]
         if not parts:
             return np.zeros(0, np.int64)
         ids = np.concatenate(parts)

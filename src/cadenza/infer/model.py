@@ -24,7 +24,10 @@ from typing import Any
 from cadenza.base.errors import ConfigError, ModelError
 from cadenza.base.tensors import read_json_object, read_model_file
 from cadenza.corpus.excerpts import MODEL_NOTATION
+from cadenza.infer.loops import LoopTable, default_table
+from cadenza.infer.original import Originality
 from cadenza.infer.spell import Trie
+from cadenza.metrics.originality import OriginalityIndex
 from cadenza.model.decoder import Decoder, open_decoder
 from cadenza.model.hub_vocabulary import HubVocabulary
 from cadenza.model.vocabulary import Vocabulary
@@ -50,6 +53,7 @@ class ComposerModel:
         style: "bare", or "instruct" where an instruction stands before the music.
         prompts: the instruction's words, as the corpus had them.
         sees_model_view: it was trained on pieces as :func:`cadenza.corpus.excerpts.model_view` shows them.
+        tasks: what it was trained to do: "continue", "infill", "accompany".
     """
 
     folder: Path
@@ -60,11 +64,24 @@ class ComposerModel:
     style: str = "bare"
     prompts: Mapping[str, Any] = field(default_factory=dict)
     sees_model_view: bool = False
+    tasks: frozenset[str] = frozenset({"continue"})
 
     @property
     def has_fields(self) -> bool:
         """The notation's fields are tokens of the vocabulary."""
         return has_fields(self.vocabulary, self.notation)
+
+    @cached_property
+    def loops(self) -> LoopTable:
+        """How far music repeats itself: the model's own table, or the one that comes with the package."""
+        own = self.folder / "loops.json"
+        return LoopTable.load(own) if own.is_file() else default_table()
+
+    @cached_property
+    def originality(self) -> Originality | None:
+        """What it must not copy: the index of its training set, where its folder has one."""
+        own = self.folder / "originality.npz"
+        return Originality.of(OriginalityIndex.load(own)) if own.is_file() else None
 
     @cached_property
     def trie(self) -> Trie:
@@ -80,7 +97,7 @@ def has_fields(vocabulary: Vocabulary | HubVocabulary, notation: SimplifiedMidi)
 
 def shipped_folder() -> Path:
     """The folder of the model that comes with the package."""
-    return Path(str(files("cadenza"))) / "models" / "first"
+    return Path(str(files("cadenza"))) / "models" / "composer"
 
 
 def load_model(
@@ -150,6 +167,8 @@ def load_model(
         # The first model's folder is older than the word "view".
         sees_model_view=saved.get("view") == "composer"
         or (notation == MODEL_NOTATION and taught and "style" not in saved),
+        # Folders that do not say were trained to continue.
+        tasks=frozenset(saved.get("tasks") or ["continue"]),
     )
 
 

@@ -1,14 +1,14 @@
-"""Choosing the next token: temperature, top-k, top-p and min-p over the ids that a grammar allows, in plain NumPy.
+"""Choosing the next token: temperature, top-k, top-p, min-p, typical over what a grammar allows, in plain NumPy.
 
 The allowed ids are gathered first, so that all later work is as small as the grammar's choice (often a few dozen of a
 thousand) and nothing outside can be drawn, whatever the numbers. The order is the usual one: temperature, then top-k,
-then top-p, then min-p, each on what the one before has left, renormalised.
+then top-p, then min-p, then typical, each on what the one before has left, renormalised.
 
     rng = np.random.default_rng(seed)
     token = sample(logits, allowed, Sampling(temperature=0.9, top_p=0.95), rng)
 
 Sources: top-p (nucleus), Holtzman et al. 2020, https://arxiv.org/abs/1904.09751; min-p, Nguyen et al. 2024,
-https://arxiv.org/abs/2407.01082.
+https://arxiv.org/abs/2407.01082; locally typical sampling, Meister et al. 2023, https://arxiv.org/abs/2202.00666.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ class Sampling:
         top_p: keep the smallest set of likeliest tokens whose probability reaches this; 1 keeps all.
         top_k: keep this many likeliest tokens; 0 keeps all.
         min_p: keep tokens at least this share as likely as the likeliest; 0 keeps all.
+        typical_p: keep the smallest set of tokens whose surprise is nearest to the expected one and whose probability
+            reaches this; 1 keeps all.
 
     Raises:
         ConfigError: a value out of range.
@@ -39,6 +41,7 @@ class Sampling:
     top_p: float = 1.0
     top_k: int = 0
     min_p: float = 0.0
+    typical_p: float = 1.0
 
     def __post_init__(self) -> None:
         _require(
@@ -47,6 +50,8 @@ class Sampling:
         _require(_real(self.top_p) and 0 < self.top_p <= 1, "top_p", "above 0, at most 1", self.top_p)
         _require(type(self.top_k) is int and self.top_k >= 0, "top_k", "a whole number, 0 or more", self.top_k)
         _require(_real(self.min_p) and 0 <= self.min_p <= 1, "min_p", "from 0 to 1", self.min_p)
+        typical = self.typical_p
+        _require(_real(typical) and 0 < typical <= 1, "typical_p", "above 0, at most 1", typical)
 
 
 def sample(logits: np.ndarray, allowed: np.ndarray | None, settings: Sampling, rng: np.random.Generator) -> int:
@@ -130,7 +135,18 @@ def _kept(scores: np.ndarray, top: float, settings: Sampling) -> tuple[np.ndarra
     if settings.min_p:
         likely = weights >= settings.min_p
         order, weights = (likely.nonzero()[0] if order is None else order[likely]), weights[likely]
+    if settings.typical_p < 1:
+        usual = _typical(weights, settings.typical_p)
+        order, weights = (usual if order is None else order[usual]), weights[usual]
     return order, weights
+
+
+def _typical(weights: np.ndarray, reach: float) -> np.ndarray:
+    """Indices of the tokens whose surprise lies nearest to the entropy, together at least ``reach`` likely."""
+    share = weights / weights.sum()
+    surprise = -np.log(np.maximum(share, np.finfo(np.float64).tiny))
+    order = np.argsort(np.abs(surprise - (share * surprise).sum()), kind="stable")
+    return order[: int(share[order].cumsum().searchsorted(reach)) + 1]
 
 
 def _real(value: object) -> bool:

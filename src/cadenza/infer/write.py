@@ -1,122 +1,270 @@
 """Drawing bars one after another: in tokens that are a notation's fields, or in the tokens of any text vocabulary.
 
-The window that the model sees holds the header and the last bars that fit; when it is full it is begun anew with the
-most recent bars, so that memory and speed stay level however long the piece becomes.
+Each bar is drawn, looked at, and where it makes a loop (:mod:`cadenza.infer.loops`) or copies what it should not, drawn
+again from its bar line with what was refused made unlikely and chance given more room.
 
 The bars' texts are cut at the bar's word, blank included, as they were for training: fields imply the blank, a text
-vocabulary spells it.
+vocabulary spells it. A writer is a generator for one row of a decoder, see :mod:`cadenza.infer.rows`.
 """
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from cadenza.base.errors import ModelError
+from cadenza.infer.choose import Chooser, Decoding, Refused
 from cadenza.infer.constrain import Constraint, Rules
+from cadenza.infer.given import GivenRules
+from cadenza.infer.loops import LoopGuard, LoopTable, key_of
 from cadenza.infer.model import ComposerModel
 from cadenza.infer.prompt import Prompt
-from cadenza.infer.sample import Sampling, sample
+from cadenza.infer.rows import Writing
 from cadenza.infer.spell import Cursor, Place, Writer
+from cadenza.infer.window import Window, theme_of
+from cadenza.model.units import tokenize_units, units
 from cadenza.notation.grammar import NEWLINE, Field, fields_of
+from cadenza.notation.simplified import SimplifiedMidi
 from cadenza.notation.simplified.grammar import SimplifiedState
 
 MAX_BAR_FIELDS = 600  # a bar that grows beyond this is brought to its end
 CLOSING_FIELDS = 16  # more than any bar's shortest way to its end, and the line after it
 TOKENS_A_FIELD = 6  # at most, where fields are spelled
+MAX_SILENT_BARS = 4  # in a row, of the written tracks beside given ones
+
+#: State of the automaton, the bar's tokens so far → (ids, what to add to their logits), or None.
+Wish = Callable[[SimplifiedState, Sequence[int]], tuple[NDArray[np.int64], NDArray[np.float64]] | None]
+#: All bars, the standing ones first → why the last of them is refused; empty where it is not.
+Objection = Callable[[Sequence[str]], str]
 
 
-class BarWriter(Protocol):
-    """Writes bars after a prompt."""
-
-    n_tokens: int
-
-    def bar(self) -> str:
-        """The next bar's text, with a space before it."""
-
-
-def writer_for(model: ComposerModel, prompt: Prompt, sampling: Sampling, rng: np.random.Generator) -> BarWriter:
-    """The writer that fits the model's vocabulary."""
-    return (_FieldWriter if model.has_fields else _TextWriter)(model, prompt, sampling, rng)
-
-
-class _Window:
-    """What the model sees, and what it says next.
+@dataclass(frozen=True)
+class Manner:
+    """How bars are written.
 
     Args:
-        closing: tokens kept free for bringing a bar to its end.
+        decoding: how tokens are chosen.
+        table: how far repetition goes before the guard steps in.
+        rules: makes the rules from the prompt.
+        wish: bends the distribution; fields only.
+        objection: makes, from the prompt and the text's ticks a quarter, what refuses bars for further reasons.
+        may_be_empty: nothing at all may be written.
     """
 
-    def __init__(self, model: ComposerModel, prompt: Prompt, closing: int) -> None:
-        tokenize, begin = model.vocabulary.tokenize, model.vocabulary.bos_id
-        self.decoder, self.context, self.closing = model.decoder, model.context_tokens, closing
-        self.header = [*([] if begin is None else [begin]), *tokenize(prompt.words), *tokenize(prompt.header)]
-        self.logits: np.ndarray | None = None
-        self.room = 0
+    decoding: Decoding
+    table: LoopTable
+    rules: Callable[[Prompt], Rules] = field(default_factory=lambda: rules_of)
+    wish: Callable[[ComposerModel, Prompt, Rules], Wish] | None = None
+    objection: Callable[[Prompt, int], Objection] | None = None
+    may_be_empty: bool = False
 
-    def open(self, bars: list[list[int]]) -> None:
-        """Begin anew with the header and as many last bars as fit in five eighths (at least one, cut if need be)."""
-        most = min(self.context * 5 // 8, max(self.decoder.max_length - 2 * self.closing, self.context // 2))
-        budget = most - len(self.header)
-        kept: list[int] = []
-        for bar in reversed(bars):
-            if kept and len(kept) + len(bar) > budget:
+
+def rules_of(prompt: Prompt) -> Rules:
+    """What may follow: the instruments' rules, beside given notes where there are any."""
+    if prompt.given is None:
+        return Rules(prompt.instruments)
+    return GivenRules(prompt.instruments, prompt.given)
+
+
+@dataclass
+class Written:
+    """What a writer did.
+
+    Args:
+        bars: texts, each with a blank before it.
+        n_tokens: drawn, those of refused bars included.
+        n_drawn: tokens of the bars that stayed.
+        log2_likelihood: of these, under the model's own distribution over what was allowed.
+        refused: reason → how many bars were drawn again for it.
+        kept_against: reason → how many bars stayed although it spoke against them.
+    """
+
+    bars: list[str] = field(default_factory=list)
+    n_tokens: int = 0
+    n_drawn: int = 0
+    log2_likelihood: float = 0.0
+    refused: dict[str, int] = field(default_factory=dict)
+    kept_against: dict[str, int] = field(default_factory=dict)
+
+
+def write_bars(
+    model: ComposerModel,
+    prompt: Prompt,
+    n_bars: int,
+    manner: Manner,
+    rng: np.random.Generator,
+    on_bar: Callable[[int], None] | None = None,
+) -> Writing[Written]:
+    """``n_bars`` bars after the prompt.
+
+    Args:
+        on_bar: called with the number of bars done.
+    """
+    hand = (_FieldHand if model.has_fields else _TextHand)(model, prompt, manner, rng)
+    guard = None
+    if manner.decoding.guard:
+        guard = LoopGuard(manner.table, [hand.keys, [key_of(bar) for bar in prompt.beside]])
+    objection = None
+    if manner.objection is not None:
+        objection = manner.objection(prompt, hand.state.ticks_per_quarter)
+    out = Written()
+    silent, n_sounding = 0, 0
+    for number in range(n_bars):
+        last_chance = number == n_bars - 1 and not n_sounding and not manner.may_be_empty
+        hand.rules.insists = last_chance or (prompt.given is not None and silent >= MAX_SILENT_BARS)
+        insists = hand.rules.insists
+        place = hand.place()
+        refused = Refused()
+        before = hand.chooser.log2_likelihood
+        while True:
+            drawn = hand.chooser.n_tokens
+            bar, ids = yield from hand.bar(refused)
+            reason = ""
+            if guard is not None and guard.objects(hand.keys):
+                reason = "a loop"
+            elif objection is not None:
+                reason = objection(hand.texts)
+            if not reason:
                 break
-            kept = bar + kept
-        ids = self.header + kept[-max(budget, 1) :]
-        if len(ids) + self.closing > self.decoder.max_length:
-            raise ModelError(
-                f"a context of at least {len(self.header) + 2 * self.closing} tokens for this piece's header",
-                str(self.decoder.max_length), hint="Fewer tracks have a shorter header.",
-            )  # fmt: skip
-        self.logits = self.decoder.prefill(np.array(ids, np.int64))[0]
-        self.room = self.context - len(ids)
-
-    @property
-    def is_nearly_full(self) -> bool:
-        """Only the way to the bar's end is left."""
-        return self.decoder.max_length - self.decoder.length <= self.closing
-
-    def push(self, token: int) -> None:
-        """Append a token."""
-        self.logits = self.decoder.step(np.array([token]))[0]
-        self.room -= 1
+            if len(refused.bars) == manner.decoding.max_redraws:
+                out.kept_against[reason] = out.kept_against.get(reason, 0) + 1
+                break
+            out.refused[reason] = out.refused.get(reason, 0) + 1
+            refused = refused.also(ids)
+            hand.chooser.log2_likelihood = before
+            hand.rules.insists = insists
+            yield from hand.go_back(place)
+        out.bars.append(bar)
+        out.n_drawn += hand.chooser.n_tokens - drawn
+        plays = _plays(bar, prompt)
+        silent, n_sounding = (0 if plays else silent + 1), n_sounding + plays
+        if on_bar is not None:
+            on_bar(number + 1)
+    out.n_tokens, out.log2_likelihood = hand.chooser.n_tokens, hand.chooser.log2_likelihood
+    return out
 
 
-class _FieldWriter:
+def _plays(bar: str, prompt: Prompt) -> bool:
+    """Whether a written track has a note in the bar."""
+    if prompt.given is None:
+        return "p" in bar
+    return any(f"i{track} " in f"{bar} " for track in prompt.free)
+
+
+@dataclass(frozen=True)
+class _Place:
+    """A bar line to which a hand can go back."""
+
+    state: SimplifiedState
+    empty_bars: int
+    n_texts: int
+    in_sight: tuple[int, ...]
+    first: int | None
+
+
+class _Hand:
+    """What the two ways of writing share.
+
+    Attributes:
+        texts: all bars, the standing ones first.
+        keys: what makes them the same (:func:`cadenza.infer.loops.key_of`).
+        bars: the same in tokens.
+    """
+
+    def __init__(
+        self, model: ComposerModel, prompt: Prompt, manner: Manner, rng: np.random.Generator, closing: int
+    ) -> None:
+        begin = model.vocabulary.bos_id
+        self.vocabulary: Any = model.vocabulary
+        self.rules = manner.rules(prompt)
+        self.free = prompt.free
+        line = model.vocabulary.id_of("|")
+        self.chooser = Chooser(manner.decoding, rng, frozenset() if line is None else frozenset({line}))
+        # What is given ends where the completion begins: no token reaches over that border in training either.
+        told = prompt.words + prompt.opening
+        texts = [told, prompt.header] if prompt.opening else [told + prompt.header]
+        parts = [
+            part for text in texts for part in tokenize_units(model.vocabulary, units(text, model.notation.unit_start))
+        ]
+        head = [*([] if begin is None else [begin]), *(token for part in parts for token in part)]
+        self.window = Window(model.decoder, head, model.context_tokens, closing, theme_of(prompt.bars))
+        self.texts = list(prompt.bars)
+        self.keys = [key_of(bar) for bar in prompt.bars]
+        self.bars: list[list[int]] = []
+        self.state, self.empty_bars = _after(model, prompt)
+        self.first: int | None = None  # token that begins the next bar, where it is drawn already
+
+    def place(self) -> _Place:
+        """Here, at a bar line."""
+        return _Place(self.state.copy(), self.empty_bars, len(self.texts), tuple(self.window.ids), self.first)
+
+    def go_back(self, place: _Place) -> Writing[None]:
+        """Forget what was written since."""
+        self.state, self.empty_bars, self.first = place.state.copy(), place.empty_bars, place.first
+        del self.texts[place.n_texts :], self.keys[place.n_texts :], self.bars[place.n_texts :]
+        if place.in_sight:
+            yield from self.window.see(list(place.in_sight))
+        else:
+            self.window.logits = None  # nothing had been read yet
+
+    def bar(self, refused: Refused) -> Writing[tuple[str, list[int]]]:
+        """The next bar: its text with a blank before it, and its tokens with the one that ended it."""
+        raise NotImplementedError
+
+    def _keep(self, text: str, ids: list[int]) -> None:
+        self.texts.append(text)
+        self.keys.append(key_of(text))
+        self.bars.append(ids)
+        self.empty_bars = 0 if "p" in text else self.empty_bars + 1
+
+    def _must_open(self) -> bool:
+        recent = max((len(bar) for bar in self.bars[-4:]), default=0)
+        return self.window.logits is None or self.window.room < recent
+
+
+class _FieldHand(_Hand):
     """Fields are tokens."""
 
-    def __init__(self, model: ComposerModel, prompt: Prompt, sampling: Sampling, rng: np.random.Generator) -> None:
-        self.vocabulary, self.sampling, self.rng = model.vocabulary, sampling, rng
-        self.constraint = Constraint(model.vocabulary, prompt.instruments)
-        self.window = _Window(model, prompt, CLOSING_FIELDS)
+    def __init__(self, model: ComposerModel, prompt: Prompt, manner: Manner, rng: np.random.Generator) -> None:
+        super().__init__(model, prompt, manner, rng, CLOSING_FIELDS)
+        self.constraint = Constraint(model.vocabulary, self.rules)
         self.bars = [model.vocabulary.tokenize(bar.strip()) for bar in prompt.bars]
-        self.n_tokens = 0
-        self.state, self.empty_bars = _after(model, prompt)
+        self.wish = manner.wish(model, prompt, self.rules) if manner.wish is not None else None
 
-    def bar(self) -> str:
-        """See :class:`BarWriter`."""
-        recent = max((len(bar) for bar in self.bars[-4:]), default=0)
-        if self.window.logits is None or self.window.room < recent:
-            self.window.open(self.bars)
+    def bar(self, refused: Refused) -> Writing[tuple[str, list[int]]]:
+        """See :meth:`_Hand.bar`."""
+        if self._must_open():
+            yield from self.window.open(self.bars)
         line = self.vocabulary.id_of("|")
         assert line is not None
         bar = [line]
-        self._push(line)
+        yield from self._push(line)
         while True:
             allowed = self.constraint.allowed(self.state, self.empty_bars)
             if len(bar) >= MAX_BAR_FIELDS or self.window.is_nearly_full:
                 allowed = self._shortest_way(allowed)
-            token = self._draw(allowed)
+            assert self.window.logits is not None
+            token = self.chooser.draw(
+                self.window.logits,
+                allowed,
+                history=self.window.ids,
+                written=bar,
+                refused=refused,
+                wishes=self.wish(self.state, bar) if self.wish is not None else None,
+            )
             if token == line:
                 break
             bar.append(token)
-            self._push(token)
-        text = self.vocabulary.detokenize(bar)
-        self.bars.append(bar)
-        self.empty_bars = 0 if "p" in text else self.empty_bars + 1
-        return " " + text
+            yield from self._push(token)
+            if self.constraint.field(token).kind == "p" and self.state.track in self.free:
+                self.rules.insists = False
+        text = " " + self.vocabulary.detokenize(bar)
+        self._keep(text, bar)
+        return text, [*bar, line]
 
     def _shortest_way(self, allowed: np.ndarray) -> np.ndarray:
         """Of ``allowed``, what ends the bar soonest: its line, else the longest step, else anything but a bend."""
@@ -129,42 +277,30 @@ class _FieldWriter:
         straight = allowed[[kind != ":o" for kind in kinds]]
         return straight if len(straight) else allowed
 
-    def _draw(self, allowed: np.ndarray) -> int:
-        assert self.window.logits is not None
-        self.n_tokens += 1
-        if len(allowed) == 1:
-            return int(allowed[0])
-        return sample(self.window.logits, allowed, self.sampling, self.rng)
-
-    def _push(self, token: int) -> None:
+    def _push(self, token: int) -> Writing[None]:
         self.state.feed(self.constraint.field(token))
-        self.window.push(token)
+        yield from self.window.push(token)
 
 
-class _TextWriter:
+class _TextHand(_Hand):
     """Fields are spelled in a text vocabulary's tokens, which may reach over their borders."""
 
-    def __init__(self, model: ComposerModel, prompt: Prompt, sampling: Sampling, rng: np.random.Generator) -> None:
-        self.vocabulary, self.sampling, self.rng, self.trie = model.vocabulary, sampling, rng, model.trie
-        self.rules = Rules(prompt.instruments)
+    def __init__(self, model: ComposerModel, prompt: Prompt, manner: Manner, rng: np.random.Generator) -> None:
         self.closing = CLOSING_FIELDS * TOKENS_A_FIELD
-        self.window = _Window(model, prompt, self.closing)
-        self.bars = [(bar, model.vocabulary.tokenize(bar)) for bar in prompt.bars]
-        self.n_tokens = 0
-        self.state, self.empty_bars = _after(model, prompt)
-        self.first: int | None = None  # token that begins the next bar, where it is drawn already
+        super().__init__(model, prompt, manner, rng, self.closing)
+        self.trie = model.trie
+        # After the header's line break no blank stands before a bar.
+        said = [bar if number else bar.strip() for number, bar in enumerate(prompt.bars)]
+        self.bars = [model.vocabulary.tokenize(bar) for bar in said]
 
-    def bar(self) -> str:
-        """See :class:`BarWriter`."""
-        recent = max((len(ids) for _, ids in self.bars[-4:]), default=0)
-        if self.window.logits is None or self.window.room < recent:
-            # After the header's line break no blank stands before a bar.
-            first, rest = self.vocabulary.tokenize(self.bars[0][0].strip()), [ids for _, ids in self.bars[1:]]
-            self.window.open([first, *rest])
+    def bar(self, refused: Refused) -> Writing[tuple[str, list[int]]]:
+        """See :meth:`_Hand.bar`."""
+        if self._must_open():
+            yield from self.window.open(self.bars)
         writer = Writer(self.rules, self.empty_bars)
         cursor = Cursor(Place(self.state, writer, opens_bar=True))
         text, ids = "", []
-        token = self._draw([cursor]) if self.first is None else self.first
+        token = self._draw([cursor], ids, refused) if self.first is None else self.first
         while True:
             read = cursor.read(self.trie.texts[token] or "")
             if read is None:
@@ -172,33 +308,40 @@ class _TextWriter:
             cursor = read
             text += self.trie.texts[token] or ""
             ids.append(token)
-            self.window.push(token)
+            yield from self.window.push(token)
+            if any(f"i{track} p" in text for track in self.free):
+                self.rules.insists = False
             writer.hurries = len(ids) >= MAX_BAR_FIELDS * TOKENS_A_FIELD or self.window.is_nearly_full
             following = cursor.bar()
-            token = self._draw([cursor] if following is None else [cursor, following])
+            token = self._draw([cursor] if following is None else [cursor, following], ids, refused)
         self.first = token
         after = cursor.place.after(cursor.written)
         assert after is not None  # the bar ended here
         self.state = after.state
-        self.bars.append((text, ids))
-        self.empty_bars = 0 if "p" in text else self.empty_bars + 1
-        return text
+        self._keep(" " + text.strip(), ids)
+        return " " + text.strip(), [*ids, token]
 
-    def _draw(self, cursors: list[Cursor]) -> int:
+    def _draw(self, cursors: list[Cursor], written: list[int], refused: Refused) -> int:
         assert self.window.logits is not None
-        self.n_tokens += 1
-        return sample(self.window.logits, self.trie.allowed(cursors), self.sampling, self.rng)
+        allowed = self.trie.allowed(cursors)
+        return self.chooser.draw(self.window.logits, allowed, history=self.window.ids, written=written, refused=refused)
 
 
 def _after(model: ComposerModel, prompt: Prompt) -> tuple[SimplifiedState, int]:
     """The automaton after the prompt, and how many empty bars it ends with."""
-    state = SimplifiedState(model.notation)
-    for field in fields_of(prompt.header):
-        state.feed(field)
+    state, empty_bars = _fed(model.notation, prompt.header, prompt.bars)
+    return state.copy(), empty_bars
+
+
+@lru_cache(maxsize=4)  # takes of one prompt share it
+def _fed(notation: SimplifiedMidi, header: str, bars: tuple[str, ...]) -> tuple[SimplifiedState, int]:
+    state = SimplifiedState(notation)
+    for one in fields_of(header):
+        state.feed(one)
     state.feed(Field(NEWLINE, ""))
     empty_bars = 0
-    for bar in prompt.bars:
-        for field in fields_of(bar):
-            state.feed(field)
+    for bar in bars:
+        for one in fields_of(bar):
+            state.feed(one)
         empty_bars = 0 if "p" in bar else empty_bars + 1
     return state, empty_bars

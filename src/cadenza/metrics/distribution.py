@@ -15,14 +15,15 @@ ones.
   samples by three bandwidths. Ours is larger where sets differ.
 - Its ``overlap_area`` integrates with ``scipy.integrate.quad`` over densities that return arrays, which current SciPy
   refuses. Here it is a sum over the same grid.
-- In equal sets each piece meets itself at distance 0, which no intra-set distance does. Here pairs of equal pieces are
-  left out of the inter-set distances, so a set compared with itself has overlap 1.
+- In equal sets each piece meets itself at distance 0, which no intra-set distance does, and there are twice as many
+  inter-set distances, which narrows their kernels. Here pairs of equal pieces are left out of the inter-set distances,
+  and both densities take the kernels of the smaller sample, so a set compared with itself has overlap 1.
 
 **Other differences.** Features of the reference are those of one melody read by pretty_midi with times in seconds; here
 successions are within tracks (chords from the lowest note up), times in quarter notes, drums left out, all parts of one
-piece put together. Bandwidths are Scott's, as SciPy's ``gaussian_kde``; densities are computed from 2,048 linear bins
-(equal to SciPy's to 1e-3 of the peak, tested), and never taken as less than 1e-12 of their peak, which bounds KL. A
-feature that is constant in a set has a density of one grid step.
+piece put together. Bandwidths are Scott's, as those of SciPy's ``gaussian_kde``; densities are computed from 2,048
+linear bins (equal to SciPy's to 1 % of the peak, tested), and never taken as less than 1e-12 of their peak, which
+bounds KL. A feature that is constant in a set has a density of one grid step.
 
 **Direction and use.** Counts of pitches and notes grow with length: compare pieces of equal length. Two halves of one
 human corpus do not overlap wholly; put that figure beside. At least 30 pieces a set.
@@ -111,7 +112,8 @@ def from_features(
         if not len(between):
             continue
         grid = common_grid(within, between)
-        p, q = density(within, grid), density(between, grid)
+        n = min(len(within), len(between))
+        p, q = density(within, grid, n), density(between, grid, n)
         values[f"overlap_{name}"] = overlap_area(p, q, grid)
         values[f"kl_{name}"] = kl_divergence(p, q, grid)
         overlaps.append(values[f"overlap_{name}"])
@@ -129,9 +131,9 @@ def distances(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.floa
     return np.sqrt(squares.clip(min=0) * (squares > 1e-14))  # type: ignore[no-any-return]
 
 
-def bandwidth(sample: NDArray[np.float64]) -> float:
-    """Scott's: standard deviation · n^(−1/5)."""
-    return float(sample.std(ddof=1)) * len(sample) ** -0.2 if len(sample) > 1 else 0.0
+def bandwidth(sample: NDArray[np.float64], n: int | None = None) -> float:
+    """Scott's: standard deviation · n^(−1/5), n the sample's size unless another is given."""
+    return float(sample.std(ddof=1)) * (n or len(sample)) ** -0.2 if len(sample) > 1 else 0.0
 
 
 def common_grid(*samples: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -142,17 +144,17 @@ def common_grid(*samples: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.linspace(low - margin, high + margin, N_GRID)
 
 
-def density(sample: NDArray[np.float64], grid: NDArray[np.float64]) -> NDArray[np.float64]:
+def density(sample: NDArray[np.float64], grid: NDArray[np.float64], n: int | None = None) -> NDArray[np.float64]:
     """A Gaussian kernel density on an even grid, from linearly binned data; shape (len(grid),), of area 1.
 
-    The bandwidth is Scott's, at least one grid step.
+    The bandwidth is Scott's (for a sample of ``n``), at least one grid step.
     """
     step = float(grid[1] - grid[0])
     at = (sample - grid[0]) / step
     low = np.floor(at).astype(np.int64).clip(0, len(grid) - 2)
     part = at - low
     binned = np.bincount(low, 1 - part, len(grid)) + np.bincount(low + 1, part, len(grid))
-    width = max(bandwidth(sample), step)
+    width = max(bandwidth(sample, n), step)
     reach = min(int(np.ceil(9 * width / step)), len(grid) - 1)
     kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) * step / width) ** 2)
     smooth = np.convolve(binned, kernel)[reach : reach + len(grid)]

@@ -116,7 +116,7 @@ def n_matched(ref: _Played, est: _Played, *, offsets: bool) -> int:
 
 
 def _parts(ref: _Played, est: _Played) -> Iterator[tuple[_Played, _Played]]:
-    """Both sides cut where no onset is within 60 ms, into parts of some hundred notes; only those with notes in both."""
+    """Both sides cut where no onset is within 60 ms, into parts of some hundred notes (those with notes in both)."""
     onsets = np.sort(np.concatenate([ref.intervals[:, 0], est.intervals[:, 0]]))
     cuts = onsets[1:][np.diff(onsets) > 1.2 * ONSET_SECONDS]
     at = np.searchsorted(onsets, cuts)
@@ -142,15 +142,12 @@ def multi_instrument_f1(ref: _Played, est: _Played) -> float | None:
 
 
 def frames(notes: _Played, n_frames: int) -> NDArray[np.bool_]:
-    """Which pitches sound at each 10 ms, shape (n_frames, 128)."""
-    change = np.zeros((n_frames + 1, 128), np.int32)
-    first, stop = (
-        np.clip(np.ceil(notes.intervals[:, side] / FRAME_SECONDS - 1e-9).astype(np.int64), 0, n_frames)
-        for side in (0, 1)
-    )
-    np.add.at(change, (first, notes.pitch), 1)
-    np.subtract.at(change, (stop, notes.pitch), 1)
-    return np.cumsum(change, axis=0)[:n_frames] > 0  # type: ignore[no-any-return]
+    """Which pitches sound at each 10 ms, shape (128, n_frames)."""
+    roll = np.zeros((128, n_frames), bool)
+    edges = np.ceil(notes.intervals / FRAME_SECONDS - 1e-9).astype(np.int64)
+    for (first, stop), pitch in zip(edges.tolist(), notes.pitch.tolist(), strict=True):
+        roll[pitch, first:stop] = True
+    return roll
 
 
 def frame_f1(ref: _Played, est: _Played) -> float | None:

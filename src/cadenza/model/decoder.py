@@ -101,6 +101,36 @@ class Decoder(Protocol):
         """
 
 
+class RaggedDecoder(Decoder, Protocol):
+    """Rows that need not be equally long: each has its own prompt and may begin anew while the others go on."""
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Tokens in each row so far, shape (B,)."""
+
+    def widened(self, batch: int) -> RaggedDecoder:
+        """Another decoder of the same weights with ``batch`` rows."""
+
+    def prefill_row(self, row: int, ids: Any) -> np.ndarray:
+        """Begin one row anew with a prompt, shape (S,); logits of its next token, (V,), a view as above.
+
+        Raises:
+            ModelError: as for :meth:`prefill`, or there is no such row.
+        """
+
+    def copy_row(self, source: int, row: int) -> np.ndarray:
+        """Let ``row`` hold what ``source`` holds, which has just begun (no step since); its logits, (V,)."""
+
+    def step_rows(self, ids: Any, active: np.ndarray) -> np.ndarray:
+        """:meth:`step` for the rows of the mask ``active`` (B,) only; ids and logits of the others mean nothing.
+
+        A row that rests in a windowed cache must begin anew before it goes on.
+
+        Raises:
+            ModelError: an active row is full, or an id lies outside the vocabulary.
+        """
+
+
 def open_decoder(
     folder: Path | str,
     *,

@@ -5,10 +5,13 @@ runs. Keys and values are appended by the runtime in the same memory, so nothing
 
 Prompts are taken row by row and in chunks: the runtime lets a pass of several tokens continue a cache only at batch 1,
 chunks bound the memory of the attention scores, and a prompt shared by all rows is computed once and copied.
+
+Rows may also differ in length (:class:`~cadenza.model.decoder.RaggedDecoder`): the operator knows each row's own.
 """
 
 from __future__ import annotations
 
+import copy
 import os
 from pathlib import Path
 from typing import Any
@@ -52,9 +55,18 @@ class Engine:
         self, model: Path | str | bytes, *, batch: int = 1, max_length: int | None = None, threads: int = 1
     ) -> None:
         self._session, self.architecture, self.precision = _open(model, threads)
+        self._make_rows(batch, max_length)
+
+    def widened(self, batch: int) -> Engine:
+        """Another decoder of the same graph with ``batch`` rows of its own; the weights are shared."""
+        other = copy.copy(self)
+        other._make_rows(batch, self.max_length)
+        return other
+
+    def _make_rows(self, batch: int, max_length: int | None) -> None:
         self.batch, self.max_length = batch, checked_sizes(self.architecture, batch, max_length)
         a = self.architecture
-        self._length = 0
+        self._lengths = np.zeros(batch, np.int32)
         self._cosine, self._sine = a.rotary(self.max_length)
         self._caches: dict[str, np.ndarray] = {}
         for layer, window in enumerate(a.windows):
@@ -71,12 +83,17 @@ class Engine:
 
     @property
     def length(self) -> int:
-        """Tokens in each row so far."""
-        return self._length
+        """Tokens in each row so far; in the longest, where they differ."""
+        return int(self._lengths.max())
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """See :class:`~cadenza.model.decoder.RaggedDecoder`."""
+        return self._lengths.copy()
 
     def reset(self) -> None:
         """Forget all tokens. (What the caches still hold lies beyond the length and is never read.)"""
-        self._length = 0
+        self._lengths.fill(0)
 
     def prefill(self, ids: Any) -> np.ndarray:
         """See :meth:`cadenza.model.decoder.Decoder.prefill`."""
@@ -85,27 +102,45 @@ class Engine:
             raise ModelError(f"a prompt for each of {self.batch} rows", str(len(prompt)))
         self.reset()
         rows = prompt.reshape(-1, prompt.shape[-1])
-        last = np.empty(1, np.int64)
         for row, tokens in enumerate(rows):
-            for start in range(0, len(tokens), CHUNK):
-                chunk = tokens[start : start + CHUNK]
-                last[0] = len(chunk) - 1
-                self._pass(row, chunk, start, last, self._logits[row : row + 1])
-        self._length = prompt.shape[-1]
+            self._fill_row(row, tokens)
         if len(rows) < self.batch:
+            self._lengths.fill(prompt.shape[-1])
             self.reorder(np.zeros(self.batch, np.int64))
             self._logits[1:] = self._logits[0]
         return self._logits[:, 0]
 
+    def prefill_row(self, row: int, ids: Any) -> np.ndarray:
+        """See :meth:`cadenza.model.decoder.RaggedDecoder.prefill_row`."""
+        prompt = checked_ids(ids, self.architecture, self.max_length)
+        if prompt.ndim != 1 or not 0 <= row < self.batch:
+            raise ModelError(f"one prompt for a row of 0–{self.batch - 1}", f"shape {prompt.shape}, row {row}")
+        self._fill_row(row, prompt)
+        return self._logits[row, 0]
+
+    def copy_row(self, source: int, row: int) -> np.ndarray:
+        """See :meth:`cadenza.model.decoder.RaggedDecoder.copy_row`."""
+        length = int(self._lengths[source])
+        for cache in self._caches.values():
+            cache[row, :, :length] = cache[source, :, :length]
+        self._lengths[row] = length
+        self._logits[row] = self._logits[source]
+        return self._logits[row, 0]
+
     def step(self, ids: Any) -> np.ndarray:
         """See :meth:`cadenza.model.decoder.Decoder.step`."""
-        if self._length >= self.max_length:
+        return self.step_rows(ids, np.ones(self.batch, bool))
+
+    def step_rows(self, ids: Any, active: np.ndarray) -> np.ndarray:
+        """See :meth:`cadenza.model.decoder.RaggedDecoder.step_rows`."""
+        if (self._lengths[active] >= self.max_length).any():
             raise ModelError(f"at most {self.max_length} tokens", "one more", hint="Open with a greater max_length.")
         self._ids[:, 0] = checked_step(ids, self.batch, self.architecture.n_vocabulary)
-        self._last.fill(self._length)
-        self._length += 1
-        self._total[...] = self._length
+        # A row that rests is computed along at its end (or at its last place) and what it wrote there is written over.
+        np.minimum(self._lengths, self.max_length - 1, out=self._last)
+        self._total[...] = self._last.max() + 1
         self._session.run_with_iobinding(self._step_binding)
+        self._lengths[active] += 1
         return self._logits[:, 0]
 
     def score(self, ids: Any) -> np.ndarray:
@@ -127,9 +162,20 @@ class Engine:
     def reorder(self, rows: Any) -> None:
         """See :meth:`cadenza.model.decoder.Decoder.reorder`."""
         index = checked_rows(rows, self.batch)
+        length = self.length
         for cache in self._caches.values():
-            filled = cache[:, :, : self._length]  # a windowed cache is never longer than this either
+            filled = cache[:, :, :length]  # a windowed cache is never longer than this either
             filled[...] = filled[index]
+        self._lengths[:] = self._lengths[index]
+
+    def _fill_row(self, row: int, ids: np.ndarray) -> None:
+        """Begin ``row`` anew with ``ids`` (S,); its logits are in place."""
+        last = np.empty(1, np.int64)
+        for start in range(0, len(ids), CHUNK):
+            chunk = ids[start : start + CHUNK]
+            last[0] = len(chunk) - 1
+            self._pass(row, chunk, start, last, self._logits[row : row + 1])
+        self._lengths[row] = len(ids)
 
     def _pass(self, row: int, ids: np.ndarray, start: int, positions: np.ndarray, logits: np.ndarray) -> None:
         """Run ``ids`` (S,) in one row whose cache holds ``start`` tokens; fills ``logits``, (1, R, V)."""

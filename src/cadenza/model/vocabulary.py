@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -71,6 +71,11 @@ class Vocabulary:
     def eos_id(self) -> int:
         """Id of the token that ends one."""
         return EOS
+
+    @property
+    def ids(self) -> Mapping[str, int]:
+        """Field → id."""
+        return self._ids
 
     def id_of(self, text: str) -> int | None:
         """The id of a field, or None."""

@@ -302,6 +302,7 @@ def save_notation(folder: Path, notation: Notation, context_tokens: int, manifes
         "context_tokens": context_tokens,
         "style": manifest.get("config", {}).get("style", "bare"),
         "view": manifest.get("config", {}).get("view", ""),
+        "tasks": sorted(manifest.get("config", {}).get("tasks", {})),
         "prompts": manifest.get("prompts", {}),
         "corpus": manifest.get("fingerprint", ""),
     }

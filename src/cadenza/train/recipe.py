@@ -250,7 +250,11 @@ class TrainConfig:
         checkpoint_minutes: minutes between checkpoints.
         keep_checkpoints: how many are kept.
         log_every: steps between lines of progress.
-        report_to: "tensorboard", "wandb", "trackio".
+        samples_every: steps between continuations of held-out pieces as music (samples/index.html); 0: none.
+        n_samples: how many pieces are continued.
+        sample_bars: bars of each continuation.
+        report_to: "tensorboard", and on demand "wandb" and "trackio", beside which TensorBoard is always written; []
+            writes log.jsonl alone.
         seed: of all that is drawn.
         n_threads: CPU threads; 0: torch's choice.
         fsdp: shard the model over processes (FSDP2) instead of copying it (DDP).
@@ -298,6 +302,9 @@ class TrainConfig:
     checkpoint_minutes: float = 4.0
     keep_checkpoints: int = 2
     log_every: int = 10
+    samples_every: int = 0
+    n_samples: int = 2
+    sample_bars: int = 8
     report_to: list[str] = field(default_factory=lambda: ["tensorboard"])
     seed: int = 0
     n_threads: int = 0
@@ -317,7 +324,15 @@ class TrainConfig:
             _one_of(getattr(self, name), known, name)
         for one in self.report_to:
             _one_of(one, ("tensorboard", "wandb", "trackio"), "report_to")
-        positive = ("context_tokens", "log_every", "batch_rows", "accumulate", "keep_checkpoints", "restarts")
+        positive = (
+            "context_tokens",
+            "log_every",
+            "batch_rows",
+            "accumulate",
+            "keep_checkpoints",
+            "restarts",
+            "n_samples",
+        )
         wrong = [name for name in positive if getattr(self, name) < 1]
         if wrong:
             raise ConfigError("1 or more", str(getattr(self, wrong[0])), where=f"recipe {wrong[0]}")
@@ -325,6 +340,12 @@ class TrainConfig:
             raise ConfigError("epochs or steps above 0", f"{self.epochs} epochs, {self.steps} steps", where="recipe")
         if not 0 <= self.warmup_share < 1:
             raise ConfigError("a share in [0, 1)", str(self.warmup_share), where="recipe warmup_share")
+        if self.samples_every < 0 or not 1 <= self.sample_bars <= 64:
+            found = f"samples_every {self.samples_every}, sample_bars {self.sample_bars}"
+            raise ConfigError("samples_every from 0, sample_bars 1 to 64", found, where="recipe")
+        if self.samples_every and self.fsdp:
+            hint = "No process holds the whole model: sample from its checkpoints afterwards."
+            raise ConfigError("samples_every 0 with fsdp", str(self.samples_every), where="recipe", hint=hint)
         if self.data_workers < 0:
             raise ConfigError("0 or more", str(self.data_workers), where="recipe data_workers")
         if self.checkpoint_every < 0 or self.checkpoint_minutes <= 0:

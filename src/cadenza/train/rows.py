@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 
 from cadenza.base.errors import ConfigError, FormatError
 from cadenza.base.files import writing_atomically
+from cadenza.model.units import tokenize_units, units
 
 IGNORED = -100  # a target that counts for nothing, as in torch's cross entropy
 
@@ -45,26 +46,6 @@ class Codec(Protocol):
     def tokenize(self, text: str) -> list[int]: ...
     def detokenize(self, ids: Sequence[int]) -> str: ...
     def id_of(self, text: str) -> int | None: ...
-
-
-def units(text: str, unit_start: str) -> list[str]:
-    """``text`` cut before each match of ``unit_start`` (and its blank); joined they are the text."""
-    if not unit_start:
-        return [text]
-    cuts = [0]
-    for found in re.finditer(unit_start, text):
-        at = found.start()
-        if at and text[at - 1] == " ":
-            at -= 1
-        if at > cuts[-1]:
-            cuts.append(at)
-    return [text[a:b] for a, b in zip(cuts, [*cuts[1:], len(text)], strict=True)]
-
-
-def tokenize_units(codec: Codec, parts: Sequence[str]) -> list[list[int]]:
-    """The ids of each part. Where fields are tokens, the blank between two parts is implied; else it is spelled."""
-    has_fields = bool(getattr(codec, "fields", ()))
-    return [codec.tokenize(part.removeprefix(" ") if has_fields and n else part) for n, part in enumerate(parts)]
 
 
 def pieces(rows: Iterable[dict[str, Any]], codec: Codec, unit_start: str) -> Iterator[list[int]]:

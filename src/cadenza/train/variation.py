@@ -111,17 +111,17 @@ def _rooms(
     track_of = np.full(len(pitch_of), -1, np.int16)
     program_of = np.full(len(pitch_of), -1, np.int16)
     low, high = np.zeros(129, np.int16), np.full(129, 127, np.int16)
-    for track in range(MAX_TRACKS):
-        token = ids.get(f"i{track}")
+    for number in range(MAX_TRACKS):
+        token = ids.get(f"i{number}")
         if token is not None:
-            track_of[token] = track
-    for program in range(129):
-        token = ids.get(f":g{program}")
+            track_of[token] = number
+    for number in range(129):
+        token = ids.get(f":g{number}")
         if token is not None:
-            program_of[token] = program
-        if program < 128:
-            reach = range_of(Track(program=program))
-            low[program], high[program] = max(reach[0], LOWEST), min(reach[1], HIGHEST)
+            program_of[token] = number
+        if number < 128:
+            reach = range_of(Track(program=number))
+            low[number], high[number] = max(reach[0], LOWEST), min(reach[1], HIGHEST)
     tokens = documents.ids
     track, program = track_of[tokens], program_of[tokens]
     pitch = pitch_of.astype(np.int16)[tokens]

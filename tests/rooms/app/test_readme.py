@@ -42,6 +42,9 @@ def test_commands(command, said, place):
         formats.write(formats.read(ROOT / "examples" / "riff.gp5"), place / "out" / "examples" / "riff.mid")
     if command.startswith(("cadenza corpus show", "cadenza corpus check")):
         build([place / "examples"], place / "out" / "corpus", CorpusConfig())
+    if command.startswith("cadenza transcribe"):
+        pytest.importorskip("soundfile")
+        formats.write(formats.read(ROOT / "examples" / "waltz.mid"), place / "out" / "waltz.wav", sample_rate=16_000)
     if command.startswith("cadenza train"):
         recipe = load_config(CorpusConfig, [str(recipes.find("composer", "corpus"))])
         build([place / "examples"], place / "out" / "corpus", recipe)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from cadenza.corpus.excerpts import MODEL_NOTATION
-from cadenza.infer.constrain import Constraint, Instrument
+from cadenza.infer.constrain import Constraint, Instrument, Rules
 from cadenza.model.vocabulary import Vocabulary
 from cadenza.notation.grammar import NEWLINE, Field, fields_of
 from cadenza.notation.simplified.grammar import SimplifiedState
@@ -36,7 +36,7 @@ METRES = ("4/4", "3/4", "7/8", "12/8", "4/2", "1/16", "16/8")
 
 def walk(rng: random.Random, instruments: tuple[Instrument, ...], metre: str, n_bars: int, taste: str) -> list[str]:
     """Bars of random allowed tokens; ``taste``: a token at random, a kind at random first, or the longest way."""
-    constraint = Constraint(VOCABULARY, instruments)
+    constraint = Constraint(VOCABULARY, Rules(instruments))
     state = SimplifiedState(MODEL_NOTATION)
     header = f"q24 w120 m{metre} " + " ".join(f"i{i}:g0" for i in range(len(instruments)))
     for field in fields_of(header):
@@ -62,7 +62,7 @@ def walk(rng: random.Random, instruments: tuple[Instrument, ...], metre: str, n_
         if constraint.field(token).kind == "|":
             if bars:
                 empty_bars = 0 if any(constraint.field(t).kind == "p" for t in bars[-1]) else empty_bars + 1
-                assert empty_bars <= constraint.max_empty_bars + 1
+                assert empty_bars <= constraint.rules.max_empty_bars + 1
             if len(bars) == n_bars:
                 return [header + "\n" + " ".join(VOCABULARY.detokenize(bar) for bar in bars)]
             bars.append([])
@@ -102,7 +102,7 @@ def test_a_walk_meets_every_kind_of_field() -> None:
 
 
 def test_a_note_without_a_step_is_bent_only_where_another_note_can_follow() -> None:
-    constraint = Constraint(VOCABULARY, (GUITAR,))
+    constraint = Constraint(VOCABULARY, Rules((GUITAR,)))
     state = SimplifiedState(MODEL_NOTATION)
     for field in fields_of("q24 w120 m4/4 i0:g24\n| i0 p40:v60:d12"):
         state.feed(field)

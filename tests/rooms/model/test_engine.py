@@ -373,3 +373,39 @@ def test_importing_the_room_loads_nothing_heavy():
         "print(sorted({'torch', 'transformers', 'onnx', 'onnxruntime', 'safetensors'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+# --- rows of different lengths
+
+
+def test_ragged_rows_equal_single_ones_and_begin_anew_on_their_own(graphs):
+    lengths = (WINDOW - 3, 1, 3 * CHUNK + 7, WINDOW + WINDOW_SLACK)
+    prompts = [text(20 + i, n) for i, n in enumerate(lengths)]
+    wide = Engine(graphs["tiny", "int8"]).widened(4)
+    alone = [Engine(graphs["tiny", "int8"]) for _ in prompts]
+    for row, (one, prompt) in enumerate(zip(alone, prompts, strict=True)):
+        assert np.array_equal(wide.prefill_row(row, prompt), one.prefill(prompt)[0])
+    wide.prefill_row(1, prompts[3])  # and again what it held, as a copy
+    assert np.array_equal(wide.copy_row(0, 1), alone[0].prefill(prompts[0])[0])
+    alone[1].prefill(prompts[0])
+    steps = text(30, 200, 4)
+    active = np.array([True, True, False, True])  # the third rests
+    for number, ids in enumerate(steps):
+        if number == 90:  # the first begins anew
+            assert np.array_equal(wide.prefill_row(0, prompts[2]), alone[0].prefill(prompts[2])[0])
+        found = wide.step_rows(ids, active).copy()
+        for row in np.flatnonzero(active):
+            assert np.array_equal(found[row], alone[row].step(ids[row : row + 1])[0])
+    assert wide.lengths.tolist() == [one.length for one in alone]
+
+
+def test_what_ragged_rows_refuse(graphs):
+    wide = Engine(graphs["tiny", "int8"], batch=2, max_length=40)
+    for row in (-1, 2):
+        with pytest.raises(ModelError, match="row"):
+            wide.prefill_row(row, text(1, 5))
+    wide.prefill_row(0, text(1, 40))
+    wide.prefill_row(1, text(1, 4))
+    wide.step_rows(np.zeros(2, int), np.array([False, True]))
+    with pytest.raises(ModelError, match="at most 40"):
+        wide.step_rows(np.zeros(2, int), np.array([True, True]))

@@ -6,7 +6,21 @@ import sys
 
 import typer
 
-from cadenza.app.cli import compose, convert, corpus, diff, doctor, info, model, render, train
+from cadenza.app.cli import (
+    compose,
+    convert,
+    corpus,
+    diff,
+    doctor,
+    evaluate,
+    info,
+    leaderboard,
+    model,
+    render,
+    sweep,
+    train,
+    transcribe,
+)
 
 app = typer.Typer(
     name="cadenza",
@@ -20,9 +34,13 @@ app.command("diff")(diff.diff)
 app.command("info")(info.info)
 app.command("compose")(compose.compose)
 app.command("render")(render.render)
+app.command("transcribe")(transcribe.transcribe)
 app.add_typer(corpus.app, name="corpus")
 app.command("train")(train.train)
+app.command("sweep")(sweep.sweep)
 app.add_typer(model.app, name="model")
+app.add_typer(evaluate.app, name="evaluate")
+app.add_typer(leaderboard.app, name="leaderboard")
 app.command("doctor")(doctor.doctor)
 
 

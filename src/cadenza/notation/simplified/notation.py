@@ -19,7 +19,7 @@ long durations to a short list.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar, Literal, NamedTuple
 from urllib.parse import quote, unquote
@@ -31,7 +31,9 @@ from cadenza.notation.grammar import END, NEWLINE, Field, Grammar, fields_of
 from cadenza.notation.layout import Layout, order_notes
 from cadenza.notation.simplified import bends as bend_codes
 from cadenza.notation.simplified import projection as losses
+from cadenza.notation.simplified.frame import Frame
 from cadenza.notation.simplified.grammar import SimplifiedState
+from cadenza.notation.simplified.ids import FieldIds
 from cadenza.score.edit import Edit, project
 from cadenza.score.model import NOTE_DTYPE, BarMark, Key, Note, Score, Tempo, Track
 from cadenza.score.time import bar_table
@@ -210,10 +212,19 @@ class SimplifiedMidi:
             groups = [[index] for index in every]
         lines = [settled._line(score, group) for group in groups]
         if self.profile == "cadenza":
-            lines.insert(0, self._header(score))
+            last = max((track.end_ticks for track in score.tracks), default=0)
+            lines.insert(0, self.header_line(score, score.tracks, last))
         return "\n".join(lines)
 
-    def _header(self, score: Score) -> str:
+    def header_line(self, score: Score | Frame, tracks: Sequence[Track], last_ticks: int) -> str:
+        """The first line of a text of the cadenza profile.
+
+        Args:
+            score: after the projection.
+            tracks: its tracks, before or after the projection; their notes are not looked at.
+            last_ticks: where the last note ends.
+        """
+
         def at(onset: int) -> str:
             return f":o{onset}" if onset else ""
 
@@ -222,16 +233,20 @@ class SimplifiedMidi:
         words += [f"m{m.numerator}/{m.denominator}{at(m.onset_ticks)}" for m in score.metres]
         words += [f"k{k.fifths}{'m' if k.mode == 'minor' else ''}{at(k.onset_ticks)}" for k in score.keys]
         words += [f"|{mark.onset_ticks}" for mark in score.bars]
-        for index, track in enumerate(score.tracks):
+        for index, track in enumerate(tracks):
             word = f"i{index}:g{DRUMS if track.is_drums else track.program}"
-            word += "".join(f":s{pitch}" for pitch in track.tuning)
-            word += f":c{track.capo_fret}" if track.capo_fret else ""
-            word += f":n{quote(track.name, safe='')}" if track.name else ""
+            if self.header == "full":
+                word += "".join(f":s{pitch}" for pitch in track.tuning)
+                word += f":c{track.capo_fret}" if track.capo_fret else ""
+                word += f":n{quote(track.name, safe='')}" if track.name else ""
             words.append(word)
-        last = max((track.end_ticks for track in score.tracks), default=0)
-        if score.length_ticks > last and not self.bars:
+        if score.length_ticks > last_ticks and not self.bars:
             words.append(f"l{score.length_ticks}")
         return " ".join(words)
+
+    def ids(self, known: Mapping[str, int], tokenize: Callable[[str], list[int]]) -> FieldIds:
+        """A function Score → ids: what ``tokenize`` gives for the text, but faster; ``known``: field → id."""
+        return FieldIds(self, known, tokenize)
 
     def _line(self, score: Score, tracks: list[int]) -> str:
         told = _Told.of(score, order_notes(score, tracks, "pitch" if self.profile == "published" else "track"))

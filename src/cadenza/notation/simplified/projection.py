@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -50,19 +51,16 @@ def of(notation: SimplifiedMidi) -> tuple[Edit, ...]:
     edits: list[Edit] = []
     published = notation.profile == "published"
     edits.append(_plain_notes())
+    kind, count = option(notation.resolution, "resolution", ("file", "grid", "flat"))
+    if kind == "flat":
+        edits.append(flatten_tempo(count))  # while the tempos are there
     if published:
         edits += [_no_frame(), _merged() if notation.layout == "interleaved" else _without_empty_tracks(), _anonymous()]
     else:
         edits.append(_no_drum_program())
-    kind, count = option(notation.resolution, "resolution", ("file", "grid", "flat"))
     if kind == "grid":
         edits.append(edit.rescale(count, exact=False))
-    elif kind == "flat":
-        edits.append(flatten_tempo(count))
-    if not published:
-        edits.append(_bar_lines_only())  # on the final grid, where a mark may have met a bar line
-    if not published and notation.header == "first":
-        edits.append(_first_of_each())
+    edits += frame_edits(notation)
     if notation.durations == "table":
         edits.append(table_durations())
     edits += _bend_edits(notation)
@@ -77,6 +75,13 @@ def of(notation: SimplifiedMidi) -> tuple[Edit, ...]:
     elif notation.bars:
         edits.append(_full_bars(by_track=notation.layout == "by_track"))
     return tuple(edits)
+
+
+def frame_edits(notation: SimplifiedMidi) -> list[Edit]:
+    """Those for tempos, metres, keys and bar lines, on the final grid (where a mark may have met a bar line)."""
+    if notation.profile == "published":
+        return []
+    return [_bar_lines_only(), _first_of_each()] if notation.header == "first" else [_bar_lines_only()]
 
 
 def _plain_notes() -> Edit:
@@ -167,14 +172,13 @@ def _from_first_note(by_track: bool) -> Edit:
 def _first_of_each() -> Edit:
     def apply(score: Score) -> Score:
         tempo, metre = tempo_at(score, 0), metre_at(score, 0)
-        nearest = min(TEMPO_TABLE, key=lambda t: abs(t - tempo.quarters_per_minute))
         return replace(
             score,
             tracks=tuple(
                 replace(t, name="", tuning=(), capo_fret=0) if t.name or t.tuning or t.capo_fret else t
                 for t in score.tracks
             ),
-            tempos=(Tempo(0, float(nearest)),),
+            tempos=(nearest_tempo(tempo.quarters_per_minute),),
             metres=(Metre(0, metre.numerator, metre.denominator),),
             keys=(),
             bars=(),
@@ -183,17 +187,17 @@ def _first_of_each() -> Edit:
     return Edit("keeps only the first tempo (to 4 a minute) and metre; drops keys, names, tunings, short bars", apply)
 
 
+@lru_cache(maxsize=1024)
+def nearest_tempo(quarters_per_minute: float) -> Tempo:
+    """The nearest of :data:`TEMPO_TABLE`."""
+    return Tempo(0, float(min(TEMPO_TABLE, key=lambda tempo: abs(tempo - quarters_per_minute))))
+
+
 def table_durations() -> Edit:
     """Durations at the nearest of :data:`DURATION_TABLE` (the shorter of two as near)."""
-    table = np.array(DURATION_TABLE, np.int64)
-
-    def nearest(durations: np.ndarray) -> np.ndarray:
-        upper = np.clip(np.searchsorted(table, durations), 1, len(table) - 1)
-        low, high = table[upper - 1], table[upper]
-        return np.where(durations - low <= high - durations, low, high)
 
     def change(track: Track) -> Track:
-        durations = nearest(track.notes["duration_ticks"])
+        durations = nearest_durations(track.notes["duration_ticks"])
         if np.array_equal(durations, track.notes["duration_ticks"]):
             return track
         notes = track.notes.copy()
@@ -201,8 +205,24 @@ def table_durations() -> Edit:
         return track.with_notes(notes, _inside(track.bends, notes["duration_ticks"]))
 
     return Edit(
-        f"rounds durations to a list of {len(table)}, up to {table[-1]} ticks", lambda score: score.map_tracks(change)
+        f"rounds durations to a list of {len(DURATION_TABLE)}, up to {DURATION_TABLE[-1]} ticks",
+        lambda score: score.map_tracks(change),
     )
+
+
+def nearest_durations(durations: np.ndarray) -> np.ndarray:
+    """The nearest of :data:`DURATION_TABLE` to each."""
+    return _NEAREST[np.minimum(durations, DURATION_TABLE[-1])]
+
+
+def _nearest_in_table() -> np.ndarray:
+    table, durations = np.array(DURATION_TABLE, np.int64), np.arange(DURATION_TABLE[-1] + 1)
+    upper = np.clip(np.searchsorted(table, durations), 1, len(table) - 1)
+    low, high = table[upper - 1], table[upper]
+    return np.where(durations - low <= high - durations, low, high)  # of two as near the shorter
+
+
+_NEAREST = _nearest_in_table()
 
 
 def _inside(bends: np.ndarray, durations: np.ndarray) -> np.ndarray:

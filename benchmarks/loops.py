@@ -1,0 +1,127 @@
+"""Loops: how much continuations repeat beside the music that they continue, with and without the guard.
+
+    python benchmarks/loops.py --corpus BASE.npz --n 40 --bars 32 --out FILE.json [--model FOLDER] [--rows 16]
+
+BASE.npz is what ``python -m cadenza.corpus.build`` writes. Of works of the test split (and their arrangements as bands)
+eight bars are the seed, and the ``--bars`` that follow in the piece are the human continuation. The model continues
+the same seeds: greedy, T = 1, top-p 0.9 and by default (T = 1, top-p 0.95), each with and without the bar-aware guard.
+Bars are compared as the model reads them, velocities aside. Printed for each, beside the human figure and its ratio:
+
+- rep-1, rep-2 and rep-4 over bars in windows of 16 (``cadenza.metrics.repetition``), the mean over pieces;
+- the loop rate (ends in four copies of a group of up to eight bars), with its 95 % upper bound (Clopper and Pearson);
+- bits per note of the written bars under the model itself, and what the guard costs of it;
+- bars drawn again, per 100 bars.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.continuations import seeds_of
+from cadenza.base.run import versions
+from cadenza.infer.choose import Decoding
+from cadenza.infer.generate import Take, to_continue, write_take
+from cadenza.infer.loops import GROUPS, key_of
+from cadenza.infer.model import load_model
+from cadenza.infer.rows import run
+from cadenza.infer.sample import Sampling
+from cadenza.infer.write import Manner
+from cadenza.metrics.repetition import ends_in_loop, in_windows, numbered, rep_n
+
+SAMPLINGS = {
+    "greedy": Sampling(temperature=0),
+    "T=1": Sampling(),
+    "top-p 0.9": Sampling(top_p=0.9),
+    "default": Sampling(top_p=0.95),
+}
+WINDOW = 16
+
+
+def figures(pieces: list[list[str]]) -> dict[str, Any]:
+    """Of bars' keys, piece by piece."""
+    out: dict[str, Any] = {}
+    sequences = [numbered(keys) for keys in pieces]
+    for n in (1, 2, 4):
+        found = [in_windows(lambda window, n=n: rep_n(window, n), sequence, WINDOW) for sequence in sequences]
+        out[f"rep_{n}_in_{WINDOW}"] = float(np.mean([value for value in found if value is not None]))
+    loops = sum(bool(ends_in_loop(sequence, max(GROUPS))) for sequence in sequences)
+    out |= {"loops": loops, "loop_rate": loops / len(pieces), "loop_rate_upper": upper(loops, len(pieces))}
+    return out
+
+
+def upper(hits: int, n: int, level: float = 0.975) -> float:
+    """Upper end of the exact 95 % interval of a share, by bisection of the binomial distribution."""
+    if hits == n:
+        return 1.0
+
+    def at_most(p: float) -> float:
+        return sum(math.comb(n, k) * p**k * (1 - p) ** (n - k) for k in range(hits + 1))
+
+    low, high = hits / n, 1.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if at_most(middle) > 1 - level else (low, middle)
+    return high
+
+
+def keep(out: Path, about: dict[str, Any], name: str, row: dict[str, Any]) -> dict[str, Any]:
+    """Write a row beside those that the same command has written before; all rows."""
+    saved = json.loads(out.read_text("utf-8")) if out.is_file() else {}
+    table = saved["table"] if saved.get("about") == about else {}
+    table[name] = row
+    out.write_text(json.dumps({"about": about, "table": table, "versions": versions()}, indent=1), "utf-8")
+    return dict(table)
+
+
+def main() -> None:
+    """Run; write JSON; print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--corpus", type=Path, required=True)
+    parser.add_argument("--n", type=int, default=300)
+    parser.add_argument("--bars", type=int, default=32)
+    parser.add_argument("--rows", type=int, default=16, help="continuations at a time")
+    parser.add_argument("--only", default=",".join(SAMPLINGS), help="which decodings, with commas")
+    parser.add_argument("--model", default="shipped")
+    parser.add_argument("--out", type=Path, required=True)
+    options = parser.parse_args()
+    model = load_model(options.model)
+    seeds = list(seeds_of(options.corpus, model, options.n, options.bars))
+    human = [[key_of(bar) for bar in bars] for _, _, bars, _ in seeds]
+    about = {"command": f"benchmarks/loops.py --n {len(seeds)} --bars {options.bars}", "model": options.model}
+    keep(options.out, about, "human", figures(human))
+    for name in options.only.split(","):
+        for guard in (False, True):
+            manner = Manner(Decoding(SAMPLINGS[name], guard=guard), model.loops)
+            stages = list(to_continue(model, options.bars))
+            jobs = [
+                partial(write_take, seed, model, stages, manner, number) for number, (_, seed, _, _) in enumerate(seeds)
+            ]
+            begun = time.process_time()
+            takes: list[Take] = [take for _, take in run(model.decoder, jobs, options.rows)]
+            row = figures([[key_of(bar) for bar in take.bars] for take in takes])
+            row["bits_per_note"] = float(np.mean([take.bits_per_note for take in takes if take.n_notes]))
+            row["redrawn_per_100_bars"] = 100 * sum(sum(t.refused.values()) for t in takes) / options.bars / len(takes)
+            row["kept_against"] = sum(sum(t.kept_against.values()) for t in takes)
+            row["tokens_per_cpu_second"] = sum(t.n_tokens for t in takes) / (time.process_time() - begun)
+            table = keep(options.out, about, f"{name}, {'guard' if guard else 'no guard'}", row)
+            print(name, guard, {key: round(value, 3) for key, value in row.items()}, flush=True)
+    base = table["human"]
+    for name, row in table.items():
+        ratios = "  ".join(
+            f"{key} {row[key]:.3f} ({row[key] / base[key]:.2f}x)" if base[key] else f"{key} {row[key]:.3f}"
+            for key in row
+            if key.startswith("rep")
+        )
+        print(f"{name:22} {ratios}  loops {row['loops']} (at most {row['loop_rate_upper']:.1%})")
+
+
+if __name__ == "__main__":
+    main()

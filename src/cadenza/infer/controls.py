@@ -1,0 +1,254 @@
+"""What can be asked of the music beyond its task, how the model is held to it, and whether it was met.
+
+A control is kept in one of three ways. Some hold by construction: bars, tempo, metre, tracks, tuning and pitch range
+are part of what is asked or of what may follow at all. A strict key is a mask on pitches. The others bend the model's
+distribution and leave it the last word: a soft key takes from pitches outside the scale, density from steps that would
+leave the bar's pace, nearness adds to (or takes from) what followed the same tokens in the seed. Those are checked
+afterwards, and what was not met is said.
+
+How well each is obeyed by the shipped model is measured by ``benchmarks/obedience.py`` (``models/obedience.json``).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cadenza.base.errors import ConfigError
+from cadenza.infer.constrain import ALL_CLASSES, Rules
+from cadenza.infer.model import ComposerModel
+from cadenza.infer.names import classes_of
+from cadenza.infer.prompt import Prompt
+from cadenza.infer.repetition import followers
+from cadenza.infer.write import Wish, rules_of
+from cadenza.notation.simplified.grammar import SimplifiedState
+from cadenza.score.model import Key, Score
+from cadenza.score.time import bar_ticks
+
+Bent = tuple[NDArray[np.int64], NDArray[np.float64]]
+
+SOFT_KEY_NATS = 3.0  # taken from pitches outside a soft key
+NEARNESS_NATS = 1.0  # a token of the match, up to six
+DENSITY_NATS = 4.0  # at an eighth of the wanted notes (at least one) too many or too few
+DENSITY_TOLERANCE = 0.25
+KEY_TOLERANCE = 0.9  # share of the sounding time within the scale
+
+
+@dataclass(frozen=True)
+class Controls:
+    """Wishes.
+
+    Args:
+        key: of what is written.
+        strict_key: no pitch outside it at all.
+        density: notes a bar, all written tracks together.
+        low, high: pitches that the written tracks keep to, drums aside.
+        nearness: −1 (away from the seed's own figures) … 1 (towards them).
+
+    Raises:
+        ConfigError: a value out of range.
+    """
+
+    key: Key | None = None
+    strict_key: bool = False
+    density: float | None = None
+    low: int | None = None
+    high: int | None = None
+    nearness: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.density is not None and not 0.25 <= self.density <= 200:
+            raise ConfigError("a density of 0.25 to 200 notes a bar", repr(self.density))
+        if not -1 <= self.nearness <= 1:
+            raise ConfigError("nearness from −1 to 1", repr(self.nearness))
+        if self.low is not None and self.high is not None and self.low > self.high:
+            raise ConfigError("a pitch range from low to high", f"{self.low} to {self.high}")
+        if self.strict_key and self.key is None:
+            raise ConfigError("a key to keep strictly", "none")
+
+    def rules(self, prompt: Prompt) -> Rules:
+        """What may follow, with range and strict key.
+
+        Raises:
+            ConfigError: an instrument has no pitch left.
+        """
+        instruments = list(prompt.instruments)
+        for place in prompt.free:
+            one = instruments[place]
+            if one.is_drums:
+                continue
+            low = one.low if self.low is None else max(one.low, self.low)
+            high = one.high if self.high is None else min(one.high, self.high)
+            classes = classes_of(self.key) if self.strict_key and self.key is not None else ALL_CLASSES
+            kept = replace(one, low=low, high=high, classes=classes)
+            if not any(p % 12 in classes and kept.takes((p,)) for p in range(low, high + 1)):
+                asked = f"{one.low}–{one.high}, asked for {low}–{high}"
+                where = f"track {prompt.tracks[place] + 1}"
+                raise ConfigError("pitches that the instrument can play", asked, where=where)
+            instruments[place] = kept
+        return rules_of(replace(prompt, instruments=tuple(instruments)))
+
+    @property
+    def bends(self) -> bool:
+        """Whether the model's distribution is bent."""
+        return (self.key is not None and not self.strict_key) or self.density is not None or self.nearness != 0
+
+    def wish(self, model: ComposerModel, prompt: Prompt, rules: Rules) -> Wish:
+        """What to add to the logits; of a model whose tokens are the notation's fields.
+
+        Raises:
+            ConfigError: another model.
+        """
+        if not model.has_fields:
+            hint = "Keep the key strictly, or take a model whose tokens are the notation's fields."
+            raise ConfigError("a model of fields for soft key, density and nearness", "a text vocabulary", hint=hint)
+        parts: list[Wish] = []
+        if self.key is not None and not self.strict_key:
+            parts.append(_soft_key(model, prompt, self.key))
+        if self.density is not None:
+            parts.append(_paced(model, prompt, self.density))
+        if self.nearness:
+            parts.append(_near(model, prompt, self.nearness))
+
+        def all_of_them(state: SimplifiedState, bar: Sequence[int]) -> Bent | None:
+            found = [part for wish in parts if (part := wish(state, bar)) is not None]
+            if not found:
+                return None
+            ids = np.concatenate([ids for ids, _ in found])
+            amounts = np.concatenate([amounts for _, amounts in found])
+            unique, place = np.unique(ids, return_inverse=True)
+            return unique, np.bincount(place, amounts, len(unique))
+
+        return all_of_them
+
+    def unmet(self, score: Score, parts: Sequence[tuple[int, int, int]], n_bars: int) -> list[str]:
+        """What the written parts did not meet, in words."""
+        out = []
+        sounding = np.zeros(12)
+        n_notes = 0
+        for track, start, stop in parts:
+            notes = score.tracks[track].notes
+            notes = notes[(notes["onset_ticks"] >= start) & (notes["onset_ticks"] < stop)]
+            n_notes += len(notes)
+            if not score.tracks[track].is_drums:
+                sounding += np.bincount(notes["pitch"] % 12, notes["duration_ticks"], 12)
+        if self.key is not None and sounding.any():
+            share = sounding[sorted(classes_of(self.key))].sum() / sounding.sum()
+            if share < KEY_TOLERANCE:
+                out.append(f"key: {share:.0%} of the sounding time lies in it")
+        if self.density is not None:
+            found = n_notes / max(n_bars, 1)
+            if abs(found - self.density) > DENSITY_TOLERANCE * self.density:
+                out.append(f"density: {found:.1f} notes a bar, asked for {self.density:g}")
+        return out
+
+
+def _fields(model: ComposerModel, kind: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """(ids, numbers) of the fields of a kind, by number."""
+    found = []
+    for index, text in enumerate(model.vocabulary.fields):
+        value = text[len(kind) :]
+        if text.startswith(kind) and value.isdecimal():
+            found.append((int(value), model.vocabulary.first_field + index))
+    found.sort()
+    return np.array([token for _, token in found], np.int64), np.array([value for value, _ in found], np.int64)
+
+
+def _soft_key(model: ComposerModel, prompt: Prompt, key: Key) -> Wish:
+    ids, pitches = _fields(model, "p")
+    outside = ids[~np.isin(pitches % 12, sorted(classes_of(key)))]
+    amounts = np.full(len(outside), -SOFT_KEY_NATS)
+    is_drums = [one.is_drums for one in prompt.instruments]
+
+    def wish(state: SimplifiedState, bar: Sequence[int]) -> Bent | None:
+        return None if state.track >= 0 and is_drums[state.track] else (outside, amounts)
+
+    return wish
+
+
+def _paced(model: ComposerModel, prompt: Prompt, density: float) -> Wish:
+    steps, lengths = _fields(model, ":t")
+    rests, rest_lengths = _fields(model, "t")
+    pitches, _ = _fields(model, "p")
+    tracks, _ = _fields(model, "i")
+    line = model.vocabulary.id_of("|")
+    is_pitch = np.zeros(len(model.vocabulary), bool)
+    is_pitch[pitches] = True
+    more = np.concatenate([pitches, tracks])
+    wanted = density / prompt.split
+    width = max(wanted / 8, 1.0)
+    free = set(prompt.free)
+
+    def cost(n: NDArray[np.float64] | float, share: NDArray[np.float64] | float) -> Any:
+        return -DENSITY_NATS * ((n - wanted * share) / width) ** 2
+
+    def wish(state: SimplifiedState, bar: Sequence[int]) -> Bent | None:
+        if state.note is not None and state.track not in free:
+            return None
+        n = float(is_pitch[np.array(bar, np.int64)].sum())
+        whole = bar_ticks(prompt.metre, state.ticks_per_quarter)
+        step = state.note.get("t", 0) if state.note is not None else 0
+        at = whole - (state.bar_end_ticks - state.now_ticks) + step
+        # A further note at this place is in time where some step after it brings the pace back.
+        further = np.full(len(more), cost(n + 1, 1.0) if n + 1 > wanted else 0.0)
+        parts = [(more, further)]
+        for ids, ticks in ((steps, lengths), (rests, rest_lengths)):
+            parts.append((ids, cost(n, np.minimum((at + ticks) / whole, 1.0))))
+        if line is not None:
+            parts.append((np.array([line]), np.array([cost(n, 1.0)])))
+        return np.concatenate([ids for ids, _ in parts]), np.concatenate([amounts for _, amounts in parts])
+
+    return wish
+
+
+def _near(model: ComposerModel, prompt: Prompt, nearness: float) -> Wish:
+    line = model.vocabulary.id_of("|")
+    seed = [token for bar in prompt.bars for token in model.vocabulary.tokenize(bar.strip())]
+    breakers = frozenset() if line is None else frozenset({line})
+
+    def wish(state: SimplifiedState, bar: Sequence[int]) -> Bent | None:
+        found = followers(np.array([*seed, *bar], np.int64), breakers)
+        if not found:
+            return None
+        lengths = np.minimum(np.array(list(found.values()), np.float64), 6)
+        return np.array(list(found), np.int64), nearness * NEARNESS_NATS * lengths
+
+    return wish
+
+
+# ── the list ─────────────────────────────────────────────────────────────────────────────────────────────
+
+#: name → (values, how it is kept).
+CONTROLS: Mapping[str, tuple[str, str]] = {
+    "bars": ("1 … 1000", "by construction"),
+    "seconds": ("a length; whole bars, the nearest", "by construction"),
+    "tempo": ("quarter notes a minute; new pieces and continuations", "by construction"),
+    "metre": ("4/4, 3/4, 7/8 …; new pieces and continuations", "by construction"),
+    "key": ("C, F#, Em, Bbm …", "bends the distribution"),
+    "strict-key": ("with key", "mask on pitches"),
+    "tracks": ("new: instruments; else which tracks are written, by number, name or family", "by construction"),
+    "tuning": ("standard, drop-d, dadgad … or strings from the lowest up; new fretted tracks", "by construction"),
+    "density": ("notes a bar, written tracks together", "bends the distribution"),
+    "low, high": ("pitches: E2, 40 …; drums aside", "mask on pitches"),
+    "nearness": ("-1 … 1, away from or towards the seed's figures", "bends the distribution"),
+    "temperature": ("0 (the likeliest) …", "sampling"),
+    "top-p, top-k, min-p, typical": ("see --help", "sampling"),
+    "dry, no-repeat, guard": ("see --help", "brakes on repetition"),
+    "seed": ("0 …; the same gives the same music", "by construction"),
+}
+
+
+def obedience() -> dict[str, Any]:
+    """What ``benchmarks/obedience.py`` measured with the shipped model: control → runs and share that met it."""
+    path = Path(str(files("cadenza"))) / "models" / "obedience.json"
+    if not path.is_file():
+        return {}
+    found: dict[str, Any] = json.loads(path.read_text("utf-8"))["controls"]
+    return found
