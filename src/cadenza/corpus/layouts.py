@@ -68,8 +68,8 @@ def plain_folder(folder: Path, source: str = "", listen: Listen | None = None) -
         below = path.relative_to(folder).as_posix()
         if listen is not None and heard(path):
             work = "/".join([source, *(slug(part) or part for part in path.relative_to(folder).parts)])
-            load = partial(listen, path)
-            yield Recipe(source, f"{source}/{below}", "unknown", "unknown", path, load, work_id=work, style="audio")
+            hears = partial(listen, path)
+            yield Recipe(source, f"{source}/{below}", "unknown", "unknown", path, hears, work_id=work, style="audio")
             continue
         common = Recipe(source, f"{source}/{below}", "unknown", "unknown", path, partial(formats.read_quickly, path))
         work = "/".join([source, *(slug(part) or part for part in path.relative_to(folder).with_suffix("").parts)])
@@ -78,8 +78,8 @@ def plain_folder(folder: Path, source: str = "", listen: Listen | None = None) -
         if tunes is None:
             yield replace(common, work_id=work)
         else:
-            for number, load in tunes:
-                yield replace(common, path=f"{common.path}#{number}", work_id=f"{work}#{number}", load=load)
+            for number, tune in tunes:
+                yield replace(common, path=f"{common.path}#{number}", work_id=f"{work}#{number}", load=tune)
 
 
 def _tunes(module: Any, path: Path) -> list[tuple[int, Callable[[], Score]]] | None:

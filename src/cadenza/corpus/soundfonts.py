@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -407,7 +408,8 @@ def _timecents(seconds: float) -> int:
 
 def patches_font(folder: Path, name: str, comment: str) -> Font:
     """All patches ``NNN_Name.pat`` of a folder as one font, NNN being the program."""
-    presets, instruments = [], []
+    presets: list[Any] = []
+    instruments: list[Any] = []
     samples: list[Sample] = []
     for path in sorted(folder.glob("[0-9][0-9][0-9]_*.pat")):
         zones, own = read_patch(path)

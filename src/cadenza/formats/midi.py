@@ -100,7 +100,7 @@ def read_quickly(path: Path | str, limits: Limits = DEFAULT_LIMITS) -> Score:
     return decode(data, limits) if found is None else _score(*found, limits)
 
 
-def _score(kind: int, ticks_per_quarter: int, chunks: list[_smf.Chunk], tracks: list[Track], limits: Limits) -> Score:
+def _score(kind: int, ticks_per_quarter: int, chunks: Sequence[Any], tracks: list[Track], limits: Limits) -> Score:
     """The tracks with the maps of all chunks.
 
     Raises:

@@ -138,8 +138,8 @@ class DpoTrainer(loop.MusicTrainer):
 
     def __init__(self, *args: Any, **keys: Any) -> None:
         super().__init__(*args, **keys)
-        pad = self.data_collator
-        self._plain_collate = pad
+        pad: Any = self.data_collator
+        self._plain_collate: Any = pad
         self.margins: list[float] = []
 
     def get_train_dataloader(self) -> Any:
