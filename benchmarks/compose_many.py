@@ -202,6 +202,7 @@ def main() -> None:
     refused = Counter(row["refused"][:90] for row in rows if "refused" in row)
     summary = {
         "command": f"benchmarks/compose_many.py --n {options.n} --bars {options.bars}",
+        "model": model.folder.name,
         "outputs": len(done),
         "with_faults": sum(bool(row["faults"]) for row in done),
         "by_task": dict(Counter(row["task"] for row in done)),

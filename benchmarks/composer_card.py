@@ -1,6 +1,6 @@
 """The shipped composer's card, from what its run and benchmarks recorded.
 
-    python -m benchmarks.composer_card --run RUN --corpus CORPUS --device "H100 GPU" --out src/cadenza/models/composer
+python -m benchmarks.composer_card --run RUN --corpus CORPUS --device "H100 GPU" --out src/cadenza/models/composer
 """
 
 from __future__ import annotations

@@ -10,7 +10,8 @@ a completion's header, which differs between tasks, is given. So figures of task
 - ``infill`` beside ``infill as continue``: the same bars after the bars before them alone;
 - ``accompany`` beside ``accompany as continue``: the same part from its header alone.
 
-A document is at most 1,024 tokens (the first model's context), at most two a work and task, so that no work dominates.
+A document is at most 1,024 tokens (the first model's context), at most ``--per-work`` a work, task and
+source or family, so that no work dominates.
 Intervals are paired bootstraps over works. n-grams (interpolated Kneser–Ney, orders to 12) count documents of the
 training split until ``--ngram-tokens`` are read; the order, and the weights of copying, are chosen on validation rows.
 A model may have been trained on works that are held out here (one that is older than the split): it is then judged
@@ -47,7 +48,7 @@ from cadenza.score.model import Score
 from cadenza.train.rows import tokenize_units, units
 
 MOST_TOKENS = 1024
-PER_WORK = 2
+PER_WORK = 1
 N_RESAMPLES = 10_000
 MAX_ORDER = 12
 
@@ -228,9 +229,12 @@ def gain(before: NDArray[np.float64], after: NDArray[np.float64], groups: Sequen
     return {"gain": float(1 - now.sum() / was.sum()), "low": float(low), "high": float(high), "works": len(names)}
 
 
-def measure(corpus: Path, models: Sequence[Path], ngram_tokens: int, limit: int | None) -> dict[str, Any]:
+def measure(
+    corpus: Path, models: Sequence[Path], ngram_tokens: int, per_work: int, limit: int | None
+) -> dict[str, Any]:
     """All that is written to the file."""
-    test, validation = (Maker(corpus, split).documents()[:limit] for split in ("test", "validation"))
+    test, validation = (Maker(corpus, split).documents(per_work=per_work)[:limit] for split in ("test", "validation"))
+    print(f"{len(test)} documents, {sum(len(d.ids) for d in test):,} tokens", flush=True)
     validation = [one for one in validation if not one.kind.endswith("as continue")]
     bits, about = n_gram_bits(corpus, validation, test, ngram_tokens)
     for folder in models:
@@ -241,7 +245,12 @@ def measure(corpus: Path, models: Sequence[Path], ngram_tokens: int, limit: int 
     rows = []
     for kind, label in kinds:
         mine = np.array([d.kind == kind and label in ("", d.label) for d in test])
-        row: dict[str, Any] = {"task": kind, "of": label or "all", "documents": int(mine.sum()), "notes": int(notes[mine].sum())}
+        row: dict[str, Any] = {
+            "task": kind,
+            "of": label or "all",
+            "documents": int(mine.sum()),
+            "notes": int(notes[mine].sum()),
+        }
         row["works"] = len({d.group for d, chosen in zip(test, mine, strict=True) if chosen})
         row["bits_per_note"] = {name: float(values[mine].sum() / notes[mine].sum()) for name, values in bits.items()}
         rows.append(row)
@@ -268,6 +277,7 @@ def measure(corpus: Path, models: Sequence[Path], ngram_tokens: int, limit: int 
         "rows": rows,
         f"gain_of_{newest}": gains,
         "most_tokens": MOST_TOKENS,
+        "per_work": per_work,
         "n_resamples": N_RESAMPLES,
     }
 
@@ -294,9 +304,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--model", type=Path, action="append", default=[], help="folders; the last one is the newest")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--ngram-tokens", type=int, default=8_000_000)
+    parser.add_argument("--per-work", type=int, default=PER_WORK)
     parser.add_argument("--limit", type=int, help="only so many documents (a quick look)")
     chosen = parser.parse_args(arguments)
-    result = measure(chosen.corpus, chosen.model, chosen.ngram_tokens, chosen.limit)
+    result = measure(chosen.corpus, chosen.model, chosen.ngram_tokens, chosen.per_work, chosen.limit)
     write_atomically(chosen.out, json.dumps(result, indent=1).encode())
     print(table(result))
 

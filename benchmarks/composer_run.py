@@ -3,10 +3,10 @@
     python -m benchmarks.composer_run --corpus DIR --out DIR --minutes 5
 
 First a few steps measure the speed; the steps that fit in the budget are then the recipe's ``steps``, so that its
-schedule ends at 0 when the time is over (the resolved recipe is in ``OUT/base/run.json``: with it the run is an ordinary
-``cadenza train``). From the model that comes out, two short runs of equal length go on: one with DITTO, one with plain
-cross-entropy at the same learning rate, so that what DITTO changes is seen beside what more training changes. Each
-model is saved in float16 beside its log. ``summary.json`` says speed, losses and held-out bits per note.
+schedule ends at 0 when the time is over (the resolved recipe is in ``OUT/base/run.json``: with it the run is
+an ordinary ``cadenza train``). From the model that comes out, two short runs of equal length go on: one with DITTO, one
+with plain cross-entropy at the same learning rate, so that what DITTO changes is seen beside what more training
+changes. Each model is saved in float16 beside its log. ``summary.json`` says speed, losses and held-out bits per note.
 """
 
 from __future__ import annotations

@@ -1,15 +1,15 @@
 """What building a corpus costs and gives: one command over everything clean in a data folder.
 
-    python benchmarks/corpus_build.py --data DIR --out FILE.json [--sizes 300 1000 0] [--workers 1] [--pieces 200]
+    python benchmarks/corpus_build.py --data DIR --out FILE.json [--n 0] [--at 300 1000] [--workers 1] [--pieces 200]
                                       [--seed 0] [--keep DIR]
 
-Of all files so many as each of ``--sizes`` says (drawn at random, the smaller among the larger; 0 = all) are built into
-a corpus of their own, each by a process that does nothing else: CPU seconds of it and its workers, the sum of the
-resident memory of all of them at its highest in each stage (sampled four times a second; pages that they share count
-for each), and by how many bytes a file the highest grows from the first to the last size. Of the last: what was left
-out and why, and the exact duplicates. Then tokens a note of every notation and layout, over pieces drawn from the
-corpus: a token is a field of the notation, as a vocabulary made for it has them. ``--keep`` says where the last corpus
-stays.
+All files (or ``--n`` drawn at random) are built into a corpus by a process that does nothing else: CPU seconds of it
+and its workers, and the sum of the resident memory of all of them at its highest in each stage (looked at once a
+second; pages that they share count for each). How memory grows with the files is seen from two sides: the highest while
+reading up to each of ``--at`` files, and deciding alone over so many, each time in a process of its own. Of the whole:
+what was left out and why, and the exact duplicates. Then tokens a note of every notation and layout, over pieces drawn
+from the corpus: a token is a field of the notation, as a vocabulary made for it has them. ``--keep`` says where the
+corpus stays.
 """
 
 from __future__ import annotations
@@ -44,51 +44,61 @@ FOLDERS = ("openscore_lieder", "openscore_quartets", "openhymnal", "mutopia", "g
 
 
 def child(roots: list[Path], out: Path, n: int, seed: int, workers: int) -> None:
-    """Build a corpus of ``n`` files; prints the stages as they begin, then its manifest's counts."""
+    """Build a corpus of ``n`` files; prints each stage's progress in files, then its manifest's counts."""
     every = sources.scan(roots)
     drawn = random.Random(seed).sample(range(len(every)), len(every))
     chosen = [every[place] for place in sorted(drawn[: n or len(every)])]
-    pipeline.sources.scan = lambda _: chosen  # type: ignore[attr-defined]  # the build itself always takes everything
-    said: list[str] = []
+    pipeline.sources.scan = lambda *_: chosen  # type: ignore[attr-defined]  # the build itself always takes everything
+    config = pipeline.CorpusConfig()
 
     def say(stage: str, done: int, total: int) -> None:
-        if stage not in said:
-            said.append(stage)
-            print(f"stage {stage}", flush=True)
-        elif done == total:
-            print("stage deciding", flush=True)
+        print(f"{stage if done < total else 'deciding'} {min(done * config.chunk_files, len(chosen))}", flush=True)
 
-    manifest = pipeline.build(roots, out, pipeline.CorpusConfig(), Processes(workers), say)
+    manifest = pipeline.build(roots, out, config, Processes(workers), say)
     print(json.dumps({"files": len(chosen), "splits": manifest["splits"], "rejected": manifest["rejected"]}))
 
 
-def _resident(group: int) -> int:
-    """Bytes of memory that the processes of a group hold, shared pages counted for each."""
-    total, page = 0, os.sysconf("SC_PAGE_SIZE")
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            if int((entry / "stat").read_text().rpartition(")")[2].split()[2]) == group:
-                total += int((entry / "statm").read_text().split()[1]) * page
-        except OSError:  # it has ended meanwhile
-            continue
-    return total
+def deciding(out: Path, n_chunks: int) -> None:
+    """Decide over the first chunks of a finished build; prints the highest memory of this process, in bytes."""
+    bases = [path.with_suffix("") for path in sorted((out / "work").glob("ingest-?????.json"))[:n_chunks]]
+    before = _peak()
+    pipeline.decide(bases, pipeline.CorpusConfig())
+    print(json.dumps({"before": before, "peak": _peak()}))
 
 
-def built(arguments: list[str]) -> dict[str, Any]:
+def _peak() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def _resident(process: int) -> int:
+    """Bytes of memory that a process and all below it hold, shared pages counted for each."""
+    try:
+        own = int(Path(f"/proc/{process}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        below = [path.read_text().split() for path in Path(f"/proc/{process}/task").glob("*/children")]
+    except OSError:  # it has ended meanwhile
+        return 0
+    return own + sum(_resident(int(name)) for names in below for name in names)
+
+
+def built(arguments: list[str], at: list[int]) -> dict[str, Any]:
     """One build: what the child says, with its CPU seconds and memory."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     start = time.monotonic()
-    process = subprocess.Popen([sys.executable, __file__, "--child", *arguments], stdout=subprocess.PIPE,
-                               start_new_session=True, text=True)  # fmt: skip
+    process = subprocess.Popen([sys.executable, __file__, "--child", *arguments], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
-    lines: list[str] = []
+    lines = ["starting 0"]
     listener = threading.Thread(target=lambda stream: lines.extend(iter(stream.readline, "")), args=(process.stdout,))
     listener.start()
     peaks: dict[str, int] = {}
+    up_to = dict.fromkeys(at, 0)
     while process.poll() is None:
-        stage = next((line.split()[1] for line in reversed(lines) if line.startswith("stage ")), "starting")
-        peaks[stage] = max(peaks.get(stage, 0), _resident(process.pid))
-        time.sleep(0.25)
+        stage, _, done = lines[-1].partition(" ")
+        held = _resident(process.pid)
+        if stage in ("starting", "reading", "deciding", "writing"):
+            peaks[stage] = max(peaks.get(stage, 0), held)
+        if stage in ("starting", "reading"):
+            up_to |= {n: max(peak, held) for n, peak in up_to.items() if int(done) <= n}
+        time.sleep(1)
     listener.join()
     wall = time.monotonic() - start
     if process.returncode:
@@ -103,9 +113,19 @@ def built(arguments: list[str]) -> dict[str, Any]:
         "files_per_cpu_second": round(found["files"] / cpu, 2),
         "notes": notes,
         "notes_per_cpu_second": round(notes / cpu),
-        "peak_bytes": max(peaks.values()),
         "peak_bytes_by_stage": peaks,
+        "peak_bytes_reading_up_to": up_to,
     }
+
+
+def decided(out: Path, n_files: int) -> dict[str, int]:
+    """The memory of deciding over about so many files of a finished build."""
+    chunks = -(-n_files // pipeline.CorpusConfig().chunk_files)
+    said = subprocess.run(
+        [sys.executable, __file__, "--deciding", str(out), str(chunks)], check=True, capture_output=True, text=True
+    )
+    found: dict[str, int] = json.loads(said.stdout)
+    return found
 
 
 def notations() -> Iterator[tuple[str, Notation]]:
@@ -155,40 +175,41 @@ def main() -> None:
         out, n, seed, workers, *roots = sys.argv[2:]
         child([Path(root) for root in roots], Path(out), int(n), int(seed), int(workers))
         return
+    if sys.argv[1:2] == ["--deciding"]:
+        deciding(Path(sys.argv[2]), int(sys.argv[3]))
+        return
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--sizes", type=int, nargs="+", default=[300, 1000, 0], help="files; 0 = every one")
+    parser.add_argument("--n", type=int, default=0, help="files; 0 = every one")
+    parser.add_argument("--at", type=int, nargs="*", default=[300, 1000], help="files at which memory is looked at")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--pieces", type=int, default=200, help="pieces over which tokens are counted")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--keep", type=Path, help="where the last corpus stays")
+    parser.add_argument("--keep", type=Path, help="where the corpus stays")
     options = parser.parse_args()
     roots = [str(options.data / name) for name in FOLDERS if (options.data / name).is_dir()] or [str(options.data)]
-    rows = []
     with tempfile.TemporaryDirectory() as folder:
-        for number, n in enumerate(options.sizes, 1):
-            out = options.keep if options.keep and number == len(options.sizes) else Path(folder) / f"{number}"
-            rows.append(built([str(out), str(n), str(options.seed), str(options.workers), *roots]))
-            print(json.dumps(rows[-1]), flush=True)
+        out = options.keep or Path(folder) / "corpus"
+        whole = built([str(out), *map(str, (options.n, options.seed, options.workers)), *roots], options.at)
+        print(json.dumps(whole), flush=True)
         reasons: Counter[str] = Counter()
         lines = (out / "rejected.csv").read_text("utf-8").splitlines()[1:]
         reasons.update(line.split(",")[0] for line in lines)
+        memory = {str(n): decided(out, n) for n in (*options.at, whole["files"])}
+        print(json.dumps(memory), flush=True)
         tokens = tokens_per_note(some_scores(out, options.pieces, options.seed))
-    least, whole = rows[0], rows[-1]
     result = {
         "workers": options.workers,
-        "builds": rows,
-        "grows_by_bytes_per_file": round(
-            (whole["peak_bytes"] - least["peak_bytes"]) / max(whole["files"] - least["files"], 1)
-        ),
+        "build": whole,
+        "deciding_alone_bytes": memory,
         "rejected_by_source": dict(reasons),
         "duplicates": whole["rejected"].get("Duplicate", 0),
         "tokens_per_note": tokens,
         "versions": versions() | shards.versions(),
     }
     write_atomically(options.out, (json.dumps(result, indent=1) + "\n").encode())
-    print(json.dumps({name: value for name, value in result.items() if name != "builds"}, indent=1))
+    print(json.dumps({name: value for name, value in result.items() if name != "build"}, indent=1))
 
 
 if __name__ == "__main__":

@@ -175,6 +175,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
             entry["onset F1 degraded"] = {label: round(float(np.mean(values)), 4) for label, values in worse.items()}
             result["classes"][name] = entry
             print(name, json.dumps(entry), flush=True)
+            write_atomically(arguments.out, (json.dumps(result, indent=1) + "\n").encode())  # what there is, if stopped
     result["audio_seconds_a_cpu_second"] = {
         who: round(seconds / value, 1) for who, value in spent.items() if value
     }  # fmt: skip

@@ -72,6 +72,15 @@ def upper(hits: int, n: int, level: float = 0.975) -> float:
     return high
 
 
+def keep(out: Path, about: dict[str, Any], name: str, row: dict[str, Any]) -> dict[str, Any]:
+    """Write a row beside those that the same command has written before; all rows."""
+    saved = json.loads(out.read_text("utf-8")) if out.is_file() else {}
+    table = saved["table"] if saved.get("about") == about else {}
+    table[name] = row
+    out.write_text(json.dumps({"about": about, "table": table, "versions": versions()}, indent=1), "utf-8")
+    return dict(table)
+
+
 def main() -> None:
     """Run; write JSON; print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -86,14 +95,14 @@ def main() -> None:
     model = load_model(options.model)
     seeds = list(seeds_of(options.corpus, model, options.n, options.bars))
     human = [[key_of(bar) for bar in bars] for _, _, bars, _ in seeds]
-    table: dict[str, Any] = {"human": figures(human)}
+    about = {"command": f"benchmarks/loops.py --n {len(seeds)} --bars {options.bars}", "model": options.model}
+    keep(options.out, about, "human", figures(human))
     for name in options.only.split(","):
         for guard in (False, True):
             manner = Manner(Decoding(SAMPLINGS[name], guard=guard), model.loops)
             stages = list(to_continue(model, options.bars))
             jobs = [
-                partial(write_take, seed, model, stages, manner, number)
-                for number, (_, seed, _, _) in enumerate(seeds)
+                partial(write_take, seed, model, stages, manner, number) for number, (_, seed, _, _) in enumerate(seeds)
             ]
             begun = time.process_time()
             takes: list[Take] = [take for _, take in run(model.decoder, jobs, options.rows)]
@@ -102,10 +111,8 @@ def main() -> None:
             row["redrawn_per_100_bars"] = 100 * sum(sum(t.refused.values()) for t in takes) / options.bars / len(takes)
             row["kept_against"] = sum(sum(t.kept_against.values()) for t in takes)
             row["tokens_per_cpu_second"] = sum(t.n_tokens for t in takes) / (time.process_time() - begun)
-            table[f"{name}, {'guard' if guard else 'no guard'}"] = row
+            table = keep(options.out, about, f"{name}, {'guard' if guard else 'no guard'}", row)
             print(name, guard, {key: round(value, 3) for key, value in row.items()}, flush=True)
-    summary = {"command": f"benchmarks/loops.py --n {len(seeds)} --bars {options.bars}", "seeds": len(seeds)}
-    options.out.write_text(json.dumps({**summary, "table": table, "versions": versions()}, indent=1))
     base = table["human"]
     for name, row in table.items():
         ratios = "  ".join(

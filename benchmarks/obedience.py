@@ -2,8 +2,9 @@
 
     python benchmarks/obedience.py --corpus BASE.npz --n 200 --out src/cadenza/models/obedience.json [--bars 4]
 
-BASE.npz is what ``python -m cadenza.corpus.build`` writes. Seeds are eight bars of works of the test split and of their
-arrangements as bands; each control is asked with values drawn at random, alone, over ``--n`` continuations (tuning: new pieces).
+BASE.npz is what ``python -m cadenza.corpus.build`` writes. Seeds are eight bars of works of the test split
+and of their arrangements as bands; each control is asked with values drawn at random, alone, over ``--n``
+continuations (tuning: new pieces).
 Met means, measured on the score that came:
 
 - bars, seconds, tempo, metre, tracks, tuning: exactly (seconds: within half a bar);
@@ -150,6 +151,17 @@ def asks(seed: Score, rng: Rng) -> dict[str, tuple[dict[str, Any], Check]]:
     }
 
 
+def keep(out: Path, options: argparse.Namespace, met: dict[str, list[bool]]) -> dict[str, Any]:
+    """Write what was measured so far beside other controls' figures of the same model; all of them."""
+    saved = json.loads(out.read_text("utf-8")) if out.is_file() else {}
+    about = {"command": "benchmarks/obedience.py", "model": options.model}
+    controls = saved["controls"] if saved.get("about") == about else {}
+    for name, hits in met.items():
+        controls[name] = {"runs": len(hits), "met": sum(hits), "bars": options.bars}
+    out.write_text(json.dumps({"about": about, "controls": controls, "versions": versions()}, indent=1), "utf-8")
+    return dict(controls)
+
+
 def main() -> None:
     """Run; write JSON; print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -162,6 +174,7 @@ def main() -> None:
     options = parser.parse_args()
     model = load_model(options.model)
     met: dict[str, list[bool]] = {}
+    controls: dict[str, Any] = {}
     for number, (_, seed, _, _) in enumerate(seeds_of(options.corpus, model, options.n, options.bars)):
         for name, (asked, check) in asks(seed, np.random.default_rng([number, 5])).items():
             if options.only and name not in options.only.split(","):
@@ -172,11 +185,8 @@ def main() -> None:
             piece = None if "new" in wanted else seed
             (one,) = compose(piece, model=model, random_seed=number, **wanted)
             met.setdefault(name, []).append(check(seed, one, asked, options.bars, model))
-        if number % 10 == 9:
-            print(number + 1, {name: f"{sum(hits)}/{len(hits)}" for name, hits in met.items()}, flush=True)
-    controls = {name: {"runs": len(hits), "met": sum(hits)} for name, hits in met.items()}
-    about = {"command": f"benchmarks/obedience.py --n {options.n} --bars {options.bars}", "model": options.model}
-    options.out.write_text(json.dumps({"about": about, "controls": controls, "versions": versions()}, indent=1))
+        controls = keep(options.out, options, met)
+        print(number + 1, {name: f"{sum(hits)}/{len(hits)}" for name, hits in met.items()}, flush=True)
     for name, row in controls.items():
         share = row["met"] / row["runs"]
         print(f"{name:12}{row['met']:5} of {row['runs']}  {share:.1%}{'' if share >= 0.95 else '  (not advertised)'}")

@@ -1,10 +1,11 @@
 """How much music a context holds, before and after a pretrained vocabulary gets the notation's fields.
 
-    python benchmarks/vocabulary.py --out FILE.json [--data DIR] [--n 80] [--seed 0] [--words 32000]
+    python benchmarks/vocabulary.py --out FILE.json [--data DIR] [--n 80] [--seed 0] [--words 16000]
 
-The tokenizer is a byte-level BPE trained here on English: the docstrings of the Python modules that :data:`PACKAGES`
-names (as installed; fingerprinted in the results). Music: the given folder's MIDI files (``--n`` drawn by
-``--seed``), or the three example pieces. Each is told in Simplified MIDI as published, in cadenza's profile with bar
+The tokenizers are byte-level BPEs trained here on English, one that may merge digits and one that keeps them apart: the
+docstrings of the Python modules that :data:`PACKAGES` names (as installed; fingerprinted in the results). Music: the
+given folder's MIDI files (``--n`` drawn by ``--seed``), or the example pieces. Each is told in Simplified MIDI as
+published (exact ticks, and 24 a quarter), in cadenza's profile with bar
 words, and in its compact form, tokenized bar by bar as for training, (1) by the tokenizer as it is and (2) with the
 notation's fields as tokens of their own (``extend_vocabulary: true``), by the very code that training uses. A control
 says that the tokenizer is a fair one: its tokens a word of English text held out of its training.
@@ -32,17 +33,18 @@ from cadenza.notation.simplified import SimplifiedMidi
 from cadenza.score.time import ticks_to_seconds
 from cadenza.train.rows import tokenize_units, units
 
-#: Whose docstrings are English: the standard library's larger modules and the packages that training needs.
+#: Whose docstrings are English: the standard library's larger modules and some packages that training brings.
 PACKAGES = (
     "argparse", "ast", "asyncio", "collections", "concurrent", "configparser", "csv", "ctypes", "dataclasses",
     "datetime", "decimal", "difflib", "doctest", "email", "enum", "fractions", "functools", "http", "importlib",
     "inspect", "json", "logging", "multiprocessing", "optparse", "pathlib", "pickle", "pickletools", "random", "re",
     "shutil", "statistics", "string", "subprocess", "tarfile", "tempfile", "textwrap", "threading", "tkinter",
     "traceback", "turtle", "typing", "unittest", "urllib", "uuid", "xml", "zipfile",
-    "numpy", "torch", "transformers", "accelerate", "peft", "trl", "datasets", "optuna", "PIL", "yaml", "rich", "typer",
+    "numpy", "optuna", "rich",
 )  # fmt: skip
 NOTATIONS: dict[str, SimplifiedMidi] = {
     "published": SimplifiedMidi.published(),
+    "published, 24 a quarter": SimplifiedMidi.published(resolution="grid:24"),
     "bars": SimplifiedMidi(bend="none", velocity="bins:8", resolution="grid:24", header="first", bars=True),
     "compact": SimplifiedMidi(
         velocity="bins:8", resolution="grid:24", header="first", bars=True, compact=True, durations="table",
@@ -71,13 +73,20 @@ def docstrings() -> Iterator[str]:
                         yield text
 
 
-def trained_tokenizer(texts: list[str], n_words: int) -> Any:
-    """A byte-level BPE as GPT-2's: trained on ``texts``."""
+def trained_tokenizer(texts: list[str], n_words: int, single_digits: bool) -> Any:
+    """A byte-level BPE trained on ``texts``.
+
+    Args:
+        single_digits: each digit is a token of its own, as in Llama 2, Mistral and Qwen; else runs of digits may merge,
+            as in GPT-2.
+    """
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
     known = Tokenizer(models.BPE())
-    known.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    whole = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    apart = pre_tokenizers.Digits(individual_digits=True)
+    known.pre_tokenizer = pre_tokenizers.Sequence([apart, whole]) if single_digits else whole
     known.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=n_words, special_tokens=["<s>", "</s>"], show_progress=False,
@@ -103,7 +112,7 @@ def measure(files: list[Path], tokenizer: Any) -> dict[str, Any]:
                 continue
             parts = units(text, notation.unit_start if notation.bars else "")
             ids = tokenize_units(wider, parts)
-            if notation.decode("".join(wider.detokenize([i for part in ids for i in part]))) != notation.decode(text):
+            if wider.detokenize([i for part in ids for i in part]).split() != text.split():
                 raise AssertionError(f"{path}: the extended vocabulary does not say the same")
             before += sum(map(len, tokenize_units(plain, parts)))
             after += sum(map(len, ids))
@@ -126,31 +135,31 @@ def main() -> None:
     parser.add_argument("--data", type=Path)
     parser.add_argument("--n", type=int, default=80)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--words", type=int, default=32_000)
+    parser.add_argument("--words", type=int, default=16_000)
     arguments = parser.parse_args()
     began = time.process_time()
     texts = list(docstrings())
     held, texts = texts[::50], [text for number, text in enumerate(texts) if number % 50]
-    tokenizer = trained_tokenizer(texts, arguments.words)
     examples = Path(__file__).resolve().parents[1] / "examples"
     files = sorted(p for p in examples.iterdir() if p.suffix in (".mid", ".gp5"))
     if arguments.data:
         every = sorted(p for p in arguments.data.rglob("*") if p.suffix.lower() in (".mid", ".midi"))
         files = sorted(random.Random(arguments.seed).sample(every, min(arguments.n, len(every))))
     words = sum(len(text.split()) for text in held)
-    result = {
+    result: dict[str, Any] = {
         "music": f"{len(files)} MIDI files drawn with seed {arguments.seed}" if arguments.data else "examples/",
-        "tokenizer": {
-            "tokens": len(tokenizer),
+        "english": {
             "docstrings": len(texts),
             "characters": sum(map(len, texts)),
             "sha256": hashlib.sha256("\0".join(texts).encode()).hexdigest(),
-            "tokens_per_english_word_held_out": round(sum(len(tokenizer(text).input_ids) for text in held) / words, 3),
         },
-        "notations": measure(files, tokenizer),
-        "cpu_seconds": round(time.process_time() - began, 1),
-        "versions": versions(),
     }
+    for name, single_digits in (("digits merge, as in GPT-2", False), ("digits apart, as in Llama 2", True)):
+        tokenizer = trained_tokenizer(texts, arguments.words, single_digits)
+        english = sum(len(tokenizer(text).input_ids) for text in held) / words
+        measured = measure(files, tokenizer)
+        result[name] = {"tokens": len(tokenizer), "tokens_per_english_word_held_out": round(english, 3), **measured}
+    result |= {"cpu_seconds": round(time.process_time() - began, 1), "versions": versions()}
     write_atomically(arguments.out, json.dumps(result, indent=1).encode())
     print(json.dumps(result, indent=1))
 

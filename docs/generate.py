@@ -22,7 +22,10 @@ from cadenza.formats import FORMATS, suffixes
 from cadenza.notation import NOTATIONS
 
 FOLDER = Path(__file__).parent
-VERBS = ("convert", "diff", "info", "compose", "render", "corpus", "train", "model", "doctor")
+VERBS = (
+    "convert", "diff", "info", "compose", "render", "transcribe", "corpus", "train", "sweep", "model", "evaluate",
+    "leaderboard", "doctor",
+)  # fmt: skip
 
 
 def formats_section() -> list[str]:
@@ -94,13 +97,20 @@ def command_section() -> list[str]:
 
 def recipes_section() -> list[str]:
     """Every key of the recipes of training and of corpora, with its default; the shipped ones."""
+    from cadenza.app.evaluation.generation import GenerationConfig
+    from cadenza.app.evaluation.pairs import PairsConfig
     from cadenza.base import recipes
     from cadenza.corpus.pipeline import CorpusConfig
-    from cadenza.train.recipe import Lora, Loss, Rope, Scratch, TrainConfig
+    from cadenza.train.recipe import Lora, Loss, Preference, Rope, Scratch, TrainConfig, Vary
 
     lines = ["## Recipes", "", "`cadenza train RECIPE`: shipped are " + ", ".join(recipes.names("train")) + "."]
     lines += ["`cadenza corpus build --recipe RECIPE`: shipped are " + ", ".join(recipes.names("corpus")) + "."]
-    named = {"train": TrainConfig, "scratch": Scratch, "lora": Lora, "rope": Rope, "loss": Loss, "corpus": CorpusConfig}
+    lines += ["`cadenza sweep RECIPE --space SPACE`: shipped are " + ", ".join(recipes.names("sweep")) + "."]
+    named = {
+        "train": TrainConfig, "vary": Vary, "scratch": Scratch, "lora": Lora, "rope": Rope, "loss": Loss,
+        "preference": Preference, "corpus": CorpusConfig, "evaluate generation": GenerationConfig,
+        "evaluate transcription": PairsConfig,
+    }  # fmt: skip
     for name, kind in named.items():
         lines += ["", f"### Keys: {name}", "", "| key | default | |", "|---|---|---|"]
         said = arguments_of(kind)

@@ -1,8 +1,8 @@
 """A page in headless Chromium, by chromedriver's own protocol (W3C WebDriver): nothing to install in Python.
 
-    with opened(path) as browser:
-        browser.press("a")
-        assert browser.run("return document.title") == "…"
+with opened(path) as browser:
+    browser.press("a")
+    assert browser.run("return document.title") == "…"
 """
 
 from __future__ import annotations

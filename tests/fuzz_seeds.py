@@ -223,7 +223,11 @@ def _midi(suffix: str) -> dict[str, bytes]:
 def _musicxml(suffix: str) -> dict[str, bytes]:
     from cadenza.formats import musicxml
 
-    documents = {"two": xml(*MEASURES), "parts": xml(*MEASURES * 3, parts=2), "band": musicxml.encode(band()).encode()}
+    documents = {
+        "two": xml(*MEASURES),
+        "parts": xml(*MEASURES * 3, parts=2),
+        "band": musicxml.encode(band(0, 28)).encode(),
+    }
     if suffix == "musicxml":
         return documents
     stored = {f"{name} stored": mxl(data, method=zipfile.ZIP_STORED) for name, data in documents.items()}
@@ -269,16 +273,16 @@ def generated(suffix: str) -> dict[str, bytes]:
     return GENERATED.get(suffix, _written)(suffix)
 
 
-def seed_files(suffix: str, folder: Path, shared: str | None = None) -> list[Path]:
-    """The generated files in ``folder``, and some of the shared data's."""
+def seed_files(suffix: str, folder: Path, shared: str | None = None, most_bytes: int = 1 << 20) -> list[Path]:
+    """The generated files in ``folder``, and some of the shared data's that have fewer than ``most_bytes``."""
     out = []
     for name, data in generated(suffix).items():
         out.append(folder / f"seed-{name}.{suffix}")
         out[-1].write_bytes(data)
     for pattern, step in SHARED.get(suffix, ()) if shared else ():
-        found = sorted(Path(shared, "data").glob(pattern))[::step]  # type: ignore[arg-type]
+        found = sorted(Path(shared, "data").glob(pattern))  # type: ignore[arg-type]
         assert found, pattern
-        out += [path for path in found if path.stat().st_size < 1 << 20]
+        out += [path for path in found if path.stat().st_size < most_bytes][::step]
     return out
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,11 +47,10 @@ def read_bytes(path: Path | str, limits: Limits = DEFAULT_LIMITS) -> bytes:
         FormatError: it is missing, a folder, or unreadable.
         LimitError: it is larger than ``limits.file_bytes``.
     """
-    path = Path(path)
     try:
-        size = path.stat().st_size
-        limits.check("file_bytes", size, str(path))
-        return path.read_bytes()
+        with open(path, "rb") as file:
+            limits.check("file_bytes", os.fstat(file.fileno()).st_size, str(path))
+            return file.read()
     except FileNotFoundError:
         raise FormatError("a file", "nothing there", where=str(path), hint="Check the path.") from None
     except IsADirectoryError:

@@ -4,6 +4,9 @@ Two steps: :func:`build` reads every source once and writes all pieces to one fi
 that file (seconds) and hands out, for each split, the pieces as they are and as band arrangements. What it hands
 out follows from (file, seed) alone.
 
+This is how the data of the first shipped model was made, and stays for its training script
+(:mod:`cadenza.train.tokens`), its benchmarks and its tests. ``cadenza corpus build`` is :mod:`cadenza.corpus.pipeline`.
+
     python -m cadenza.corpus.build FOLDER OUT.npz
 """
 

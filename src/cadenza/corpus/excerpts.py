@@ -55,8 +55,8 @@ def passages(score: Score, notation: SimplifiedMidi, min_bars: int = 4) -> Itera
 
 
 def viewed(score: Score) -> Iterator[tuple[int, Score, bool]]:
-    """(first bar, part, whether the piece ends with it): the runs of full bars of one metre, as :func:`model_view` shows them,
-    with the tracks that play in them (at most as many as the vocabulary has words for, the busiest of the piece)."""
+    """(first bar, part, whether the piece ends with it): the runs of full bars of one metre as :func:`model_view` shows
+    them, with the tracks that play in them (at most as many as the vocabulary has words for: the busiest)."""
     score = _within_reach(score)
     if not score.n_notes:
         return

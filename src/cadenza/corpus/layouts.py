@@ -50,12 +50,27 @@ class Layout:
     recipes: Callable[[Path], Iterator[Recipe]]
 
 
-def plain_folder(folder: Path, source: str = "") -> Iterator[Recipe]:
-    """Every file below ``folder`` that can be read; a collection (a book of tunes) gives one recipe a tune."""
+Listen = Callable[[Path], Score]
+#: Suffixes of recordings.
+AUDIO = frozenset({".wav", ".flac", ".ogg", ".mp3", ".m4a"})
+
+
+def plain_folder(folder: Path, source: str = "", listen: Listen | None = None) -> Iterator[Recipe]:
+    """Every file below ``folder`` that can be read; a collection (a book of tunes) gives one recipe a tune. Recordings
+    (:data:`AUDIO`) are among them where ``listen`` says their notes; their style is "audio"."""
     known = set(formats.suffixes("read"))
     source = source or folder.name
-    for path in sorted(p for p in folder.rglob("*") if formats.is_music(p, known) and p.is_file()):
+
+    def heard(path: Path) -> bool:
+        return listen is not None and path.suffix.lower() in AUDIO
+
+    for path in sorted(p for p in folder.rglob("*") if (formats.is_music(p, known) or heard(p)) and p.is_file()):
         below = path.relative_to(folder).as_posix()
+        if listen is not None and heard(path):
+            work = "/".join([source, *(slug(part) or part for part in path.relative_to(folder).parts)])
+            hears = partial(listen, path)
+            yield Recipe(source, f"{source}/{below}", "unknown", "unknown", path, hears, work_id=work, style="audio")
+            continue
         common = Recipe(source, f"{source}/{below}", "unknown", "unknown", path, partial(formats.read_quickly, path))
         work = "/".join([source, *(slug(part) or part for part in path.relative_to(folder).with_suffix("").parts)])
         module = formats.module_for(path, "read")
@@ -63,8 +78,8 @@ def plain_folder(folder: Path, source: str = "") -> Iterator[Recipe]:
         if tunes is None:
             yield replace(common, work_id=work)
         else:
-            for number, load in tunes:
-                yield replace(common, path=f"{common.path}#{number}", work_id=f"{work}#{number}", load=load)
+            for number, tune in tunes:
+                yield replace(common, path=f"{common.path}#{number}", work_id=f"{work}#{number}", load=tune)
 
 
 def _tunes(module: Any, path: Path) -> list[tuple[int, Callable[[], Score]]] | None:

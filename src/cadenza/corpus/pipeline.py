@@ -69,7 +69,7 @@ class CorpusConfig:
 
     Args:
         notation: name of a notation and its options, ``{name: simplified-midi, bars: true}``.
-        tasks: task → share of the pieces that serve it, or ``{share: 0.5, length: {bars: 16}}`` with a length of its own.
+        tasks: task → share of the pieces that serve it, or ``{share: 0.5, length: {bars: 16}}`` with its own length.
         view: "" tells pieces as they are; "composer" as the shipped composer sees them: on a grid of 24 a quarter,
             drums on twelfths, without doubled notes, each run of full bars of one metre for itself.
         style: "bare", or "instruct" for the published instruction format.
@@ -130,7 +130,9 @@ class CorpusConfig:
         shared = self.settings(notation)
         out = {}
         for name, said in self.tasks.items():
-            one = build_config(_TaskChoice, said if isinstance(said, Mapping) else {"share": said}, f"tasks.{name}")
+            one = build_config(
+                _TaskChoice, dict(said) if isinstance(said, Mapping) else {"share": said}, f"tasks.{name}"
+            )
             length = build_config(Length, {**self.length, **one.length}, f"tasks.{name}.length")
             out[name] = (float(one.share), replace(shared, length=length))
         return out
@@ -154,11 +156,14 @@ def build(
     config: CorpusConfig,
     engine: Engine | None = None,
     progress: Progress | None = None,
+    listen: sources.Listen | None = None,
 ) -> dict[str, Any]:
     """Build the corpus in ``out``; returns its manifest. Finished stages of an earlier run are taken over.
 
     Args:
         progress: called with (stage, chunks done, chunks).
+        listen: recording → score, for recordings in plain folders (without it they are passed over). A function of a
+            module, so that workers can have it; what it raises beside a CadenzaError ends the build.
 
     Raises:
         ConfigError: ``out`` holds a corpus of another configuration.
@@ -171,14 +176,21 @@ def build(
     with locked(out / "work" / "lock", "Another build works in this folder: wait for it, or choose another folder."):
         for folder in (out, work, out / "data"):
             clear_unfinished(folder)
-        return _build(roots, out, work, config, engine or Processes(), progress or (lambda stage, done, total: None))
+        say = progress or (lambda stage, done, total: None)
+        return _build(roots, out, work, config, engine or Processes(), say, listen)
 
 
 def _build(
-    roots: Sequence[Path], out: Path, work: Path, config: CorpusConfig, engine: Engine, say: Progress
+    roots: Sequence[Path],
+    out: Path,
+    work: Path,
+    config: CorpusConfig,
+    engine: Engine,
+    say: Progress,
+    listen: sources.Listen | None,
 ) -> dict[str, Any]:
     _same_config(out, config, roots)
-    recipes = sources.scan(roots)
+    recipes = sources.scan(roots, listen)
     if not recipes:
         raise FormatError("folders with music", "none that can be read", where=", ".join(map(str, roots)))
     chunks = [recipes[at : at + config.chunk_files] for at in range(0, len(recipes), config.chunk_files)]

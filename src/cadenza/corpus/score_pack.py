@@ -11,6 +11,7 @@ import io
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,7 +100,10 @@ class ScorePack:
             curve_points=self.curve_points,
             step_milliseconds=step.astype(np.int32),
             length_milliseconds=np.clip(length, 0, None).astype(np.int32),
-            **{name: self.notes[name] for name in ("pitch", "velocity", "track", "curve")},
+            pitch=self.notes["pitch"],
+            velocity=self.notes["velocity"],
+            track=self.notes["track"],
+            curve=self.notes["curve"],
         )
         write_atomically(path, buffer.getvalue())
 
@@ -131,7 +135,8 @@ def pack(pieces: Iterable[Piece], max_seconds: float = 1800.0) -> ScorePack:
     """The pieces that have a split, last long enough to cut a clip from and can be performed."""
     rows, notes, tracks = [], [], []
     n_notes = n_tracks = n_points = 0
-    curve_first, points = [], []
+    curve_first: list[int] = []
+    points: list[Any] = []
     for piece in pieces:
         if piece.split not in SPLITS or piece.score.n_notes < MIN_NOTES:
             continue

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -320,7 +321,9 @@ def write_font(font: Font, path: Path | str) -> None:
 
 def _bags(owners: Sequence[Sequence[Zone]]) -> tuple[NDArray[np.void], NDArray[np.void], bytes, list[int]]:
     """(bags, generators, modulators, first bag of each owner), each list closed as the specification demands."""
-    bags, generators, starts = [], [], []
+    bags: list[tuple[int, int]] = []
+    generators: list[tuple[int, int]] = []
+    starts: list[int] = []
     modulators = bytearray()
     for zones in owners:
         starts.append(len(bags))
@@ -358,7 +361,8 @@ def read_patch(path: Path) -> tuple[tuple[Zone, ...], list[Sample]]:
     if data[:12] != b"GF1PATCH110\0":
         raise FormatError("a GF1 patch", repr(data[:12]), where=str(path))
     n_samples = data[198]
-    at, zones, samples = _PATCH_HEADER, [], []
+    at, zones = _PATCH_HEADER, []
+    samples: list[Sample] = []
     for _ in range(n_samples):
         size, loop_start, loop_end = struct.unpack_from("<III", data, at + 8)
         (rate,) = struct.unpack_from("<H", data, at + 20)
@@ -404,7 +408,9 @@ def _timecents(seconds: float) -> int:
 
 def patches_font(folder: Path, name: str, comment: str) -> Font:
     """All patches ``NNN_Name.pat`` of a folder as one font, NNN being the program."""
-    presets, instruments, samples = [], [], []
+    presets: list[Any] = []
+    instruments: list[Any] = []
+    samples: list[Sample] = []
     for path in sorted(folder.glob("[0-9][0-9][0-9]_*.pat")):
         zones, own = read_patch(path)
         if int(path.stem[:3]) in _STRUCK:  # a loop alone would sound for ever
@@ -430,7 +436,9 @@ def random_font(seed: int, n_presets: int = 64) -> Font:
     with it, loops for ever, and gets its shape from envelopes, a filter that follows them and a vibrato.
     """
     rng = np.random.default_rng(seed)
-    presets, instruments, samples = [], [], []
+    presets: list[Preset] = []
+    instruments: list[Instrument] = []
+    samples: list[Sample] = []
     for number in range(n_presets):
         sustained = bool(number % 2)
         slope, even = rng.uniform(0.4, 2.4), rng.choice([1.0, 1.0, rng.uniform(0, 0.5)])

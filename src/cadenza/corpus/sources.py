@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from cadenza.base.errors import CadenzaError, FormatError
-from cadenza.corpus.layouts import LAYOUTS, plain_folder
+from cadenza.corpus.layouts import LAYOUTS, Listen, plain_folder
 from cadenza.corpus.recipe import Recipe, slug
 from cadenza.corpus.store import Piece
 from cadenza.formats import jams, midi, musicxml
@@ -57,10 +57,11 @@ def pieces(root: Path, rejects: list[tuple[str, str]] | None = None) -> Iterator
         yield piece
 
 
-def scan(roots: Sequence[Path]) -> list[Recipe]:
+def scan(roots: Sequence[Path], listen: Listen | None = None) -> list[Recipe]:
     """The recipes of all pieces below ``roots``, sorted by source and path.
 
-    A root is a collection known by its name or its layout, a folder of such, or a plain folder of files.
+    A root is a collection known by its name or its layout, a folder of such, or a plain folder of files; ``listen``
+    says the notes of recordings in the latter.
 
     Raises:
         FormatError: a root is no folder.
@@ -69,22 +70,22 @@ def scan(roots: Sequence[Path]) -> list[Recipe]:
     for root in roots:
         if not root.is_dir():
             raise FormatError("a folder", "a file" if root.exists() else "nothing there", where=str(root))
-        for recipe in _below_root(root.resolve()):
+        for recipe in _below_root(root.resolve(), listen):
             found.setdefault((recipe.source, recipe.path), recipe)
     return [found[key] for key in sorted(found)]
 
 
-def _below_root(root: Path) -> Iterator[Recipe]:
+def _below_root(root: Path, listen: Listen | None) -> Iterator[Recipe]:
     known = _collection(root)
     if known is not None:
         yield from known(root)
         return
     inner = {path: _collection(path) for path in sorted(root.iterdir()) if path.is_dir()}
     if not any(inner.values()):
-        yield from plain_folder(root)
+        yield from plain_folder(root, listen=listen)
         return
     for path, reader in inner.items():
-        yield from reader(path) if reader is not None else plain_folder(path)
+        yield from reader(path) if reader is not None else plain_folder(path, listen=listen)
 
 
 def _collection(folder: Path) -> Callable[[Path], Iterator[Recipe]] | None:

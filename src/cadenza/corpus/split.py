@@ -4,6 +4,11 @@ A split is by work: versions of one work stay together, and so do works that sha
 collections, a song in two keys). Sharing is measured on n-grams of melodic intervals and duration ratios of every
 part's top line, which transposition, tempo and note values do not change. The split follows from a hash of the
 group's name, so it never changes when music is added elsewhere.
+
+:func:`split_of` is everybody's. The rest (:func:`fingerprints`, :func:`groups`, :func:`assign`) is the older and
+narrower index by which the data of the first shipped model was split. Only :mod:`cadenza.corpus.build` needs it, and
+changing it would move pieces between that model's training and test; corpora are built with
+:mod:`cadenza.corpus.likeness`.
 """
 
 from __future__ import annotations

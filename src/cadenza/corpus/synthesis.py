@@ -288,7 +288,7 @@ class Synthesizer:
         parts = []
         for track in ids:
             own = notes[notes["track"] == track]
-            rows = np.flatnonzero(own["curve"] >= 0) if mode in ("plucked", "solo") else []
+            rows = np.flatnonzero(own["curve"] >= 0).tolist() if mode in ("plucked", "solo") else []
             curves = {}
             for row in rows:
                 seconds, cents = self.pack.curve(int(own["curve"][row]))
@@ -314,7 +314,7 @@ class Synthesizer:
         self, rng: np.random.Generator, mode: str, number: int, ids: NDArray[Any], wanted: Sequence[int]
     ) -> dict[int, int]:
         def pick(options: Sequence[int]) -> int:
-            return int(options[rng.integers(len(options))])
+            return int(options[int(rng.integers(len(options)))])
 
         if mode in ("piano", "plucked"):
             program = pick(wanted or (_PIANO if mode == "piano" else _PLUCKED))
@@ -372,7 +372,9 @@ class Synthesizer:
         if detune_cents is not None:
             detune = detune_cents / 100
         events: list[tuple[float, int, Any, tuple[Any, ...]]] = []
-        labels, hits, bends = [], [], []
+        labels: list[Any] = []
+        hits: list[Any] = []
+        bends: list[Any] = []
         channel = 0
         kit = self.instruments.kits[int(rng.integers(len(self.instruments.kits)))] if self.instruments.kits else None
         share = self.random_share
@@ -485,7 +487,7 @@ def _humanised(rng: np.random.Generator, part: _Part, mode: str, jitter: float, 
         return _Part(onset, onset + 0.1, part.pitch, part.velocity, 0, is_drums=True).keep(inside)
     base, sway, period = rng.uniform(40, 98), rng.uniform(0, 6), rng.uniform(3, 9)
     velocity = base + 10 * np.sin(onset / period * 2 * np.pi + sway) + rng.normal(0, rng.uniform(4, 14), n)
-    velocity = np.clip(velocity + 0.12 * (part.pitch - 60), 12, 125).astype(np.int64)
+    struck = np.clip(velocity + 0.12 * (part.pitch - 60), 12, 125).astype(np.int64)
     length = (part.end - part.onset) * legato * rng.uniform(0.9, 1.05, n)
     if family_of_program(part.program) == 3 and rng.random() < 0.5:
         length = np.maximum(length, rng.uniform(0.2, 1.5))  # strings that are left to ring
@@ -493,7 +495,7 @@ def _humanised(rng: np.random.Generator, part: _Part, mode: str, jitter: float, 
     low, high = LOWEST_PITCH, HIGHEST_PITCH
     inside = (onset > 0.03) & (onset < CLIP_SECONDS - 0.15) & (part.pitch >= low) & (part.pitch <= high)
     gain = 100 if mode in ("piano", "plucked", "random", "solo") else int(rng.integers(64, 122))
-    return _Part(onset, end, part.pitch, velocity, part.program, part.curves, gain).keep(inside)
+    return _Part(onset, end, part.pitch, struck, part.program, part.curves, gain).keep(inside)
 
 
 def _pedal(rng: np.random.Generator, parts: Sequence[_Part]) -> None:
@@ -629,9 +631,8 @@ def _play(synth: Any, events: list[tuple[float, int, Any, tuple[Any, ...]]]) -> 
 
 def halved(samples: NDArray[np.float32]) -> NDArray[np.float32]:
     """Samples at half the rate: the upper half of the spectrum is cut off, with a taper of 300 Hz at 32 kHz."""
-    spectrum = np.fft.rfft(samples)
-    n = len(samples) // 4 + 1
-    spectrum = spectrum[:n].copy()
-    edge = max(1, round(300 * len(samples) / RENDER_RATE))
+    padded = np.pad(samples, (0, 2048))  # the transform is circular: silence lies between the end and the start
+    spectrum = np.fft.rfft(padded)[: len(padded) // 4 + 1].copy()
+    edge = max(1, round(300 * len(padded) / RENDER_RATE))
     spectrum[-edge:] *= np.linspace(1, 0, edge)
-    return (np.fft.irfft(spectrum, len(samples) // 2) * 0.5).astype(np.float32)
+    return (np.fft.irfft(spectrum, len(padded) // 2) * 0.5).astype(np.float32)[: len(samples) // 2]

@@ -238,9 +238,7 @@ def _shared(text: str, beginning: str) -> int:
     return max(text.rfind(" ", 0, same), text.rfind("\n", 0, same)) + 1
 
 
-def examples(
-    score: Score, tasks: Mapping[str, tuple[float, Settings]], rng: np.random.Generator
-) -> list[Example]:
+def examples(score: Score, tasks: Mapping[str, tuple[float, Settings]], rng: np.random.Generator) -> list[Example]:
     """The examples of all ``tasks`` (name → share of the pieces that serve it, and its settings) that this piece gives.
 
     Raises:

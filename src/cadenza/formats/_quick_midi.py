@@ -65,27 +65,30 @@ def _ending(channel: int) -> bytes:
     return bytes([off]) + releases + bytes([0, on, 0, _VELOCITY, 0, off, 0, 0]) + b"\x00\xff\x2f\x00"
 
 
-class _Plain:
+class PlainChunk:
     """One chunk: what its head says, and where its notes stand in the file.
 
     Attributes:
-        chunk: name, metas, programs, channels and end, as :mod:`cadenza.formats._smf` would give them.
+        name, metas, programs, channels, end_ticks: as in :class:`cadenza.formats._smf.Chunk`.
         controls: (tick, controller, value) of the head.
         start, stop: bytes of the notes, up to the end of track; equal where there are none.
-        channel: the only one.
+        channel: the only one; −1 where there is none.
     """
 
-    __slots__ = ("channel", "chunk", "controls", "start", "stop")
+    __slots__ = ("channel", "channels", "controls", "end_ticks", "metas", "name", "programs", "start", "stop")
 
     def __init__(self) -> None:
-        self.chunk = _smf.Chunk()
-        self.controls: list[tuple[int, int, int]] = []
-        self.start = self.stop = 0
+        self.name: bytes | None = None
+        self.end_ticks = self.start = self.stop = 0
         self.channel = -1
+        self.channels: list[int] = []
+        self.programs: dict[int, None] = {}
+        self.metas: list[tuple[int, int, bytes]] = []
+        self.controls: list[tuple[int, int, int]] = []
 
     def read(self, data: bytes, at: int, stop: int) -> bool:
         """Whether the chunk ``data[at:stop]`` is plain."""
-        tick, chunk = 0, self.chunk
+        tick = 0
         while True:
             found = _HEAD.match(data, at, stop)
             if found is None:
@@ -104,13 +107,13 @@ class _Plain:
                     return False
                 meta = kind[0]
                 if meta == _smf.META_END:
-                    chunk.end_ticks = tick
+                    self.end_ticks = tick
                     return at == stop and not length[0]
                 if meta == _smf.TEXT_NAME:
-                    if chunk.name is None:
-                        chunk.name = data[found.end() : at]
+                    if self.name is None:
+                        self.name = data[found.end() : at]
                 elif meta in (_smf.TEXT_MARKER, _smf.META_TEMPO, _smf.META_METRE, _smf.META_KEY):
-                    chunk.metas.append((meta, tick, data[found.end() : at]))
+                    self.metas.append((meta, tick, data[found.end() : at]))
                 continue
             channel = (control or program)[0] & 15
             if self.channel not in (-1, channel):
@@ -119,7 +122,7 @@ class _Plain:
             if control is not None:
                 self.controls.append((tick, controller[0], value[0]))
             else:
-                chunk.programs[number[0] << 4 | channel] = None
+                self.programs[number[0] << 4 | channel] = None
         if tick > _smf.MAX_DELTA:
             return False
         first = _STATUS.match(data, at, stop)
@@ -128,17 +131,17 @@ class _Plain:
         channel = first[1][0] & 15
         if self.channel not in (-1, channel) or _body(channel).fullmatch(data, at, stop) is None:
             return False
-        self.channel, self.start, self.stop, chunk.end_ticks = channel, at, stop - 3, tick
+        self.channel, self.start, self.stop, self.end_ticks = channel, at, stop - 3, tick
         return True
 
     def alone(self, data: bytes) -> bytes:
         """The notes as a chunk for symusic."""
         # An empty text carries the time of the head.
-        head = _smf.quantity(self.chunk.end_ticks) + _smf.EMPTY_TEXT
+        head = _smf.quantity(self.end_ticks) + _smf.EMPTY_TEXT
         return _smf.chunk_bytes(b"MTrk", head + data[self.start : self.stop] + _ending(self.channel))
 
 
-def decode(data: bytes, limits: Limits) -> tuple[int, int, list[_smf.Chunk], list[Track]] | None:
+def decode(data: bytes, limits: Limits) -> tuple[int, int, list[PlainChunk], list[Track]] | None:
     """Format, ticks per quarter, chunks (without notes) and tracks of a plain file; None for any other."""
     try:
         import symusic
@@ -149,11 +152,11 @@ def decode(data: bytes, limits: Limits) -> tuple[int, int, list[_smf.Chunk], lis
     kind, n_chunks, division = (int.from_bytes(data[at : at + 2], "big") for at in (8, 10, 12))
     if kind > 1 or division == 0 or division & 0x8000 or n_chunks > limits.tracks:
         return None
-    plain: list[_Plain] = []
+    plain: list[PlainChunk] = []
     at = 14
     for _ in range(n_chunks):
         stop = at + 8 + int.from_bytes(data[at + 4 : at + 8], "big")
-        one = _Plain()
+        one = PlainChunk()
         if data[at : at + 4] != b"MTrk" or stop > len(data) or not one.read(data, at + 8, stop):
             return None
         plain.append(one)
@@ -164,7 +167,7 @@ def decode(data: bytes, limits: Limits) -> tuple[int, int, list[_smf.Chunk], lis
         if not _fits_32_bits(data):
             return None
         header = _smf.chunk_bytes(b"MThd", b"\x00\x01" + len(with_notes).to_bytes(2, "big") + data[12:14])
-        score = symusic.Score.from_midi(header + b"".join([one.alone(data) for one in with_notes]))
+        score: Any = symusic.Score.from_midi(header + b"".join([one.alone(data) for one in with_notes]))
         found = list(score.tracks)
         if len(found) != len(with_notes) or not _take_late_metas(plain, score):
             return None
@@ -176,71 +179,71 @@ def decode(data: bytes, limits: Limits) -> tuple[int, int, list[_smf.Chunk], lis
         if track is None:
             return None
         tracks += track
-    n_events = sum(len(track.controls) for track in tracks) + sum(len(one.chunk.metas) for one in plain)
-    last = max((one.chunk.end_ticks for one in plain), default=0)
+    n_events = sum(len(track.controls) for track in tracks) + sum(len(one.metas) for one in plain)
+    last = max((one.end_ticks for one in plain), default=0)
     n_notes = sum(len(track) for track in tracks)
     if n_notes > limits.notes or n_events > limits.events or last > limits.quarters * division:
         return None
-    return kind, division, [one.chunk for one in plain], tracks
+    return kind, division, plain, tracks
 
 
 def _fits_32_bits(data: bytes) -> bool:
     """The ticks of the whole file cannot pass what symusic counts to."""
     high = np.frombuffer(data, np.uint8) > 127  # every delta time of three bytes has two such in a row
-    return _smf.MAX_DELTA + (np.count_nonzero(high[1:] & high[:-1]) << 21) + (len(data) << 12) < 1 << 31
+    return _smf.MAX_DELTA + (int(np.count_nonzero(high[1:] & high[:-1])) << 21) + (len(data) << 12) < 1 << 31
 
 
-def _take_late_metas(plain: list[_Plain], score: Any) -> bool:
+def _take_late_metas(plain: list[PlainChunk], score: Any) -> bool:
     """Add the metas that stand between notes. False where two of one kind and tick differ: which chunk each stood in,
     and so which counts, is not known."""
     late: list[tuple[int, int, bytes]] = [
-        *((_smf.META_KEY, one.time, bytes([one.key & 255, one.tonality])) for one in score.key_signatures),
+        *((_smf.META_KEY, one.time, bytes([one.key & 255, one.tonality & 255])) for one in score.key_signatures),
         *((_smf.META_TEMPO, one.time, one.mspq.to_bytes(3, "big")) for one in score.tempos),
-        *((_smf.META_METRE, one.time, bytes([one.numerator, one.denominator.bit_length() - 1]))
+        *((_smf.META_METRE, one.time, bytes([one.numerator & 255, one.denominator.bit_length() - 1]))
           for one in score.time_signatures),
     ]  # fmt: skip
     if not late:
         return True
-    known = {(kind, tick): payload for one in plain for kind, tick, payload in one.chunk.metas}
+    known = {(kind, tick): payload for one in plain for kind, tick, payload in one.metas}
     for kind, tick, payload in late:
         if known.setdefault((kind, tick), payload)[: len(payload)] != payload:
             return False
-    plain[-1].chunk.metas += late
+    plain[-1].metas += late
     return True
 
 
-def _track(one: _Plain, part: Any) -> list[Track] | None:
+def _track(one: PlainChunk, part: Any) -> list[Track] | None:
     """The chunk's track, if it has one; None where what symusic read proves nothing."""
-    chunk, n = one.chunk, 0
+    n = 0
     if part is not None:
         columns = part.notes.numpy()
         onset, duration, pitch, velocity = (columns[name] for name in ("time", "duration", "pitch", "velocity"))
         n = len(onset) - 1
         if n < 0 or pitch[n] or duration[n] or velocity[n] != _VELOCITY:
             return None
-        end = chunk.end_ticks = int(onset[n])
+        end = one.end_ticks = int(onset[n])
         to_the_end = onset[:n] + duration[:n] == end
         if to_the_end.any() and len(set(last := pitch[:n][to_the_end].tolist())) < len(last):
             return None  # two of one key: perhaps more of it were open
     if one.channel >= 0:
-        chunk.channels = [one.channel]
+        one.channels = [one.channel]
     controls = _controls(one, part)
     if len(controls) and _TELLING[controls["controller"]].any():
         return None
-    if not n and not chunk.programs:
+    if not n and not one.programs:
         return []
-    program = (list(chunk.programs)[-1 if n else 0] >> 4) if chunk.programs else 0
+    program = (list(one.programs)[-1 if n else 0] >> 4) if one.programs else 0
     notes = np.zeros(n, NOTE_DTYPE)
     if n:
         notes["onset_ticks"], notes["duration_ticks"] = onset[:n], duration[:n]
         notes["pitch"], notes["velocity"] = pitch[:n], velocity[:n]
         notes["fret"], notes["spelling"] = NO_FRET, NO_SPELLING
-    name = _smf.text(chunk.name) if chunk.name else ""
+    name = _smf.text(one.name) if one.name else ""
     is_drums = one.channel == _smf.DRUM_CHANNEL
     return [Track.known(notes, controls, name, program, is_drums)]
 
 
-def _controls(one: _Plain, part: Any) -> NDArray[np.void]:
+def _controls(one: PlainChunk, part: Any) -> NDArray[np.void]:
     """Those of the head, then those between the notes."""
     late = part.controls.numpy() if part is not None else None
     head, n_late = one.controls, 0 if late is None else len(late["time"])

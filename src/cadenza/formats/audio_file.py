@@ -110,5 +110,5 @@ def _soundfile() -> Any:
     try:
         import soundfile
     except (ImportError, OSError):  # the latter where its library is not there
-        raise MissingExtraError("soundfile", "no such package", hint="pip install cadenza[audio]") from None
+        raise MissingExtraError("soundfile", "no such package", hint="pip install cadenza[sound]") from None
     return soundfile

@@ -20,6 +20,7 @@ equal pitches need. What a file cannot hold is declared in :data:`PROJECTION`; t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +100,7 @@ def read_quickly(path: Path | str, limits: Limits = DEFAULT_LIMITS) -> Score:
     return decode(data, limits) if found is None else _score(*found, limits)
 
 
-def _score(kind: int, ticks_per_quarter: int, chunks: list[_smf.Chunk], tracks: list[Track], limits: Limits) -> Score:
+def _score(kind: int, ticks_per_quarter: int, chunks: Sequence[Any], tracks: list[Track], limits: Limits) -> Score:
     """The tracks with the maps of all chunks.
 
     Raises:
@@ -120,7 +121,7 @@ def _score(kind: int, ticks_per_quarter: int, chunks: list[_smf.Chunk], tracks: 
     return score
 
 
-def _maps(chunks: list[_smf.Chunk]) -> dict[str, Any]:
+def _maps(chunks: Sequence[_smf.Chunk | _quick_midi.PlainChunk]) -> dict[str, Any]:
     """The maps of all chunks, as fields of a Score."""
     tempos: dict[int, int] = {}
     metres: dict[int, tuple[int, int]] = {}

@@ -54,7 +54,8 @@ def write(
         raise RangeError("a quality of 0 to 1", repr(quality))
     audio, player = synthesize(score, soundfont=soundfont, sample_rate=sample_rate)
     buffer = io.BytesIO()
-    encoder.write(buffer, audio.samples.T, sample_rate, format="MP3", compression_level=1 - quality)
+    level = 0.99 * (1 - quality)  # at 1 itself libsndfile refuses
+    encoder.write(buffer, audio.samples.T, sample_rate, format="MP3", compression_level=level)
     write_atomically(path, buffer.getvalue())
     return player
 

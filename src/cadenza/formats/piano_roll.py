@@ -20,6 +20,7 @@ import numpy as np
 from cadenza.base.errors import RangeError
 from cadenza.base.files import write_atomically
 from cadenza.formats._performance import VIBRATO_CENTS
+from cadenza.formats.coloured import Coloured
 from cadenza.score.model import Score, Technique, Track
 from cadenza.score.time import BarTable, bar_table
 
@@ -62,11 +63,11 @@ _DRUM_ROWS: tuple[tuple[str, frozenset[int]], ...] = (
 _TALL_ROW = {"kick", "snare"}
 
 
-def write(score: Score, path: Path | str, *, highlight_from_ticks: int | None = None, width: int = 1600) -> None:
+def write(score: Score, path: Path | str, *, highlight: Coloured | None = None, width: int = 1600) -> None:
     """Draw the score (repeats as written, not played out) into a .png.
 
     Args:
-        highlight_from_ticks: where a continuation begins; what is before it is labelled "yours".
+        highlight: what is new; what stands before a continuation is labelled "yours".
         width: of the picture in pixels, 400–6,000; its height follows from the pitches used, at most about 1,000.
 
     Raises:
@@ -75,7 +76,7 @@ def write(score: Score, path: Path | str, *, highlight_from_ticks: int | None = 
         FormatError: ``path`` cannot be written.
     """
     buffer = io.BytesIO()
-    draw(score, highlight_from_ticks=highlight_from_ticks, width=width).save(buffer, "PNG", optimize=True)
+    draw(score, highlight=highlight, width=width).save(buffer, "PNG", optimize=True)
     write_atomically(path, buffer.getvalue())
 
 
@@ -89,20 +90,20 @@ def check_width(width: int) -> None:
         raise RangeError(f"a width of {_WIDTHS[0]}–{_WIDTHS[1]} pixels", str(width))
 
 
-def draw(score: Score, *, highlight_from_ticks: int | None = None, width: int = 1600) -> Any:
+def draw(score: Score, *, highlight: Coloured | None = None, width: int = 1600) -> Any:
     """The picture as a ``PIL.Image.Image`` in RGB; arguments and errors as :func:`write`."""
     from PIL import Image
 
     check_width(width)
-    layout = _layout(score, highlight_from_ticks, width)
+    layout = _layout(score, highlight, width)
     picture = _Picture(score, layout)
     picture.background()
     picture.bars()
     for index, track in enumerate(score.tracks):
         if track.is_drums:
-            picture.drums(track)
+            picture.drums(track, index)
         else:
-            picture.notes(track, layout.colours[index])
+            picture.notes(track, layout.colours[index], index)
     picture.frame()
     return picture.image.resize((width, layout.height), Image.Resampling.LANCZOS)
 
@@ -122,7 +123,7 @@ class _Layout:
     drum_rows: tuple[str, ...]
     bars: BarTable
     end_ticks: int
-    split_ticks: int | None
+    new: Coloured | None
     colours: tuple[Colour, ...]
 
     def x(self, ticks: Any) -> Any:
@@ -134,12 +135,21 @@ class _Layout:
         return self.top + (self.high - np.asarray(pitch, np.float64) + 0.5) * self.row_height
 
     @property
+    def stretch(self) -> tuple[float | None, float]:
+        """Where the new part begins (None: there is none) and ends."""
+        right = float(self.width - _RIGHT)
+        if self.new is None:
+            return None, right
+        start = float(self.x(max(0, min(self.new.from_ticks, self.end_ticks))))
+        return start, right if self.new.to_ticks is None else min(right, float(self.x(self.new.to_ticks)))
+
+    @property
     def roll_bottom(self) -> int:
         """Where the pitched part ends."""
         return round(self.top + (self.high - self.low + 1) * self.row_height)
 
 
-def _layout(score: Score, split: int | None, width: int) -> _Layout:
+def _layout(score: Score, new: Coloured | None, width: int) -> _Layout:
     pitched = [t for t in score.tracks if not t.is_drums and len(t)]
     low, high = 55, 76
     if pitched:
@@ -161,11 +171,9 @@ def _layout(score: Score, split: int | None, width: int) -> _Layout:
         colours.append(_DRUM_COLOUR if track.is_drums else _PALETTE[taken % len(_PALETTE)])
     bars = bar_table(score)
     end = max(int(bars.ends_ticks[-1]), score.length_ticks, 1)
-    if split is not None:
-        split = max(0, min(split, end))
     height = drums_top + drum_row_height * len(rows) + _BOTTOM
     return _Layout(
-        width, height, top, row_height, low, high, drums_top, drum_row_height, rows, bars, end, split, tuple(colours)
+        width, height, top, row_height, low, high, drums_top, drum_row_height, rows, bars, end, new, tuple(colours)
     )
 
 
@@ -217,17 +225,17 @@ class _Picture:
         """Keys, tint of the continuation, octave lines and the drum lane."""
         at = self.at
         right = at.width - _RIGHT
-        split = None if at.split_ticks is None else float(at.x(at.split_ticks))
+        split, stop = at.stretch
         drum_bottom = at.drums_top + at.drum_row_height * len(at.drum_rows)
         if split is not None:
-            self._box(split, at.top, right, at.roll_bottom, _mixed(_TINT, _PAPER, 0.25))
+            self._box(split, at.top, stop, at.roll_bottom, _mixed(_TINT, _PAPER, 0.25))
         for pitch in range(at.low, at.high + 1):
             y = float(at.y(pitch))
             if pitch % 12 in (1, 3, 6, 8, 10):
                 y0, y1 = y - at.row_height / 2, y + at.row_height / 2
                 self._box(_LEFT, y0, right, y1, _BLACK_KEY)
                 if split is not None:
-                    self._box(split, y0, right, y1, _mixed(_TINT, (246, 226, 200), 0.3))
+                    self._box(split, y0, stop, y1, _mixed(_TINT, (246, 226, 200), 0.3))
         for pitch in range(at.low, at.high + 1):
             edge = float(at.y(pitch)) + at.row_height / 2
             if pitch % 12 == 0:
@@ -240,7 +248,7 @@ class _Picture:
             self._box(_LEFT, y0, right, y0 + at.drum_row_height, shade)
             if split is not None:
                 tint = _TINT if row % 2 else _mixed(_TINT, _PAPER, 0.25)
-                self._box(split, y0, right, y0 + at.drum_row_height, tint)
+                self._box(split, y0, stop, y0 + at.drum_row_height, tint)
             self._text(_LEFT - 8, y0 + at.drum_row_height / 2, at.drum_rows[row], 10.5, _FAINT, "rm")
         self._keyboard()
         if at.drum_rows:
@@ -280,16 +288,23 @@ class _Picture:
 
     # ── notes ────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _colour(self, colour: Colour, onset_ticks: int, velocity: int) -> Colour:
-        if self.at.split_ticks is not None and onset_ticks < self.at.split_ticks:
+    def _colour(self, colour: Colour, is_new: bool, velocity: int) -> Colour:
+        if not is_new:
             return _muted(colour)
         return _mixed(colour, _PAPER, 0.30 * (1 - min(velocity, 110) / 110))
 
-    def notes(self, track: Track, colour: Colour) -> None:
+    def _new(self, track: Track, index: int) -> np.ndarray:
+        """Which notes of the track with this index stand out, shape (n,); all where nothing is new."""
+        new = self.at.new
+        onsets = track.notes["onset_ticks"].tolist()
+        return np.array([new is None or new.holds(index, onset) for onset in onsets], bool)
+
+    def notes(self, track: Track, colour: Colour, index: int) -> None:
         """One track's notes, bent ones as ribbons along their curves."""
         if len(track) > _MAX_SHAPES:
-            self._filled(track, colour)
+            self._filled(track, colour, index)
             return
+        is_new = self._new(track, index)
         at, half = self.at, max(2.0, self.at.row_height * 0.41)
         notes = track.notes
         x0 = at.x(notes["onset_ticks"])
@@ -299,7 +314,7 @@ class _Picture:
         curved[track.bends["note"]] = True
         shade = notes["techniques"] & np.uint64(Technique.PALM_MUTE | Technique.DEAD)
         for row in range(len(notes)):
-            fill = self._colour(colour, int(notes["onset_ticks"][row]), int(notes["velocity"][row]))
+            fill = self._colour(colour, bool(is_new[row]), int(notes["velocity"][row]))
             y = float(at.y(notes["pitch"][row]))
             if curved[row]:
                 self._ribbon(track, row, float(x0[row]), float(x1[row]), half, fill)
@@ -324,12 +339,11 @@ class _Picture:
         points = [(float(a) * _SCALE, float(b) * _SCALE) for a, b in zip(x, y, strict=True)]
         self.pen.line(points, fill, round(1.7 * half * _SCALE), joint="curve")
 
-    def _filled(self, track: Track, colour: Colour) -> None:
+    def _filled(self, track: Track, colour: Colour, index: int) -> None:
         """A track of very many notes: each pixel column of each pitch is on or off."""
-        at, notes = self.at, track.notes
+        at, notes, is_new = self.at, track.notes, self._new(track, index)
         for early in (True, False):
-            split = at.split_ticks if at.split_ticks is not None else 0
-            part = notes[(notes["onset_ticks"] < split) == early]
+            part = notes[is_new != early]
             if not len(part):
                 continue
             edges = np.zeros((128, at.width + 2), np.int64)
@@ -338,16 +352,16 @@ class _Picture:
             np.add.at(edges, (part["pitch"], x0), 1)
             np.add.at(edges, (part["pitch"], x1), -1)
             on = np.cumsum(edges, axis=1) > 0
-            fill = self._colour(colour, 0 if early else at.end_ticks, 100)
+            fill = self._colour(colour, not early, 100)
             for pitch in np.flatnonzero(on.any(axis=1)):
                 turns = np.flatnonzero(np.diff(on[pitch].astype(int), prepend=0))
                 y, half = float(at.y(pitch)), max(2.0, at.row_height * 0.41)
                 for start, stop in zip(turns[::2], turns[1::2], strict=True):
                     self._box(float(start), y - half, float(stop), y + half, fill)
 
-    def drums(self, track: Track) -> None:
+    def drums(self, track: Track, index: int) -> None:
         """Strokes in the drum lane: a stem where the stroke is, wider the harder it is."""
-        at, notes = self.at, track.notes
+        at, notes, is_new = self.at, track.notes, self._new(track, index)
         place = np.full(128, len(at.drum_rows) - 1)
         for name, keys in _DRUM_ROWS:
             if name in at.drum_rows and keys:
@@ -361,7 +375,7 @@ class _Picture:
         room = (at.width - _LEFT - _RIGHT) / at.end_ticks * self.score.ticks_per_quarter / 4
         for row in order[first]:
             velocity = int(notes["velocity"][row])
-            fill = self._colour(_DRUM_COLOUR, int(notes["onset_ticks"][row]), velocity)
+            fill = self._colour(_DRUM_COLOUR, bool(is_new[row]), velocity)
             strong = at.drum_rows[rows[row]] in _TALL_ROW
             size = float(np.clip(room * 0.42, 1.0, 5.5)) * (0.55 + 0.45 * velocity / 127) * (1.1 if strong else 0.85)
             x, y = pixel[row] / _SCALE, at.drums_top + (rows[row] + 0.5) * at.drum_row_height
@@ -387,16 +401,17 @@ class _Picture:
         if self.score.composer:
             self._text(x, 23, _short(self.score.composer, 40), 12, _FAINT)
         self._legend(right)
-        if at.split_ticks is None:
+        split, stop = at.stretch
+        if at.new is None or split is None:
             return
-        split = float(at.x(at.split_ticks))
         bottom = at.drums_top + at.drum_row_height * len(at.drum_rows)
         self._box(split - 1, at.top - _BAR_STRIP - 10, split + 1, bottom, _ACCENT)
         y = at.top - _BAR_STRIP - 3
         if split - _LEFT > 46:
             self._text(split - 8, y, "yours", 13, _FAINT, "rm", bold=True)
-        if right - split > 100:
-            self._text(split + 8, y, "continuation", 13, _ACCENT, "lm", bold=True)
+        goes_on = at.new.to_ticks is None and at.new.tracks is None
+        if stop - split > 100:
+            self._text(split + 8, y, "continuation" if goes_on else "new", 13, _ACCENT, "lm", bold=True)
 
     def _legend(self, right: float) -> None:
         at = self.at

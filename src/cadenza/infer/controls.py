@@ -124,7 +124,7 @@ class Controls:
             ids = np.concatenate([ids for ids, _ in found])
             amounts = np.concatenate([amounts for _, amounts in found])
             unique, place = np.unique(ids, return_inverse=True)
-            return unique, np.bincount(place, amounts, len(unique))
+            return unique.astype(np.int64), np.bincount(place, amounts, len(unique)).astype(np.float64)
 
         return all_of_them
 

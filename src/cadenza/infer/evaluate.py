@@ -8,7 +8,7 @@ seed and its number only, never on what was done before, so that work can be spr
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -17,21 +17,26 @@ from cadenza.base.config import build_config
 from cadenza.base.errors import CadenzaError, ConfigError, did_you_mean
 from cadenza.corpus.build import rng_for
 from cadenza.infer import baselines
-from cadenza.infer.generate import DEFAULT_SAMPLING, continue_score
+from cadenza.infer.choose import Decoding
+from cadenza.infer.generate import write_take
 from cadenza.infer.held_out import Seed
 from cadenza.infer.model import ComposerModel
 from cadenza.infer.prompt import read_seed
+from cadenza.infer.repetition import Brakes
+from cadenza.infer.rows import run
 from cadenza.infer.sample import Sampling
+from cadenza.infer.write import Manner
 from cadenza.metrics.base import METRICS, Metric
 from cadenza.score.edit import select_bars
 from cadenza.score.model import Score
 
-#: Decodings with names of their own; others are written ``temperature=0.9,top_p=0.95``.
-DECODINGS: Mapping[str, Sampling] = {
-    "default": DEFAULT_SAMPLING,
-    "greedy": Sampling(temperature=0.0),
-    "T=1": Sampling(),
-    "top-p 0.9": Sampling(top_p=0.9),
+#: Decodings with names of their own; others are written ``temperature=0.9,top_p=0.95,guard=true``. Only the product's
+#: default is guarded against loops: the others show what the model does by itself.
+DECODINGS: Mapping[str, Decoding] = {
+    "default": Decoding(),
+    "greedy": Decoding(Sampling(temperature=0.0), guard=False),
+    "T=1": Decoding(Sampling(), guard=False),
+    "top-p 0.9": Decoding(Sampling(top_p=0.9), guard=False),
 }
 HUMAN, COPY, RANDOM, NGRAM = "human", "copy", "random", "n-gram"
 BASELINES = (HUMAN, COPY, RANDOM, NGRAM)
@@ -56,60 +61,98 @@ class Continuation:
     refused: str = ""
 
 
-def sampling_of(decoding: str) -> Sampling:
-    """The settings of a decoding's name.
+def decoding_of(name: str) -> Decoding:
+    """The settings of a decoding's name, or of ``key=value`` parts: sampling, brakes, guard and max_redraws.
 
     Raises:
-        ConfigError: an unknown name or key.
+        ConfigError: an unknown name or key, or a value that does not fit.
     """
-    if decoding in DECODINGS:
-        return DECODINGS[decoding]
-    if "=" not in decoding:
-        hint = did_you_mean(decoding, DECODINGS) + " Or write temperature=0.9,top_p=0.95."
-        raise ConfigError("a known decoding", repr(decoding), hint=hint)
-    values: dict[str, Any] = {}
-    for part in decoding.split(","):
+    if name in DECODINGS:
+        return DECODINGS[name]
+    if "=" not in name:
+        hint = did_you_mean(name, DECODINGS) + " Or write temperature=0.9,top_p=0.95."
+        raise ConfigError("a known decoding", repr(name), hint=hint)
+    where = f"decoding {name}"
+    parts: dict[str, dict[str, Any]] = {"sampling": {}, "brakes": {}, "": {"guard": False}}
+    homes = {one.name: home for home, kind in (("sampling", Sampling), ("brakes", Brakes)) for one in fields(kind)}
+    for part in name.split(","):
         key, _, text = part.strip().partition("=")
-        try:
-            values[key] = int(text) if key == "top_k" else float(text)
-        except ValueError:
-            raise ConfigError("a number", repr(text), where=f"decoding {decoding}, {key}") from None
-    return build_config(Sampling, values, f"decoding {decoding}")
+        home = homes.get(key, "")
+        if not home and key not in ("guard", "max_redraws"):
+            hint = did_you_mean(key, [*homes, "guard", "max_redraws"])
+            raise ConfigError("a key of decoding", repr(key), where=where, hint=hint)
+        parts[home][key] = _value(text, f"{where}, {key}")
+    sampling = build_config(Sampling, parts["sampling"], where)
+    brakes = build_config(Brakes, parts["brakes"], where)
+    return build_config(Decoding, {"sampling": sampling, "brakes": brakes, **parts[""]}, where)
 
 
-def continued(seed: Seed, system: str, model: ComposerModel, number: int, counts: Any = None) -> Continuation:
-    """The continuation of one seed by one system.
+def _value(text: str, where: str) -> float | int | bool:
+    if text in ("true", "false"):
+        return text == "true"
+    try:
+        return int(text) if text.lstrip("-").isdecimal() else float(text)
+    except ValueError:
+        raise ConfigError("a number, true or false", repr(text), where=where) from None
+
+
+def continued(
+    seed: Seed, systems: Sequence[str], model: ComposerModel, number: int, counts: Any = None
+) -> dict[str, Continuation]:
+    """The continuations of one seed by several systems.
 
     Args:
-        system: one of :data:`BASELINES`, or a decoding for the model.
+        systems: out of :data:`BASELINES` and decodings for the model; the latter are composed in one batch.
         number: decides the draws, together with the system and the seed's name.
         counts: the :class:`~cadenza.infer.baselines.NgramCounts` that the system ``n-gram`` needs.
     """
-    if system == HUMAN:
-        return Continuation(seed.human, _text(seed, model))
-    if system == COPY:
-        return Continuation(baselines.copied(seed.given, seed.n_bars))
-    if system == RANDOM:
-        model, sampling = baselines.as_uniform(model), Sampling()
-    elif system == NGRAM:
-        model, sampling = baselines.as_ngram(model, counts), Sampling()
-    else:
-        sampling = sampling_of(system)
-    draws = int(rng_for(number, "draws", system, seed.name).integers(1 << 62))
-    return written_by(model, seed, sampling, draws)
+    plain = DECODINGS["T=1"]
+
+    def draws(system: str) -> int:
+        return int(rng_for(number, "draws", system, seed.name).integers(1 << 62))
+
+    own = {system: (decoding_of(system), draws(system)) for system in systems if system not in BASELINES}
+    out = written_by(model, seed, own)
+    for system in systems:
+        if system == HUMAN:
+            out[system] = Continuation(seed.human, _text(seed, model))
+        elif system == COPY:
+            out[system] = Continuation(baselines.copied(seed.given, seed.n_bars))
+        elif system == RANDOM:
+            out |= written_by(baselines.as_uniform(model), seed, {system: (plain, draws(system))})
+        elif system == NGRAM:
+            out |= written_by(baselines.as_ngram(model, counts), seed, {system: (plain, draws(system))})
+    return {system: out[system] for system in systems}
 
 
-def written_by(model: ComposerModel, seed: Seed, sampling: Sampling, random_seed: int) -> Continuation:
-    """The one place where a model is asked to compose."""
+def written_by(model: ComposerModel, seed: Seed, asked: Mapping[str, tuple[Decoding, int]]) -> dict[str, Continuation]:
+    """The one place where a model is asked to compose: a continuation for each (decoding, random seed), in a batch."""
     given = seed.given
     try:
-        take = continue_score(given, model, bars=seed.n_bars, sampling=sampling, random_seed=random_seed)
-        prompt = read_seed(given, model)
+        prompt = read_seed(given, model, bars=seed.n_bars)
     except CadenzaError as error:
-        return Continuation(None, refused=str(error))
-    new = select_bars(seed.n_given, seed.n_given + seed.n_bars).apply(replace(take.score, bars=()))
-    text = prompt.header + "".join((*prompt.bars, *take.bars)).lstrip()
-    return Continuation(new, text, take.n_tokens)
+        return {system: Continuation(None, refused=str(error)) for system in asked}
+
+    def job(system: str) -> Callable[[], Any]:
+        decoding, draws = asked[system]
+        manner = Manner(decoding, model.loops)
+        return lambda: write_take(given, model, [lambda _: prompt], manner, draws)
+
+    names = list(asked)
+    try:
+        takes = dict(run(model.decoder, [job(system) for system in names], max(1, len(names))))
+    except CadenzaError as error:
+        if len(names) == 1:
+            return {names[0]: Continuation(None, refused=str(error))}
+        # Which of them it was shows one by one.
+        return {name: found for name in names for found in written_by(model, seed, {name: asked[name]}).values()}
+    out = {}
+    for at, system in enumerate(names):
+        take = takes[at]
+        new = select_bars(seed.n_given, seed.n_given + seed.n_bars).apply(replace(take.score, bars=()))
+        text = prompt.header + "".join((*prompt.bars, *take.bars)).lstrip()
+        out[system] = Continuation(new, text, take.n_tokens)
+    return out
 
 
 def _text(seed: Seed, model: ComposerModel) -> str:

@@ -111,7 +111,7 @@ def open_music(path: Path | str) -> Music:
         return Music(_hash([path.read_bytes()]), True, lambda split, n, bands: _pieces(corpus, split, bands, n))
     if (path / "manifest.json").is_file() or (path / "work").is_dir():
         built = BuiltCorpus.open(path)
-        return Music(str(built.manifest["fingerprint"]), True, lambda split, n, _: _some(_rows(built, split), n))
+        return Music(str(built.manifest["fingerprint"]), True, lambda split, n, _: _rows(built, split, n))
     suffixes = set(formats.suffixes("read"))
     found = sorted(p for p in path.rglob("*") if p.is_file() and formats.is_music(p, suffixes)) if path.is_dir() else []
     if not found:
@@ -144,13 +144,12 @@ def _pieces(corpus: Corpus, split: str, bands: bool, n: int | None) -> Iterator[
             yield HeldOut(f"{record['path']} as a band", f"{work} as a band", f"{record['source']}+band", score)
 
 
-def _rows(built: BuiltCorpus, split: str) -> Iterator[HeldOut]:
+def _rows(built: BuiltCorpus, split: str, n: int | None) -> Iterator[HeldOut]:
     """The passages of ``continue`` rows, as they came (rows of an augmented copy are left out)."""
     notation, style = built.notation, built.manifest["config"]["style"]
-    for row in built.rows(split):
-        if row["task"] == "continue" and row["copy"] == 0:
-            name = f"{row['path']} from bar {row['first_bar'] + 1}"
-            yield HeldOut(name, row["group"], row["source"], notation.decode(texts_of(row, style)[-1]))
+    for row in _some((r for r in built.rows(split) if r["task"] == "continue" and r["copy"] == 0), n):
+        name = f"{row['path']} from bar {row['first_bar'] + 1}"
+        yield HeldOut(name, row["group"], row["source"], notation.decode(texts_of(row, style)[-1]))
 
 
 def _files(root: Path, found: Sequence[Path]) -> Iterator[HeldOut]:

@@ -74,7 +74,7 @@ class LoopTable:
     @classmethod
     def measured(cls, pieces: Sequence[Sequence[str]], about: dict[str, Any]) -> LoopTable:
         """Of pieces' bars, as :func:`key_of` gives them."""
-        counts: dict[str, list[int]] = {str(n): [] for n in GROUPS} | {"near": []}
+        counts: dict[str, list[int]] = {kind: [] for kind in (*map(str, GROUPS), "near")}
         for keys in pieces:
             for end in range(1, len(keys) + 1):
                 if not keys[end - 1]:

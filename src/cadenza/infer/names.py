@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import Literal
 
 from cadenza.base.errors import ConfigError, did_you_mean
 from cadenza.score.instruments import family_of
@@ -82,7 +83,8 @@ def key(text: str) -> Key:
     match = re.fullmatch(r"\s*([A-Ga-g])([#♯b♭]?)\s*(m|min|minor|maj|major|)\s*", text)
     if match is None:
         raise ConfigError("a key such as C, F#, Em or Bbm", repr(text))
-    letter, sign, mode = match[1].lower(), match[2], "minor" if match[3] in ("m", "min", "minor") else "major"
+    letter, sign = match[1].lower(), match[2]
+    mode: Literal["major", "minor"] = "minor" if match[3] in ("m", "min", "minor") else "major"
     fifths = _FIFTHS[letter] + {"": 0, "#": 7, "♯": 7, "b": -7, "♭": -7}[sign] - (3 if mode == "minor" else 0)
     if not -7 <= fifths <= 7:
         raise ConfigError("a key of at most seven accidentals", repr(text))

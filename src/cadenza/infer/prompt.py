@@ -23,6 +23,7 @@ from cadenza.corpus.prompts import instruction
 from cadenza.corpus.task import accompany_text, infill_text
 from cadenza.infer.constrain import Instrument
 from cadenza.infer.given import Given
+from cadenza.infer.model import ComposerModel
 from cadenza.notation.simplified import SimplifiedMidi
 from cadenza.notation.simplified.projection import MAX_MODEL_TRACKS, MAX_STEP_TICKS, option
 from cadenza.score import edit
@@ -148,7 +149,7 @@ def read_seed(
 
 def read_gap(
     score: Score,
-    model: Reader,
+    model: ComposerModel,
     first: int,
     stop: int,
     only: Sequence[int] | None = None,

@@ -121,8 +121,8 @@ def seed_and_part(score: Score, parts: Sequence[tuple[int, int, int]]) -> tuple[
     from their first tick on."""
     start, stop = min(start for _, start, _ in parts), max(stop for _, _, stop in parts)
     mine: dict[int, list[tuple[int, int]]] = {}
-    for track, first, last in parts:
-        mine.setdefault(track, []).append((first, last))
+    for index, first, last in parts:
+        mine.setdefault(index, []).append((first, last))
     written, rest = [], []
     for place, track in enumerate(score.tracks):
         onset = track.notes["onset_ticks"]

@@ -9,11 +9,11 @@ step. Where the decoder's rows must be equally long, writers take turns.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, cast
 
 import numpy as np
 
-from cadenza.model.decoder import Decoder
+from cadenza.model.decoder import Decoder, RaggedDecoder
 
 Result = TypeVar("Result")
 
@@ -46,7 +46,7 @@ def run(
         for number, job in numbered:
             yield number, _alone(decoder, job())
         return
-    yield from _together(decoder.widened(n_rows), numbered, n_rows)
+    yield from _together(cast(RaggedDecoder, decoder).widened(n_rows), numbered, n_rows)
 
 
 def _alone(decoder: Decoder, writing: Writing[Result]) -> Result:

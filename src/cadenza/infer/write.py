@@ -299,7 +299,8 @@ class _TextHand(_Hand):
             yield from self.window.open(self.bars)
         writer = Writer(self.rules, self.empty_bars)
         cursor = Cursor(Place(self.state, writer, opens_bar=True))
-        text, ids = "", []
+        text = ""
+        ids: list[int] = []
         token = self._draw([cursor], ids, refused) if self.first is None else self.first
         while True:
             read = cursor.read(self.trie.texts[token] or "")

@@ -30,7 +30,7 @@ from dataclasses import dataclass, field, replace
 
 from cadenza.base.errors import ConfigError
 from cadenza.corpus.prompts import instruction, template
-from cadenza.infer.prompt import append, read_seed
+from cadenza.infer.prompt import put, read_seed
 from cadenza.notation.simplified import SimplifiedMidi
 from cadenza.notation.simplified.bends import NO_BEND_CODE, code_to_cents
 from cadenza.score.edit import select_ticks
@@ -388,7 +388,7 @@ def messages(seed: Score, notation: SimplifiedMidi, bars: int, *, given_bars: in
     Raises:
         RangeError: as :func:`~cadenza.infer.prompt.read_seed`.
     """
-    prompt = read_seed(seed, _Told(notation), given_bars)
+    prompt = read_seed(seed, _Told(notation), bars=bars, max_bars=given_bars)
     words = instruction("continue", seed, notation, template(notation)) + "\n"
     music = prompt.header + "".join(prompt.bars).strip()
     wanted = f"Write the next {bars * prompt.split} bars in the same notation, and nothing else."
@@ -409,7 +409,7 @@ def continue_by_chat(seed: Score, ask: Ask, notation: SimplifiedMidi, *, bars: i
     """
     if not notation.bars:
         raise ConfigError("a notation with bar words", "one without", hint="Use SimplifiedMidi(bars=True, …).")
-    prompt = read_seed(seed, _Told(notation), given_bars)
+    prompt = read_seed(seed, _Told(notation), bars=bars, max_bars=given_bars)
     text = ask(messages(seed, notation, bars, given_bars=given_bars))
     music = prompt.header + "".join(prompt.bars).strip()
     told = notation.decode(music)
@@ -425,6 +425,6 @@ def continue_by_chat(seed: Score, ask: Ask, notation: SimplifiedMidi, *, bars: i
     cut = replace(found.score, tracks=tracks, metres=(replace(prompt.metre, onset_ticks=0),))
     filled = min(bars * prompt.split, -(-cut.length_ticks // length))
     new = select_ticks(0, max(1, bars * prompt.split * length)).apply(cut)
-    score = append(seed, prompt, new, bars)
+    score = put(seed, prompt, new)
     n_notes = score.n_notes - seed.n_notes
     return Answer(score, prompt.start_ticks, text, n_notes, filled // prompt.split, repairs)

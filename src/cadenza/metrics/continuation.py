@@ -57,7 +57,8 @@ def overlap(ref: NDArray[np.float64], est: NDArray[np.float64]) -> float | None:
 def rhythm_words(score: Score) -> NDArray[np.int64]:
     """One number for each onset of each track: its place in the bar and the time to the track's next onset."""
     notes = notes_of(score).in_lines()
-    first = np.append(True, (np.diff(notes.onset) > 0) | (np.diff(notes.track) != 0)) if len(notes) else []
+    first = np.ones(len(notes), bool)
+    first[1:] = (np.diff(notes.onset) > 0) | (np.diff(notes.track) != 0)
     onset, track = notes.onset[first], notes.track[first]
     bars = sounding_bars(score)
     bar = bars.index_of(np.rint(onset * score.ticks_per_quarter))

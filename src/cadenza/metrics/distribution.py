@@ -114,10 +114,9 @@ def from_features(
         grid = common_grid(within, between)
         n = min(len(within), len(between))
         p, q = density(within, grid, n), density(between, grid, n)
-        values[f"overlap_{name}"] = overlap_area(p, q, grid)
-        values[f"kl_{name}"] = kl_divergence(p, q, grid)
-        overlaps.append(values[f"overlap_{name}"])
-        divergences.append(values[f"kl_{name}"])
+        overlaps.append(overlap_area(p, q, grid))
+        divergences.append(kl_divergence(p, q, grid))
+        values |= {f"overlap_{name}": overlaps[-1], f"kl_{name}": divergences[-1]}
     if overlaps:
         values |= {"mean_overlap": float(np.mean(overlaps)), "mean_kl": float(np.mean(divergences))}
     return defined(values)

@@ -32,6 +32,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -54,7 +55,7 @@ def compute(*, est: Score) -> dict[str, float]:
     values: dict[str, float | None] = {}
     for n in BAR_GRAMS:
         values[f"rep_{n}_bars"] = rep_n(bars, n)
-        values[f"rep_{n}_bars_in_{WINDOW_BARS}"] = in_windows(lambda part, n=n: rep_n(part, n), bars, WINDOW_BARS)
+        values[f"rep_{n}_bars_in_{WINDOW_BARS}"] = in_windows(partial(rep_n, n=n), bars, WINDOW_BARS)
     values["rep_w_bars"] = rep_w(bars)
     values["rep_r_bars"] = rep_r(bars)
     loop = longest_loop(bars, MAX_LOOP_BARS)

@@ -11,6 +11,8 @@ vocabulary is small; ``…_in_256`` are means over windows of 256 tokens, half o
 
 from __future__ import annotations
 
+from functools import partial
+
 from cadenza.base.errors import NotationError
 from cadenza.metrics import repetition
 from cadenza.metrics.base import Column, Metric, defined
@@ -39,7 +41,7 @@ def compute(*, est: str, notation: Notation) -> dict[str, float]:
     for n in GRAMS:
         values[f"rep_{n}_tokens"] = repetition.rep_n(tokens, n)
         values[f"rep_{n}_tokens_in_{WINDOW_TOKENS}"] = repetition.in_windows(
-            lambda part, n=n: repetition.rep_n(part, n), tokens, WINDOW_TOKENS
+            partial(repetition.rep_n, n=n), tokens, WINDOW_TOKENS
         )
     values["rep_w_tokens"] = repetition.rep_w(tokens)
     values["rep_r_tokens"] = repetition.rep_r(tokens)

@@ -89,9 +89,8 @@ class _Timed:
         a, b = self.rows, other.rows
         pitches = [rows[:, PITCH].tolist() for rows in (a, b)]
         times = [rows[:, ONSET].tolist() for rows in (a, b)]
-        return pair_by_time(
-            range(len(a)), range(len(b)), pitches[0].__getitem__, pitches[1].__getitem__, *times, NEAR_STEPS
-        )
+        keys = pitches[0].__getitem__, pitches[1].__getitem__
+        return pair_by_time(range(len(a)), range(len(b)), *keys, times[0], times[1], NEAR_STEPS)
 
 
 def _voices(score: Score) -> NDArray[np.int64]:

@@ -222,7 +222,11 @@ class Track:
 
     @classmethod
     def known(
-        cls, notes: NoteArray, controls: NDArray[np.void] | None = None, name: str = "", program: int = 0,
+        cls,
+        notes: NoteArray,
+        controls: NDArray[np.void] | None = None,
+        name: str = "",
+        program: int = 0,
         is_drums: bool = False,
     ) -> Track:
         """A track of columns known to be sound and held by nobody else: nothing is checked or copied, rows are sorted.
@@ -461,6 +465,9 @@ class Marker:
 
 def _map(items: Iterable[Any]) -> tuple[Any, ...]:
     """Sorted by onset, the last of several at one tick."""
+    items = tuple(items)
+    if len(items) < 2:
+        return items
     latest = {item.onset_ticks: item for item in items}
     return tuple(latest[onset] for onset in sorted(latest))
 

@@ -514,7 +514,8 @@ def _learn(
     if on_cuda:
         torch.backends.cudnn.benchmark = True
         torch.backends.cudnn.allow_tf32 = True  # the features' matrix product stays exact
-    network = EarNetwork(shape).to(device, memory_format=torch.channels_last)
+    network = EarNetwork(shape).to(device)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
     magnitudes = LogMagnitudes().to(device)
     average = Average(network, training.ema)
     optimizer = torch.optim.AdamW(

@@ -97,6 +97,10 @@ class EarNetwork(nn.Module):
     ``family`` is (B, families, T, 88), ``drums`` (B, T, drums).
     """
 
+    index: Tensor
+    inside: Tensor
+    place: Tensor
+
     def __init__(self, shape: EarShape) -> None:
         super().__init__()
         self.shape = shape
@@ -111,8 +115,10 @@ class EarNetwork(nn.Module):
         self.blocks = nn.ModuleList([Block(width, *block) for block in BLOCKS])
         self.contexts = nn.ModuleList([Context(width) for _ in CONTEXT_AFTER])
         self.heads = nn.Conv2d(width, len(HEADS) + shape.n_families, 1)
-        nn.init.zeros_(self.heads.bias)
-        nn.init.constant_(self.heads.bias[:3], -3.0)
+        bias = self.heads.bias
+        assert bias is not None
+        nn.init.zeros_(bias)
+        nn.init.constant_(bias[:3], -3.0)
         self.drums = nn.Sequential(
             nn.Conv1d(2 * front.N_BINS, shape.drum_width, 1), nn.ReLU(),
             nn.Conv1d(shape.drum_width, shape.drum_width, DRUM_FRAMES, padding=DRUM_FRAMES // 2), nn.ReLU(),

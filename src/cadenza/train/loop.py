@@ -15,6 +15,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ import torch
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
-from cadenza.base.errors import ModelError
+from cadenza.base.errors import MissingExtraError, ModelError
 from cadenza.base.files import write_atomically
 from cadenza.train import head, losses, sharding
 from cadenza.train.optim import Muon
@@ -32,6 +33,7 @@ from cadenza.train.rows import IGNORED, Collate, RowSet
 
 COMPLETE = "complete.json"  # written last: a checkpoint without it is a part of one
 METRIC = "eval_bits_per_note"
+Live = Callable[[int, int, str], None]
 
 
 def learning_rate_scale(step: int, n_steps: int, scheduler: str, warmup_share: float, restarts: int = 2) -> float:
@@ -47,6 +49,20 @@ def learning_rate_scale(step: int, n_steps: int, scheduler: str, warmup_share: f
     if scheduler == "cosine_with_restarts":
         done = (done * restarts) % 1.0 if done < 1 else 1.0
     return 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
+
+
+def reports(config: TrainConfig) -> list[str] | str:
+    """Where figures go beside log.jsonl: TensorBoard, and what the recipe adds.
+
+    Raises:
+        MissingExtraError: what is asked for is not installed.
+    """
+    wanted = sorted({"tensorboard", *config.report_to}) if config.report_to else []
+    for name in wanted:
+        if find_spec(name) is None:
+            hint = "pip install 'cadenza[train]'" if name == "tensorboard" else f"pip install {name}, or leave it out."
+            raise MissingExtraError(f"{name}, which report_to names", "not installed", hint=hint)
+    return wanted or "none"
 
 
 def arguments(config: TrainConfig, out: Path, n_steps: int) -> TrainingArguments:
@@ -72,7 +88,7 @@ def arguments(config: TrainConfig, out: Path, n_steps: int) -> TrainingArguments
         logging_steps=config.log_every,
         logging_first_step=True,
         logging_nan_inf_filter=False,
-        report_to=config.report_to or "none",
+        report_to=reports(config),
         disable_tqdm=True,
         remove_unused_columns=False,
         seed=config.seed,
@@ -98,6 +114,7 @@ class MusicTrainer(Trainer):
         n_steps: optimiser steps.
         pad_id: fills rows.
         say: takes one line of progress.
+        live: takes (steps done, steps, what is known) after each step; lines of progress are then not said.
     """
 
     # Trainer declares these as things that they may be elsewhere.
@@ -118,6 +135,7 @@ class MusicTrainer(Trainer):
         pad_id: int,
         say: Callable[[str], None] = print,
         callbacks: list[TrainerCallback] | None = None,
+        live: Live | None = None,
     ) -> None:
         self.config, self.out, self.n_steps = config, out, n_steps
         args = arguments(config, out, n_steps)
@@ -132,7 +150,7 @@ class MusicTrainer(Trainer):
             callbacks=callbacks,
         )
         self.remove_callback(PrinterCallback)
-        self.progress, self.clock = Progress(self, say), CheckpointClock(self)
+        self.progress, self.clock = Progress(self, say, live), CheckpointClock(self)
         self.add_callback(self.progress)
         self.add_callback(self.clock)
         # Trainer then counts the targets of a whole step; the loss below divides by that count.
@@ -374,10 +392,12 @@ def greedy(model: Any, ids: torch.Tensor, n_tokens: int) -> torch.Tensor:
 
 
 class Progress(TrainerCallback):
-    """A line every ``log_every`` steps, on the screen and in ``log.jsonl``: loss, speed, memory, time left."""
+    """Loss, speed, memory, time left: a line every ``log_every`` steps on the screen and in ``log.jsonl``; where
+    somebody watches (``live``), a bar that moves with every step instead of the lines."""
 
-    def __init__(self, trainer: MusicTrainer, say: Callable[[str], None]) -> None:
-        self.trainer, self.say = trainer, say
+    def __init__(self, trainer: MusicTrainer, say: Callable[[str], None], live: Live | None = None) -> None:
+        self.trainer, self.say, self.live = trainer, say, live
+        self.known: dict[str, Any] = {}
         documents = trainer_rows(trainer).documents
         learned = documents.lengths - documents.n_given
         known = documents.n_notes >= 0
@@ -397,6 +417,28 @@ class Progress(TrainerCallback):
         self.tokens += int(batch["input_ids"].numel())
         self.targets += int((batch["labels"] != IGNORED).sum())
 
+    def pause(self, seconds: float) -> None:
+        """Time that was not spent on training."""
+        self.began += seconds
+        self.at += seconds
+
+    def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Move the bar."""
+        if self.live is None or not state.is_world_process_zero:
+            return
+        now = time.monotonic()
+        record = self.known | {"minutes_left": self.minutes_left(state.global_step, now)}
+        if now > self.at and self.tokens:  # since the last line: a loss would have to be waited for, this is at hand
+            n_processes = self.trainer.accelerator.num_processes
+            record["tokens_per_second"] = self.tokens * n_processes / (now - self.at)
+            record["notes_per_second"] = self.targets * n_processes * self.notes_per_target / (now - self.at)
+        self.live(state.global_step, self.trainer.n_steps, _said(record))
+
+    def minutes_left(self, step: int, now: float) -> float:
+        """At the pace so far."""
+        done = max(1, step - self.first_step)
+        return (self.trainer.n_steps - step) * (now - self.began) / done / 60
+
     def on_log(
         self, args: Any, state: TrainerState, control: TrainerControl, logs: dict[str, Any] | None = None, **kwargs: Any
     ) -> None:
@@ -411,30 +453,31 @@ class Progress(TrainerCallback):
             record["tokens_per_second"] = self.tokens * n_processes / elapsed
             record["notes_per_second"] = self.targets * n_processes * self.notes_per_target / elapsed
             record["memory_gib"] = memory_gib()
-            done = state.global_step - self.first_step
-            record["minutes_left"] = (self.trainer.n_steps - state.global_step) * (now - self.began) / max(1, done) / 60
+            record["minutes_left"] = self.minutes_left(state.global_step, now)
             self.tokens = self.targets = 0
             self.at = now
         with (self.trainer.out / "log.jsonl").open("a") as file:
             file.write(json.dumps(record) + "\n")
-        self.say(_line(record, self.trainer.n_steps))
+        self.known |= {name: record[name] for name in SAID if name in record}
+        if self.live is None:
+            self.say(f"step {record['step']:,}/{self.trainer.n_steps:,} · {_said(record)}")
 
 
-def _line(record: dict[str, Any], n_steps: int) -> str:
-    said = [f"step {record['step']:,}/{n_steps:,}"]
-    for name, form in (
-        ("loss", "loss {:.4f}"),
-        ("eval_loss", "held-out loss {:.4f}"),
-        ("eval_bits_per_note", "held-out bits per note {:.3f}"),
-        ("learning_rate", "lr {:.2e}"),
-        ("tokens_per_second", "{:,.0f} tokens/s"),
-        ("notes_per_second", "{:,.0f} notes/s"),
-        ("memory_gib", "{:.2f} GiB"),
-        ("minutes_left", "{:.1f} min left"),
-    ):
-        if name in record:
-            said.append(form.format(float(record[name])))
-    return " · ".join(said)
+#: What is said of a step: key of the log → its form.
+SAID = {
+    "loss": "loss {:.4f}",
+    "eval_loss": "held-out loss {:.4f}",
+    "eval_bits_per_note": "held-out bits per note {:.3f}",
+    "learning_rate": "lr {:.2e}",
+    "tokens_per_second": "{:,.0f} tokens/s",
+    "notes_per_second": "{:,.0f} notes/s",
+    "memory_gib": "{:.2f} GiB",
+    "minutes_left": "{:.1f} min left",
+}
+
+
+def _said(record: dict[str, Any]) -> str:
+    return " · ".join(form.format(float(record[name])) for name, form in SAID.items() if name in record)
 
 
 def memory_gib() -> float:
@@ -508,3 +551,22 @@ class EarlyStop(TrainerCallback):
         best = min(range(len(figures)), key=figures.__getitem__, default=0)
         if len(figures) - 1 - best >= self.patience:
             control.should_training_stop = True
+
+
+class Watch(TrainerCallback):
+    """Tells somebody the bits per note of each evaluation."""
+
+    def __init__(self, tell: Callable[[int, float], None]) -> None:
+        self.tell = tell
+
+    def on_evaluate(
+        self,
+        args: Any,
+        state: TrainerState,
+        control: TrainerControl,
+        metrics: dict[str, float] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Tell it."""
+        if metrics and METRIC in metrics:
+            self.tell(state.global_step, metrics[METRIC])

@@ -9,7 +9,9 @@ memory-efficient kernel, flash_attention_2); with gradient checkpointing a layer
 activations are there at a time.
 
 Not all parts are there at once: gradients grow while activations are let go. The total is the largest of three moments:
-the beginning of the backward pass, its end, and the optimiser's step. ``benchmarks/memory.py`` (processor) and
+the beginning of the backward pass, its end, and the optimiser's step. What an allocator keeps in pieces beyond that is
+not counted (:mod:`cadenza.train.allocator`; an accelerator's caching one reserves more than it has handed out).
+``benchmarks/memory.py`` (processor) and
 ``benchmarks/gpu_memory.py`` hold the estimate against measured peaks.
 """
 

@@ -10,7 +10,6 @@ have seen. Resuming with another recipe is an error that names the difference.
 
 from __future__ import annotations
 
-import ctypes
 import json
 import math
 import os
@@ -30,6 +29,7 @@ from cadenza.base.files import write_atomically
 from cadenza.base.run import versions
 from cadenza.corpus.excerpts import MODEL_NOTATION
 from cadenza.model.vocabulary import BOS, EOS, PAD, Vocabulary
+from cadenza.train.allocator import keep_memory_mapped
 from cadenza.train.optim import Muon
 from cadenza.train.tokens import Rows, TokenStore, held_out_rows
 
@@ -78,17 +78,6 @@ class PretrainConfig:
     checkpoint_minutes: float = 4.0
     evaluate_every: int = 100
     evaluation_rows: int = 32
-
-
-def keep_memory_mapped() -> None:
-    """Ask glibc to keep freed memory. By default each large tensor is mapped and unmapped anew; the page faults took
-    a good part of a step's time in a trial. Elsewhere than on glibc this does nothing."""
-    try:
-        libc = ctypes.CDLL("libc.so.6")
-        libc.mallopt(-3, 1 << 30)  # M_MMAP_THRESHOLD
-        libc.mallopt(-1, (1 << 31) - 1)  # M_TRIM_THRESHOLD
-    except (OSError, AttributeError):
-        return
 
 
 def build_model(config: PretrainConfig, vocabulary_size: int) -> torch.nn.Module:

@@ -21,6 +21,7 @@ SCHEDULERS = ("cosine", "linear", "constant", "cosine_with_restarts")
 ROPES = ("none", "linear", "dynamic", "yarn")
 PRECISIONS = ("float32", "bfloat16")
 ATTENTIONS = ("sdpa", "flash_attention_2", "eager")
+OBJECTIVES = ("sft", "dpo", "grpo")
 LOSSES = ("cross-entropy", "ditto", "unlikelihood")
 
 
@@ -167,10 +168,46 @@ class Vary:
 
 
 @dataclass(frozen=True)
+class Preference:
+    """What the objectives ``dpo`` and ``grpo`` learn from: the model's own takes of the corpus's prompts.
+
+    Args:
+        reward: column of a metric → weight (:mod:`cadenza.metrics.reward`); needed for grpo and for ranked pairs.
+        targets: column → its best value, for columns of which more is not simply better.
+        kind: dpo: "ranked" (the best and the worst of a group of takes) or "human" (the corpus's own completion is
+            chosen, a take rejected).
+        prompts: dpo: prompts that pairs are made of.
+        group: takes of one prompt.
+        max_tokens: longest take.
+        temperature: of the takes.
+        beta: how near the model stays to where it began: DPO's β, or the weight of GRPO's KL (0: none).
+    """
+
+    reward: dict[str, float] = field(default_factory=dict)
+    targets: dict[str, float] = field(default_factory=dict)
+    kind: str = "ranked"
+    prompts: int = 200
+    group: int = 8
+    max_tokens: int = 512
+    temperature: float = 1.0
+    beta: float = 0.1
+
+    def __post_init__(self) -> None:
+        _one_of(self.kind, ("ranked", "human"), "preference.kind")
+        if self.prompts < 1 or self.group < 2 or self.max_tokens < 1:
+            said = "prompts and max_tokens from 1, group from 2"
+            raise ConfigError(said, repr(self), where="recipe preference")
+        if self.temperature <= 0 or self.beta < 0:
+            raise ConfigError("a temperature above 0, beta from 0", repr(self), where="recipe preference")
+
+
+@dataclass(frozen=True)
 class TrainConfig:
     """A recipe.
 
     Args:
+        objective: "sft" (learn the examples), "dpo" (learn from pairs of takes) or "grpo" (from the takes' rewards).
+        preference: of dpo and grpo, see :class:`Preference`.
         base: folder or hub id of a causal model, or ``scratch:`` and a shape (tiny, small, medium).
         scratch: the shape itself, for ``base: scratch:``.
         adapter_of: folder of an adapter that training goes on with (methods lora and qlora).
@@ -213,13 +250,19 @@ class TrainConfig:
         checkpoint_minutes: minutes between checkpoints.
         keep_checkpoints: how many are kept.
         log_every: steps between lines of progress.
-        report_to: "tensorboard", "wandb", "trackio".
+        samples_every: steps between continuations of held-out pieces as music (samples/index.html); 0: none.
+        n_samples: how many pieces are continued.
+        sample_bars: bars of each continuation.
+        report_to: "tensorboard", and on demand "wandb" and "trackio", beside which TensorBoard is always written; []
+            writes log.jsonl alone.
         seed: of all that is drawn.
         n_threads: CPU threads; 0: torch's choice.
         fsdp: shard the model over processes (FSDP2) instead of copying it (DDP).
         compile: torch.compile.
     """
 
+    objective: str = "sft"
+    preference: Preference = field(default_factory=Preference)
     base: str = "scratch:small"
     scratch: Scratch | None = None
     adapter_of: str = ""
@@ -259,6 +302,9 @@ class TrainConfig:
     checkpoint_minutes: float = 4.0
     keep_checkpoints: int = 2
     log_every: int = 10
+    samples_every: int = 0
+    n_samples: int = 2
+    sample_bars: int = 8
     report_to: list[str] = field(default_factory=lambda: ["tensorboard"])
     seed: int = 0
     n_threads: int = 0
@@ -267,6 +313,7 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         for name, known in (
+            ("objective", OBJECTIVES),
             ("method", METHODS),
             ("optimiser", OPTIMISERS),
             ("scheduler", SCHEDULERS),
@@ -277,7 +324,15 @@ class TrainConfig:
             _one_of(getattr(self, name), known, name)
         for one in self.report_to:
             _one_of(one, ("tensorboard", "wandb", "trackio"), "report_to")
-        positive = ("context_tokens", "log_every", "batch_rows", "accumulate", "keep_checkpoints", "restarts")
+        positive = (
+            "context_tokens",
+            "log_every",
+            "batch_rows",
+            "accumulate",
+            "keep_checkpoints",
+            "restarts",
+            "n_samples",
+        )
         wrong = [name for name in positive if getattr(self, name) < 1]
         if wrong:
             raise ConfigError("1 or more", str(getattr(self, wrong[0])), where=f"recipe {wrong[0]}")
@@ -285,6 +340,12 @@ class TrainConfig:
             raise ConfigError("epochs or steps above 0", f"{self.epochs} epochs, {self.steps} steps", where="recipe")
         if not 0 <= self.warmup_share < 1:
             raise ConfigError("a share in [0, 1)", str(self.warmup_share), where="recipe warmup_share")
+        if self.samples_every < 0 or not 1 <= self.sample_bars <= 64:
+            found = f"samples_every {self.samples_every}, sample_bars {self.sample_bars}"
+            raise ConfigError("samples_every from 0, sample_bars 1 to 64", found, where="recipe")
+        if self.samples_every and self.fsdp:
+            hint = "No process holds the whole model: sample from its checkpoints afterwards."
+            raise ConfigError("samples_every 0 with fsdp", str(self.samples_every), where="recipe", hint=hint)
         if self.data_workers < 0:
             raise ConfigError("0 or more", str(self.data_workers), where="recipe data_workers")
         if self.checkpoint_every < 0 or self.checkpoint_minutes <= 0:
@@ -293,6 +354,8 @@ class TrainConfig:
             raise ConfigError("a probability in [0, 1)", str(self.rebalance), where="recipe rebalance")
         if any(share <= 0 for share in self.tasks.values()):
             raise ConfigError("shares above 0", repr(self.tasks), where="recipe tasks")
+        if self.objective != "sft":
+            self._check_preference()
         if self.is_scratch:
             self.shape()
             if self.method != "full" or self.extend_vocabulary or self.adapter_of:
@@ -304,6 +367,24 @@ class TrainConfig:
             raise ConfigError("muon with method full", self.method, where="recipe optimiser")
         if self.adapter_of and self.method == "full":
             raise ConfigError("method lora or qlora with adapter_of", "full", where="recipe method")
+
+    def _check_preference(self) -> None:
+        """That dpo and grpo have what they need, and nothing that they would not heed."""
+        where, what = f"recipe objective {self.objective}", self.preference
+        if self.is_scratch:
+            raise ConfigError("a trained model as base", self.base, where=where, hint="Train with objective sft first.")
+        if not what.reward and (self.objective == "grpo" or what.kind == "ranked"):
+            hint = "Give preference.reward, for example {scale_consistency: 1} with targets."
+            raise ConfigError("a reward", "none", where=where, hint=hint)
+        if self.objective == "dpo" and what.beta == 0:
+            raise ConfigError("beta above 0", "0", where=where)
+        unheeded = {
+            "loss": self.loss.name != "cross-entropy", "loss_on: all": self.loss_on == "all", "fsdp": self.fsdp,
+            "vary": self.vary.is_on, "neftune_alpha": self.neftune_alpha is not None, "compile": self.compile,
+        }  # fmt: skip
+        found = [name for name, there in unheeded.items() if there]
+        if found:
+            raise ConfigError("a recipe without " + ", ".join(unheeded), ", ".join(found), where=where)
 
     @property
     def is_scratch(self) -> bool:

@@ -31,7 +31,7 @@ from cadenza.model.hub_vocabulary import HubVocabulary
 from cadenza.model.merged_vocabulary import FILE as MERGES
 from cadenza.model.merged_vocabulary import MergedVocabulary
 from cadenza.model.vocabulary import Vocabulary
-from cadenza.train import bases, rows, sharding
+from cadenza.train import allocator, bases, memory, rows, sharding
 from cadenza.train.recipe import TrainConfig
 from cadenza.train.rows import Codec, Documents, RowSet
 from cadenza.train.variation import Variation
@@ -40,6 +40,7 @@ from cadenza.train.variation import Variation
 FREE = {
     *("n_threads", "report_to", "keep_checkpoints", "checkpoint_every", "checkpoint_minutes"),
     *("log_every", "evaluate_every", "evaluation_rows", "data_workers"),
+    *("samples_every", "n_samples", "sample_bars"),
 }
 Say = Callable[[str], None]
 
@@ -151,8 +152,18 @@ def held_out(documents: Documents, config: TrainConfig) -> RowSet | None:
 # ── the run ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def train(config: TrainConfig, out: Path, say: Say = print) -> Path:
+def train(
+    config: TrainConfig,
+    out: Path,
+    say: Say = print,
+    live: Callable[[int, int, str], None] | None = None,
+    watch: Callable[[int, float], None] | None = None,
+) -> Path:
     """Train; a run that was stopped goes on where it was. Returns the folder of the model (or adapter).
+
+    Args:
+        live: see :class:`~cadenza.train.loop.MusicTrainer`.
+        watch: told (step, bits per note) at each evaluation; what it raises ends the run.
 
     Raises:
         ConfigError: ``out`` holds a run of another recipe.
@@ -161,8 +172,9 @@ def train(config: TrainConfig, out: Path, say: Say = print) -> Path:
     from accelerate import PartialState
     from transformers.utils import logging as transformers_logging
 
-    from cadenza.train import loop
+    from cadenza.train import loop, preferences
 
+    loop.reports(config)
     transformers_logging.disable_progress_bar()
     state = PartialState(cpu=not torch.cuda.is_available())
     try:
@@ -171,14 +183,20 @@ def train(config: TrainConfig, out: Path, say: Say = print) -> Path:
         raise ConfigError("a folder to write to", error.strerror or str(error), where=str(out)) from error
     with state.main_process_first():
         prepared = prepare(config, out, say if state.is_main_process else _silent, state.num_processes)
+    if not torch.cuda.is_available():
+        allocator.suit(memory.estimate_of(prepared).total)
     if state.is_main_process:
         record(prepared, out)
         loop.clear_parts(out)
     state.wait_for_everyone()
+    with state.main_process_first():
+        prepared = preferences.readied(prepared, out, say if state.is_main_process else _silent)
+    if state.is_main_process and config.objective != "sft":
+        _record_steps(prepared.n_steps, out)
     if config.fsdp:
         sharding.shard(prepared.base.model)
     found = loop.checkpoints(out)
-    trainer = loop.MusicTrainer(
+    trainer = preferences.trainer_of(prepared)(
         config,
         prepared.base.model,
         prepared.train_rows,
@@ -187,8 +205,12 @@ def train(config: TrainConfig, out: Path, say: Say = print) -> Path:
         prepared.n_steps,
         prepared.base.codec.pad_id,
         say,
-        callbacks=_callbacks(prepared, out, say),
+        callbacks=_callbacks(prepared, out, watch),
+        live=live,
     )
+    for callback in trainer.callback_handler.callbacks:
+        if hasattr(callback, "trainer"):
+            callback.trainer = trainer
     check_distributed(trainer, config)
     if found and state.is_main_process:
         say(f"goes on from {found[-1].name}")
@@ -208,12 +230,18 @@ def _silent(line: str) -> None:
     del line
 
 
-def _callbacks(prepared: Prepared, out: Path, say: Say) -> list[Any]:
+def _callbacks(prepared: Prepared, out: Path, watch: Callable[[int, float], None] | None) -> list[Any]:
+    from cadenza.train.loop import EarlyStop, Watch
+
     found: list[Any] = []
     if prepared.config.early_stopping and prepared.eval_rows is not None:
-        from cadenza.train.loop import EarlyStop
-
         found.append(EarlyStop(prepared.config.early_stopping, out / "log.jsonl"))
+    if prepared.config.samples_every:
+        from cadenza.train.samples import Samples
+
+        found.append(Samples(prepared, out))
+    if watch is not None:
+        found.append(Watch(watch))
     return found
 
 
@@ -277,6 +305,14 @@ def record(prepared: Prepared, out: Path) -> None:
             raise ConfigError("the recipe that this run began with", said, where=str(path), hint="Use another out.")
         return
     write_atomically(path, json.dumps(now, indent=1).encode())
+
+
+def _record_steps(n_steps: int, out: Path) -> None:
+    """The steps of a run whose rows are made after its recipe is recorded."""
+    path = out / "run.json"
+    known = json.loads(path.read_text("utf-8"))
+    if known["n_steps"] != n_steps:
+        write_atomically(path, json.dumps(known | {"n_steps": n_steps}, indent=1).encode())
 
 
 def save(prepared: Prepared, trainer: Any, out: Path) -> Path:

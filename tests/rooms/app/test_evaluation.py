@@ -155,6 +155,8 @@ def test_rows_of_a_run_stand_on_a_board(finished, tmp_path):
     (group,) = leaderboard.groups(rows)
     assert [row["system"] for row in group] == ["human", "copy", "random", "composer", "composer"]
     assert "bits_per_note" in group[-1]["figures"]
+    assert group[-1]["config"]["corpus"] == "music"  # a row travels: it names no machine's folders
+    assert str(finished.parent) not in json.dumps(rows)
     text = leaderboard.html(rows)
     assert "Published figures of others" in text
     assert "MAESTRO" in text
@@ -216,6 +218,30 @@ def test_pairs_by_name_over_formats(tmp_path):
     (tmp_path / "out" / folder.REPORT).unlink()
     pairs.run(config, tmp_path / "out", n_workers=1, limit_seconds=300, say=quietly)
     assert (tmp_path / "out" / folder.REPORT).read_bytes() == before
+
+
+def test_recordings_are_heard_and_judged(tmp_path):
+    """The shipped ear on a few piano notes of the built-in synthesizer, beside silence."""
+    import wave
+
+    score = Score((Track.of([Note(480 * i, 480, pitch) for i, pitch in enumerate((60, 64, 67, 72, 67, 64))]),))
+    (tmp_path / "ref").mkdir()
+    (tmp_path / "est").mkdir()
+    for name in ("tune", "silent"):
+        formats.write(score, tmp_path / "ref" / f"{name}.mid")
+    formats.write(score, tmp_path / "est" / "tune.wav")
+    with wave.open(str(tmp_path / "est" / "silent.wav"), "wb") as file:
+        file.setparams((1, 2, 16_000, 0, "NONE", ""))
+        file.writeframes(bytes(64_000))
+    config = pairs.PairsConfig(
+        str(tmp_path / "ref"), str(tmp_path / "est"), model="shipped", metrics=["transcription"], resamples=50
+    )
+    report = pairs.run(config, tmp_path / "out", n_workers=1, limit_seconds=300, say=quietly)
+    by = {one["name"]: one["columns"] for one in report["pairs"]}
+    assert by["tune"]["onset_f1"] > 0.6
+    assert by["silent"]["onset_f1"] == 0.0
+    assert list(report["problems"]) == ["silent"]
+    assert report["system"] == "ear shipped"
 
 
 def test_missing_answers_can_be_an_error(tmp_path):

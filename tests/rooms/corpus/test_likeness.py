@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from cadenza.base.errors import FormatError
 from cadenza.corpus import likeness
 from cadenza.score.edit import merge_tracks, project, rescale, select_bars, stretch_tempo, transpose
 from cadenza.score.model import Metre, Note, Score, Track
@@ -160,3 +161,62 @@ def test_a_long_run_links_whatever_its_rhythm():
 
 def test_nothing_is_no_music():
     assert grouped({"a": Score(), "b": Score((Track(),))}) == {"a": "a", "b": "b"}
+
+
+def joined_in_memory(pieces: list[tuple[str, np.ndarray, list[np.ndarray]]]) -> dict[str, str]:
+    """The definition, hash by hash: every run that two works share, every two lines with enough figures in common."""
+    group = {work: work for work, _, _ in pieces}
+
+    def join(one: str, other: str) -> None:
+        first, second = sorted((group[one], group[other]))
+        group.update({work: first for work, head in group.items() if head == second})
+
+    holders: dict[int, set[str]] = {}
+    lines: list[tuple[str, set[int]]] = []
+    for work, runs, figures in pieces:
+        for run in runs.tolist():
+            holders.setdefault(run, set()).add(work)
+        lines += [(work, set(line.tolist())) for line in figures]
+    for works in holders.values():
+        for other in works:
+            join(min(works), other)
+    having: dict[int, set[str]] = {}
+    for work, line in lines:
+        for figure in line:
+            having.setdefault(figure, set()).add(work)
+    for at, (work, line) in enumerate(lines):
+        for other, more in lines[at + 1 :]:
+            shared = sum(len(having[figure]) <= likeness.MAX_WORKS for figure in line & more)
+            least = likeness.MIN_CONTAINED * min(len(line), len(more))
+            if work != other and shared >= likeness.MIN_SHARED and shared >= least:
+                join(work, other)
+    return group
+
+
+@pytest.mark.parametrize("longest", [1 << 20, 64, 20])
+def test_groups_are_the_same_from_memory_and_from_many_files(longest, monkeypatch, tmp_path):
+    monkeypatch.setattr(likeness, "_LONGEST_BUCKET", longest)
+    rng = np.random.default_rng(longest)
+    for number in range(2):
+        pieces = []
+        for piece_number in range(40):
+            work = f"work {rng.integers(0, 30)}"
+            runs = np.unique(rng.integers(0, 900, rng.integers(0, 6)).astype(np.uint64))
+            lines = [np.unique(rng.integers(0, 60, n).astype(np.uint64)) for n in rng.integers(0, 26, 2)]
+            pieces.append((work, runs, [line + np.uint64(60 * (piece_number % 17)) for line in lines if len(line)]))
+        n_runs, n_figures = sum(len(r) for _, r, _ in pieces), sum(len(line) for *_, f in pieces for line in f)
+        index = likeness.Index(tmp_path / str(number), n_runs, n_figures)
+        for one in pieces:
+            index.add(*one)
+        found = index.groups()
+        assert found == joined_in_memory(pieces)
+        assert 1 < len(set(found.values())) < len(found)  # some are joined, not all
+        assert not [path for path in (tmp_path / str(number)).rglob("*") if path.is_file()]
+
+
+def test_a_full_disk_is_said(monkeypatch, tmp_path):
+    monkeypatch.setattr(likeness, "_LONGEST_BUCKET", 8)
+    (tmp_path / "here").write_text("a file in the way")
+    index = likeness.Index(tmp_path / "here", 100, 0)
+    with pytest.raises(FormatError, match="a writable place with room"):
+        index.add("a", np.arange(100, dtype=np.uint64), [])

@@ -228,3 +228,56 @@ def test_nothing_to_read_is_said(tmp_path: Path):
         build([tmp_path / "empty"], tmp_path / "out", CONFIG)
     with pytest.raises(FormatError, match="a folder"):
         build([tmp_path / "absent"], tmp_path / "out2", CONFIG)
+
+
+def heard(path: Path) -> Score:
+    """Stands for the ear that `app` would give: a recording's notes, or an error."""
+    if path.read_bytes() == b"noise":
+        raise FormatError("a recording of music", "noise", where=str(path))
+    return song(int(path.stem))
+
+
+def test_recordings_enter_through_a_function(tmp_path: Path) -> None:
+    folder = tmp_path / "takes"
+    folder.mkdir()
+    for seed in (3, 4):
+        (folder / f"{seed}.wav").write_bytes(b"sound")
+    (folder / "5.flac").write_bytes(b"noise")
+    with pytest.raises(FormatError):
+        build([folder], tmp_path / "deaf", CorpusConfig())
+    found = build([folder], tmp_path / "hearing", CorpusConfig(), listen=heard)
+    assert sum(split["pieces"] for split in found["splits"].values()) == 2
+    assert found["rejected"] == {"FormatError": 1}
+
+
+def test_a_task_has_a_length_of_its_own_and_the_composer_its_view(music: Path, tmp_path: Path):
+    options = {"resolution": "grid:24", "header": "first", "bars": True, "compact": True, "durations": "table"}
+    config = CorpusConfig(
+        notation={"name": "simplified-midi", "velocity": "bins:8", "bend_step_cents": 25, **options},
+        view="composer",
+        tasks={"continue": {"length": {"bars": 12, "words": 100}}, "infill": {"share": 1.0, "length": {"bars": 6}}},
+        length={"bars": 16, "min_bars": 2},
+    )
+    build([music], tmp_path / "corpus", config)
+    corpus = BuiltCorpus.open(tmp_path / "corpus")
+    assert corpus.check() == []
+    rows = list(corpus.rows())
+    assert max(row["n_bars"] for row in rows if row["task"] == "infill") == 6
+    told = [row for row in rows if row["task"] == "continue"]
+    assert all(len((row["prompt"] + row["completion"]).split()) <= 100 for row in told)
+    assert max(row["n_bars"] for row in told) > 5  # as many as the words allow
+    starts = {(row["path"], row["first_bar"]) for row in told}
+    assert len(starts) == len(told)
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"view": "mine"}, "view"),
+        ({"tasks": {"continue": 1.5}}, "share"),
+        ({"tasks": {"continue": {"bars": 3}}}, "bars"),
+    ],
+)
+def test_views_and_shares_that_are_none(changed: dict, said: str):
+    with pytest.raises(ConfigError, match=said):
+        CorpusConfig(**changed)

@@ -14,6 +14,7 @@ from cadenza import formats
 from tests import fuzz, fuzz_seeds
 
 N_MUTATIONS = int(os.environ.get("CADENZA_FUZZ_N", "2000"))
+SMALL_BYTES = 12_000  # of the shared files that are mutated here: what a large one can break, a small one can
 SUFFIXES = [suffix for suffix in fuzz_seeds.SUFFIXES if suffix != "mid"]
 
 
@@ -32,7 +33,7 @@ def test_an_alias_is_another_suffix_of_one_format():
 @pytest.mark.slow
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_mutations(suffix, tmp_path):
-    files = fuzz_seeds.seed_files(suffix, tmp_path, os.environ.get("CADENZA_SHARED"))
+    files = fuzz_seeds.seed_files(suffix, tmp_path, os.environ.get("CADENZA_SHARED"), SMALL_BYTES)
     found = fuzz.run(suffix, files, N_MUTATIONS, seed=1, through=100)
     assert found.broken == []
     assert sum(found.outcomes.values()) == N_MUTATIONS

@@ -11,6 +11,7 @@ from PIL import Image
 
 from cadenza.base.errors import RangeError
 from cadenza.formats import piano_roll
+from cadenza.formats.coloured import Coloured
 from cadenza.score.model import Bend, Note, Score, Technique, Track
 
 Q = 480
@@ -31,7 +32,7 @@ def two_bars() -> Score:
 
 
 def test_writes_a_png_of_the_asked_width(tmp_path: Path):
-    piano_roll.write(two_bars(), tmp_path / "roll.png", highlight_from_ticks=4 * Q, width=900)
+    piano_roll.write(two_bars(), tmp_path / "roll.png", highlight=Coloured(4 * Q), width=900)
     with Image.open(tmp_path / "roll.png") as image:
         assert (image.format, image.mode, image.width) == ("PNG", "RGB", 900)
     with pytest.raises(RangeError, match="width"):
@@ -42,12 +43,12 @@ def test_writes_a_png_of_the_asked_width(tmp_path: Path):
 def test_seed_is_muted_and_continuation_saturated():
     colour = piano_roll._PALETTE[0]
     plain = like(pixels(two_bars()), colour)
-    split = like(pixels(two_bars(), highlight_from_ticks=4 * Q), colour)
+    split = like(pixels(two_bars(), highlight=Coloured(4 * Q)), colour)
     middle = plain.shape[1] // 2
     assert plain[:, :middle].sum() > 1000
     assert split[:, : middle - 12].sum() == 0
     assert split[:, middle + 12 :].sum() > 1000
-    tinted = pixels(two_bars(), highlight_from_ticks=4 * Q)[200]
+    tinted = pixels(two_bars(), highlight=Coloured(4 * Q))[200]
     assert tinted[-100, 2] < tinted[-100, 0]
     assert tinted[100, 2] >= tinted[100, 0]
 
@@ -90,7 +91,7 @@ def test_vibrato_is_a_wave():
 def test_size_is_bounded_whatever_comes(score: Score):
     piano_roll.draw(Score())
     tracemalloc.start()
-    image = piano_roll.draw(score, highlight_from_ticks=10**9)
+    image = piano_roll.draw(score, highlight=Coloured(10**9))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert image.width == 1600
@@ -106,3 +107,14 @@ def test_very_many_notes_are_drawn_as_pixels():
     notes["pitch"], notes["velocity"], notes["fret"] = random.integers(40, 90, n), 100, -1
     score = Score((Track(notes=notes),))
     assert like(pixels(score), piano_roll._PALETTE[0], 60).mean() > 0.3
+
+
+def test_only_what_is_new_stands_out() -> None:
+    new = Coloured(4 * Q, 8 * Q, frozenset({0}))
+    assert [new.holds(0, tick) for tick in (0, 4 * Q, 8 * Q)] == [False, True, False]
+    assert not new.holds(1, 4 * Q)
+    assert new.scaled(2) == Coloured(8 * Q, 16 * Q, frozenset({0}))
+    assert Coloured.of(None, None) is None
+    assert Coloured.of(None, 3) == Coloured(3)
+    other = pixels(two_bars(), highlight=Coloured(4 * Q, None, frozenset({1})))  # a track that is not there
+    assert not np.array_equal(other, pixels(two_bars(), highlight=Coloured(4 * Q)))

@@ -259,14 +259,17 @@ def test_every_baseline_continues_every_piece(pieces, model):
         [np.concatenate([text.head, text.body]) for text in texts], len(model.vocabulary), 5
     )
     for seed in seeds:
-        for system in evaluate.BASELINES:
-            made = evaluate.continued(seed, system, model, 0, counts)
+        systems = [*evaluate.BASELINES, "greedy", "T=1"]
+        found = evaluate.continued(seed, systems, model, 0, counts)
+        assert list(found) == systems
+        assert evaluate.continued(seed, systems, model, 0, counts) == found
+        for made in found.values():
             assert made.score is not None, made.refused
             assert len(bar_table(made.score)) == 2
             assert len(made.score.tracks) == len(seed.given.tracks)
-            again = evaluate.continued(seed, system, model, 0, counts)
-            assert again == made
-    assert evaluate.continued(seeds[0], "human", model, 0).score == seeds[0].human
+        assert found["human"].score == seed.human
+        for name in ("greedy", "T=1"):  # a batch changes nothing
+            assert evaluate.continued(seed, [name], model, 0)[name] == found[name]
 
 
 def test_copying_says_again_what_was_said_last(pieces):
@@ -278,16 +281,18 @@ def test_copying_says_again_what_was_said_last(pieces):
 
 
 def test_decodings_by_name():
-    assert evaluate.sampling_of("greedy").temperature == 0
-    assert evaluate.sampling_of("temperature=0.8,top_p=0.9,top_k=5") == Sampling(0.8, 0.9, 5)
-    for wrong in ("greedi", "warmth=1", "temperature=hot"):
+    assert evaluate.decoding_of("greedy").sampling.temperature == 0
+    found = evaluate.decoding_of("temperature=0.8,top_p=0.9,top_k=5,dry=0.8,guard=true")
+    assert (found.sampling, found.brakes.dry, found.guard) == (Sampling(0.8, 0.9, 5), 0.8, True)
+    assert not evaluate.decoding_of("temperature=0.8").guard
+    for wrong in ("greedi", "warmth=1", "temperature=hot", "guard=1", "top_k=0.5"):
         with pytest.raises(ConfigError):
-            evaluate.sampling_of(wrong)
+            evaluate.decoding_of(wrong)
 
 
 def test_a_seed_that_a_model_cannot_read_is_refused_not_dropped(pieces, model):
     (seed,) = held_out.draw(pieces[:1], 1, n_given=3, n_bars=2)
     silent = replace(seed, text=seed.text.with_tracks([t.keep(t.notes["onset_ticks"] < 0) for t in seed.text.tracks]))
-    made = evaluate.continued(silent, "greedy", model, 0)
+    made = evaluate.continued(silent, ["greedy"], model, 0)["greedy"]
     assert made.score is None
     assert "notes" in made.refused

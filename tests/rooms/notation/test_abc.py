@@ -634,3 +634,18 @@ def test_an_ending_in_the_first_bar_is_told_and_in_the_grammar(options):
     for wrong in ("|: |[1 z4|]", "|:[1[2 z4|]", "|:[1,[CE]|]"):
         with pytest.raises(NotationError):
             feed(head + wrong)
+
+
+def test_at_the_ends_of_the_range_accidentals_are_written_again() -> None:
+    """Found by the law: B sharp as the lowest note, said twice in a bar, the second time without its sharp."""
+    ends = [(0, 12, 5), (0, 0, 0), (127, 1, 1), (127, -13, 13), (11, 12, 0), (126, 6, 6), (1, -5, 7)]
+    for pitch, spelling, key in ends:
+        notes = [Note(480 * n, 480, pitch, 95, spelling=spelling) for n in range(6)]
+        score = Score((Track.of(notes),), keys=(Key(0, min(key, 7), "major"),))
+        text = Abc().encode(score)
+        assert [n.pitch for n in Abc().decode(text).tracks[0]] == [pitch] * 6
+        assert END in {span.kind for span in fed(text).allowed()}
+    for wild in ("C,,,,,", "D,,,,,,", "g'''''", "^g'''''", "_C,,,,,", "a'''''"):
+        with pytest.raises(NotationError):
+            fed(START + "[V:1]" + wild)
+    fed(START + "[V:1]=C,,,,,")

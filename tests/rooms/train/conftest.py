@@ -43,6 +43,12 @@ def built_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.fixture
+def another_song() -> Score:
+    """Four bars that no corpus here holds."""
+    return song(99, 4)
+
+
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory):
     """Kind → folder of a tiny pretrained model of it, made once."""

@@ -29,6 +29,50 @@ def test_cross_entropy_counts_targets_alone():
     assert float(losses.cross_entropy_sum(logits, labels)) == pytest.approx(-math.log(0.7) - math.log(0.3), rel=1e-6)
 
 
+@pytest.mark.parametrize("size", [64, 2**22])
+def test_loss_at_the_head_is_that_of_whole_logits(monkeypatch, size):
+    """Value and gradients, whatever the slices; also where adapters wrap a tied head."""
+    import peft
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    from cadenza.train import head
+
+    monkeypatch.setattr(head, "SLICE", size)
+    torch.manual_seed(0)
+    shape = LlamaConfig(
+        vocab_size=40, hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2,
+        tie_word_embeddings=True,
+    )  # fmt: skip
+    plain = LlamaForCausalLM(shape)
+    adapted = peft.get_peft_model(
+        LlamaForCausalLM(shape),
+        peft.LoraConfig(
+            task_type="CAUSAL_LM", target_modules="all-linear", trainable_token_indices={"embed_tokens": [38, 39]}
+        ),
+    )
+    ids = torch.randint(0, 40, (3, 50))
+    labels = ids.clone()
+    labels[:, :20] = IGNORED
+    for model in (plain, adapted):
+        assert head.is_plain(model)
+        found = []
+        for sliced in (False, True):
+            model.zero_grad()
+            if sliced:
+                with head.summed_loss(head.head_of(model), labels):
+                    loss = model(input_ids=ids).logits
+            else:
+                loss = losses.cross_entropy_sum(model(input_ids=ids).logits, labels)
+            (loss / 90).backward()
+            found.append({name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None})
+            found[-1]["loss"] = loss.detach()
+        assert found[0].keys() == found[1].keys()
+        for name, wanted in found[0].items():
+            assert torch.allclose(found[1][name], wanted, rtol=1e-4, atol=1e-6), name
+        with torch.no_grad(), head.summed_loss(head.head_of(model), torch.full_like(ids, IGNORED)):
+            assert float(model(input_ids=ids).logits) == 0.0
+
+
 # A prefix of one token, then the unit (1, 2) three times: ids 0 | 1 2 | 1 2 | 1 2, predicted one place earlier.
 IDS = np.array([[0, 1, 2, 1, 2, 1, 2]])
 P = [0.2, 0.3, 0.5, 0.4, 0.9, 0.1]  # of tokens 1 … 6

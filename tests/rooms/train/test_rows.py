@@ -46,6 +46,20 @@ def test_documents_say_their_rows(corpus, documents):
         assert documents.n_notes[index] == row["n_notes"]
 
 
+def test_the_end_is_learned_where_it_also_fills(corpus):
+    """A tokenizer without a token for padding fills rows with its end: that is not learned, the end is."""
+    codec = HubVocabulary(tiny_models.tokenizer())
+    assert codec.pad_id == codec.eos_id
+    found = made(corpus, codec)
+    short, long = np.argsort(found.lengths)[[0, -1]]
+    batch = Collate(codec.pad_id)([RowSet(found, [[int(index)]])[0] for index in (short, long)])
+    n = int(found.lengths[short])
+    assert (batch["input_ids"][0, n - 1 :] == codec.eos_id).all()
+    assert batch["labels"][0, n - 1] == codec.eos_id
+    assert (batch["labels"][0, n:] == IGNORED).all()
+    assert batch["labels"][1, -1] == codec.eos_id
+
+
 def test_units_begin_at_bars(corpus, documents):
     codec = Vocabulary.of(corpus.notation.vocabulary())
     bar = codec.id_of("|")

@@ -21,9 +21,12 @@ for name in ("peft", "bitsandbytes", "accelerate"):
 
 from safetensors.numpy import load_file  # noqa: E402
 
+from cadenza import formats  # noqa: E402
 from cadenza.base import recipes  # noqa: E402
 from cadenza.base.config import load_config  # noqa: E402
 from cadenza.base.errors import ConfigError, ModelError  # noqa: E402
+from cadenza.infer.generate import continue_score  # noqa: E402
+from cadenza.infer.model import load_model  # noqa: E402
 from cadenza.train import export, loop, run  # noqa: E402
 from cadenza.train.recipe import Loss, TrainConfig  # noqa: E402
 
@@ -75,7 +78,8 @@ def steps_of(out: Path) -> list[dict]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["scratch-small", "lora-1b", "qlora-7b", "long-context"])
-def test_killed_runs_resume_to_the_same_bits(name, built_corpus, tiny, processes, tmp_path):
+def test_killed_runs_resume_to_the_same_bits_and_compose(name, built_corpus, tiny, processes, another_song, tmp_path):
+    """Each recipe from its first step to music: killed with -9, resumed, merged, exported for the engine, composing."""
     config = config_for(name, built_corpus, tiny)
     whole = run.train(config, tmp_path / "whole")
     broken = tmp_path / "broken"
@@ -98,6 +102,16 @@ def test_killed_runs_resume_to_the_same_bits(name, built_corpus, tiny, processes
     assert not part.exists()
     assert equal(weights_of(again), weights_of(whole))
     assert any(row["step"] == 6 for row in steps_of(broken))
+
+    source = export.merge(broken, tmp_path / "merged") if again.name == "adapter" else broken
+    found = export.export(source, tmp_path / "engine")
+    assert found["mean_difference"] < 0.25
+    model = load_model(tmp_path / "engine")
+    assert type(model.decoder).__module__ == "cadenza.model.engine"  # the torch-free one
+    take = continue_score(another_song, model, bars=2)
+    assert len(take.bars) == 2
+    formats.write(take.score, tmp_path / "continued.mid")
+    assert formats.read(tmp_path / "continued.mid").n_notes == another_song.n_notes + take.n_notes
 
 
 @pytest.mark.slow

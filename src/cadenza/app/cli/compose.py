@@ -178,12 +178,24 @@ def _write(take: Any, path: Path) -> str:
     if suffix in (".png", ".svg", ".pdf"):
         from cadenza.app.cli.render import further
 
-        pages = module.write(take.score, path, colour_from_ticks=take.start_ticks)
-        return f" (from bar {_bar_of(take)} on in colour){further(pages)}"
+        pages = module.write(take.score, path, coloured=_new_part(take))
+        return f" (what is new in colour){further(pages)}"
     if suffix in (".wav", ".mp3"):
         return f" (played by {module.write(take.score, path)})"
     module.write(take.score, path)
     return ""
+
+
+def _new_part(take: Any) -> Any:
+    """What a picture shows in colour: all that follows a seed, else the written bars of the written tracks."""
+    from cadenza.formats.coloured import Coloured
+
+    stop = max((stop for _, _, stop in take.written), default=0)
+    ends = stop >= take.score.length_ticks
+    if ends and take.start_ticks > 0:
+        return Coloured(take.start_ticks)
+    tracks = frozenset(track for track, _, _ in take.written)
+    return Coloured(take.start_ticks, None if ends else stop, tracks if len(tracks) < len(take.score.tracks) else None)
 
 
 def _bar_of(take: Any) -> int:

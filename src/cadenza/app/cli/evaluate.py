@@ -61,7 +61,8 @@ def generation(
 def transcription(
     out: Path = _OUT,
     ref: str = typer.Option("", "--ref", help="Folder of references: MIDI, MusicXML, ABC, JAMS, CSV, …"),
-    est: str = typer.Option("", "--est", help="Folder of answers, paired by name."),
+    est: str = typer.Option("", "--est", help="Folder of answers, paired by name; with --model, of recordings."),
+    model: str = typer.Option("", "--model", help="Hear the recordings with an ear: its folder, or shipped."),
     name: str = typer.Option("", "--name", help="What made the answers, for the leaderboard."),
     config: Path | None = _CONFIG,
     settings: list[str] = _SETTINGS,
@@ -72,7 +73,7 @@ def transcription(
     from cadenza.app.evaluation import folder
     from cadenza.app.evaluation.pairs import PairsConfig, run
 
-    values = {key: value for key, value in (("ref", ref), ("est", est), ("name", name)) if value}
+    values = {key: value for key, value in (("ref", ref), ("est", est), ("model", model), ("name", name)) if value}
     chosen = _configured(PairsConfig, "transcription", config, values, settings)
     with _progress() as say:
         report = run(chosen, out, n_workers=workers or os.cpu_count() or 1, limit_seconds=seconds, say=say)

@@ -17,6 +17,7 @@ from cadenza.app.cli import (
     leaderboard,
     model,
     render,
+    sweep,
     train,
     transcribe,
 )
@@ -36,6 +37,7 @@ app.command("render")(render.render)
 app.command("transcribe")(transcribe.transcribe)
 app.add_typer(corpus.app, name="corpus")
 app.command("train")(train.train)
+app.command("sweep")(sweep.sweep)
 app.add_typer(model.app, name="model")
 app.add_typer(evaluate.app, name="evaluate")
 app.add_typer(leaderboard.app, name="leaderboard")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import typer
@@ -34,7 +36,8 @@ def train(
 
     if not dry_run and not preview:
         assert out is not None
-        run.train(config, out, typer.echo)
+        with progress_bar() as (say, live):
+            run.train(config, out, say, live)
         return
     prepared = run.prepare(config, say=typer.echo)
     if dry_run:
@@ -44,6 +47,30 @@ def train(
         for text, learned in row:
             typer.secho(text, fg="green" if learned else None, underline=learned, nl=False)
         typer.echo()
+
+
+@contextmanager
+def progress_bar() -> Iterator[tuple[Callable[[str], None], Callable[[int, int, str], None] | None]]:
+    """(takes a line, takes a step): a bar that moves where somebody watches; lines alone in a file or a pipe."""
+    from rich.console import Console
+
+    console = Console()
+    if not console.is_terminal:
+        yield typer.echo, None
+        return
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    bar = Progress(BarColumn(bar_width=24), TextColumn("{task.completed:,}/{task.total:,}  {task.fields[said]}"))
+    with bar:
+        task = bar.add_task("training", total=None, said="", visible=False)
+
+        def live(step: int, n_steps: int, said: str) -> None:
+            bar.update(task, completed=step, total=n_steps, said=said, visible=True)
+
+        def say(line: str) -> None:
+            bar.console.print(line, markup=False, highlight=False)
+
+        yield say, live
 
 
 def _needs_extra() -> None:

@@ -48,7 +48,7 @@ class GenerationConfig:
         n_seeds: passages to continue.
         n_given, n_bars: bars given, and bars to write.
         random_seed: decides passages and draws.
-        decodings: names ("default", "greedy", "T=1", "top-p 0.9") or settings ("temperature=0.9,top_p=0.95").
+        decodings: "default", "greedy", "T=1", "top-p 0.9", or settings: "temperature=0.9,top_p=0.95,guard=true".
         baselines: out of human, copy, random, n-gram.
         metrics: names; empty for all that are there.
         likelihood: also measure bits per note of the passages.
@@ -91,7 +91,7 @@ class GenerationConfig:
                 hint = did_you_mean(name, evaluate.BASELINES)
                 raise ConfigError("a known baseline", repr(name), where="baselines", hint=hint)
         for name in self.decodings:
-            evaluate.sampling_of(name)
+            evaluate.decoding_of(name)
         if len(set(self.systems)) != len(self.systems) or not self.systems:
             raise ConfigError("decodings and baselines, each once", ", ".join(self.systems) or "none")
         least = {"n_seeds": 1, "n_given": 1, "n_bars": 1, "text_bars": 1, "ngram_order": 1, "resamples": 1}
@@ -372,11 +372,9 @@ def _compose(job: Job, seed: Seed, model: ComposerModel) -> dict[str, Any]:
     """Write the scores of all systems; returns what else is known of them."""
     systems: dict[str, Any] = {}
     scores: list[Piece] = []
-    for system in job.config.systems:
-        counts = _counts(job.out) if system == evaluate.NGRAM else None
-        if system == evaluate.NGRAM and counts is None:
-            continue
-        made = evaluate.continued(seed, system, model, job.config.random_seed, counts)
+    counts = _counts(job.out)
+    asked = [system for system in job.config.systems if system != evaluate.NGRAM or counts is not None]
+    for system, made in evaluate.continued(seed, asked, model, job.config.random_seed, counts).items():
         n_notes = made.score.n_notes if made.score is not None else 0
         systems[system] = {
             "text": made.text, "n_notes": n_notes, "n_tokens": made.n_tokens, "refused": made.refused

@@ -33,6 +33,7 @@ SAME: Mapping[str, str] = {
 }
 #: What must also agree for bits to be compared.
 SAME_BITS: Mapping[str, str] = {"texts_sha256": "texts", "window_tokens": "window", "stride_tokens": "stride"}
+_PLACES = ("corpus", "model", "adapter", "ref", "est")
 _NEEDED = ("schema", "system", "is", "settings", "figures", "config", "versions")
 
 
@@ -72,10 +73,18 @@ def rows_of(report: Mapping[str, Any]) -> list[dict[str, Any]]:
             "settings": settings,
             "figures": figures,
             "refused": sum(found["refused"].values()),
-            "config": config,
+            "config": shareable(config),
             "versions": report["versions"],
         })  # fmt: skip
     return out
+
+
+def shareable(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration without a machine's folders: of a path its last part. What lay there, the fingerprints say."""
+    return {
+        key: Path(value).name if key in _PLACES and Path(str(value)).is_absolute() else value
+        for key, value in config.items()
+    }
 
 
 def checked(row: Any, where: str) -> dict[str, Any]:
@@ -168,6 +177,15 @@ def label(row: Mapping[str, Any]) -> str:
     return f"{row['system']}, {row['decoding']}" if row.get("decoding") else str(row["system"])
 
 
+def _system(row: Mapping[str, Any]) -> str:
+    return str(row["system"]).removeprefix("cadenza ")
+
+
+def _brief(row: Mapping[str, Any]) -> str:
+    """A row in the margin of a plot."""
+    return f"{_system(row)}, {row['decoding']}" if row.get("decoding") else _system(row)
+
+
 def figures_of(group: Sequence[Mapping[str, Any]]) -> list[str]:
     """All columns of a group, likelihood first, then by metric."""
     names: dict[str, str] = {}
@@ -192,8 +210,8 @@ def comparable_bits(group: Sequence[Mapping[str, Any]]) -> list[str]:
 
 #: The figures of the short table, where a group has them.
 SHORT = (
-    "bits_per_note", "rep_1_bars", "rep_4_bars", "ends_in_loop", "copied_share_seed", "pitch_class_entropy",
-    "groove_consistency", "note_density",
+    "bits_per_note", "rep_1_bars", "ends_in_loop", "copied_bars_seed", "copied_run_index", "pitch_class_entropy",
+    "groove_consistency", "mean_overlap", "onset_f1", "onset_offset_f1", "frame_f1", "mv2h_like",
 )  # fmt: skip
 
 
@@ -242,7 +260,10 @@ def _group(group: Sequence[Mapping[str, Any]], number: int, first: Sequence[Mapp
     parts.append(_table(group, short))
     plots = []
     for name in names:
-        with_it = {label(row): row["figures"][name] for row in group if name in row["figures"]}
+        # Bits are the model's, whatever the decoding.
+        is_bits = any(row["figures"].get(name, {}).get("metric") == "likelihood" for row in group)
+        named = _system if is_bits else _brief
+        with_it = {named(row): row["figures"][name] for row in group if name in row["figures"]}
         of = next(iter(with_it.values()))
         about = {"lower": "less is better", "higher": "more is better"}.get(of["better"], "as human music is best")
         plots.append(page.dots(page.words(name), f"{of['unit']}; {about}" if of["unit"] else about, with_it))
@@ -261,7 +282,7 @@ def _table(group: Sequence[Mapping[str, Any]], names: Sequence[str]) -> str:
         found = row["figures"].get(name)
         return "–" if found is None else (page.number(found["value"]), page.between(found), "")
 
-    if len(names) <= len(SHORT):
+    if len(names) <= len(SHORT) and len(names) < 10:
         return page.cells(
             ["", *map(page.words, names)], [[label(row), *(cell(row, name) for name in names)] for row in group]
         )

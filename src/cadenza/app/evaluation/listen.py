@@ -76,7 +76,8 @@ def build(
 
     seeds, _, _ = loaded(run)
     rng = np.random.default_rng(seed)
-    trials, clips = [], []
+    trials: list[Any] = []
+    clips: list[Any] = []
     for index in rng.permutation(len(seeds)).tolist():
         path = folder.row_path(run, index).with_suffix(".npz")
         made = {piece.work_id: piece.score for piece in load_pieces(path)}

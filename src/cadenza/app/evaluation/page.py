@@ -15,8 +15,8 @@ from cadenza.corpus.page import STYLE, table
 
 MORE_STYLE = """
 body { max-width: 1180px }
-.plots { grid-template-columns: repeat(auto-fill, minmax(330px, 1fr)) }
-figure svg.dots { max-width: 360px } svg .whisker { stroke: var(--quiet); stroke-width: 1.5 }
+.plots { grid-template-columns: repeat(auto-fill, minmax(345px, 1fr)) }
+figure svg.dots { max-width: 380px } svg .whisker { stroke: var(--quiet); stroke-width: 1.5 }
 svg .dot { fill: var(--bar) } svg .human { fill: #c2571a } svg .band { fill: #c2571a; opacity: .14 }
 svg .zero { stroke: #c2571a; stroke-dasharray: 3 3 }
 td.far1 { background: color-mix(in srgb, #c2571a 14%, transparent) }
@@ -33,9 +33,10 @@ audio { width: 100%; height: 32px; margin-top: .3rem }
 details { margin: .6rem 0 } summary { cursor: pointer; color: var(--quiet) }
 pre { overflow-x: auto; background: color-mix(in srgb, var(--line) 35%, transparent); padding: .6rem; font-size: 12px }
 .note { border-left: 3px solid var(--line); padding-left: .8rem }
-code { font-size: .9em }
+code { font-size: .9em } figcaption { overflow-wrap: anywhere }
+table.even { table-layout: fixed } table.even th:first-child { width: 24% }
 """.strip()
-ROW, LABEL, PLOT, NUMBER = 18, 92, 170, 62  # pixels of an interval plot
+ROW, LABEL, PLOT, NUMBER = 18, 118, 170, 62  # pixels of an interval plot
 SHADES = ((0.2, ""), (0.5, "far1"), (0.8, "far2"))  # |effect| below which a cell has this shade; beyond, the last
 LAST_SHADE = "far3"
 
@@ -112,7 +113,7 @@ def dots(title: str, about: str, found: Mapping[str, Mapping[str, Any]], referen
 
 
 def _short(name: str) -> str:
-    return name if len(name) <= 14 else name[:13] + "…"
+    return name if len(name) <= 18 else name[:17] + "…"
 
 
 def words(name: str) -> str:
@@ -185,7 +186,7 @@ def _likelihood(report: Mapping[str, Any]) -> list[str]:
     return [
         "<h2>How likely held-out music is</h2>",
         f"<p>{found['n_notes']:,} notes in {found['n_texts']} passages, windows of {found['window_tokens']:,} tokens "
-        f"that move by {found['stride_tokens']:,}.{about} {'; '.join(said)}.</p>",
+        f"that move by {found['stride_tokens']:,}.{about} {'; '.join(said)}{'.' if said else ''}</p>",
         cells(["", *(f"bits a {unit}" for unit in units)], rows),
         f'<div class="plots" style="margin-top:1rem">{figure}</div>',
     ]
@@ -203,8 +204,8 @@ def _cell(found: Mapping[str, Any]) -> tuple[str, str, str]:
     return number(found["value"]), between(found), ""
 
 
-def cells(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """A table whose cells are texts or (value, what stands small below, shade)."""
+def cells(head: Sequence[str], rows: Sequence[Sequence[Any]], *, even: bool = False) -> str:
+    """A table whose cells are texts or (value, what stands small below, shade); ``even``: columns of one width."""
     out = []
     for row in rows:
         shown = []
@@ -215,7 +216,10 @@ def cells(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
             shown.append(f"<td{mark}>{escape(value)}{small}</td>")
         out.append(f"<tr>{''.join(shown)}</tr>")
     titles = "".join(f"<th>{escape(name)}</th>" for name in head)
-    return f'<div class="table"><table><thead><tr>{titles}</tr></thead><tbody>{"".join(out)}</tbody></table></div>'
+    kind = ' class="even"' if even else ""
+    return (
+        f'<div class="table"><table{kind}><thead><tr>{titles}</tr></thead><tbody>{"".join(out)}</tbody></table></div>'
+    )
 
 
 def _systems(systems: Mapping[str, Any]) -> str:
@@ -255,7 +259,7 @@ def _heat(report: Mapping[str, Any]) -> list[str]:
                 star = " *" if one and one["p_holm"] < 0.05 else ""
                 row.append((number(found["value"]) + star, between(found), _shade(one)))
             rows.append(row)
-        out.append(cells([metric, *systems], rows))
+        out.append(cells([metric, *systems], rows, even=True))
     return out
 
 
@@ -275,7 +279,7 @@ def _ratios(report: Mapping[str, Any]) -> list[str]:
     return [
         "<h2>Repetition against the held-out music</h2>",
         "<p>Ratios of means on the same seeds: 1 is as repetitive as the human continuations.</p>",
-        cells(["", *found], rows),
+        cells(["", *found], rows, even=True),
     ]
 
 

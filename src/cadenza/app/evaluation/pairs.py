@@ -6,6 +6,7 @@ import hashlib
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from cadenza.app.workers import each
 from cadenza.base.errors import CadenzaError, ConfigError, FormatError, did_you_mean
 from cadenza.base.files import write_atomically
 from cadenza.base.run import versions
+from cadenza.corpus.store import Piece, load_pieces, save_pieces
 from cadenza.infer.evaluate import chosen_metrics
 from cadenza.metrics.base import METRICS, columns
 from cadenza.score.edit import select_ticks
@@ -26,6 +28,9 @@ from cadenza.score.model import Score
 from cadenza.score.time import seconds_to_ticks
 
 KINDS = ("ref+est",)
+SHIPPED = "shipped"
+#: Suffixes of recordings.
+SOUNDS = ("wav", "flac", "ogg", "oga", "mp3", "aif", "aiff", "au", "w64", "opus")
 #: What examples are chosen by: the first of these that is measured.
 LEADING = ("onset_f1", "mv2h_like")
 EXAMPLE_SECONDS = 16.0
@@ -37,7 +42,8 @@ class PairsConfig:
 
     Args:
         ref, est: two files, or two folders whose files are paired by name (suffixes aside).
-        name: of what made the answers; empty = the name of ``est``.
+        model: an ear's folder, or "shipped": ``est`` then holds recordings, which it hears; empty = files of notes.
+        name: of what made the answers; empty = the name of the model or of ``est``.
         metrics: names; empty for all that compare two scores.
         missing: what a reference without an answer is: "wrong" (an empty answer) or "error".
         resamples: of the bootstrap.
@@ -45,6 +51,7 @@ class PairsConfig:
 
     ref: str = ""
     est: str = ""
+    model: str = ""
     name: str = ""
     metrics: list[str] = field(default_factory=list)
     missing: str = "wrong"
@@ -80,6 +87,7 @@ class Job:
     index: int
     pair: Pair
     metrics: tuple[str, ...]
+    model: str = ""
 
 
 def read(path: Path) -> Score:
@@ -91,8 +99,30 @@ def read(path: Path) -> Score:
     return notes_csv.read(path) if path.suffix.lower() == ".csv" else reading.read(path)[0]
 
 
-def pairs_of(ref: Path, est: Path, missing: str = "wrong") -> list[Pair]:
+@lru_cache(maxsize=1)
+def _ear(model: str) -> Any:
+    from cadenza.model.ear import Ear
+
+    return Ear(None if model == SHIPPED else Path(model), threads=1)
+
+
+def heard(path: Path, model: str) -> Score:
+    """What an ear hears in a recording.
+
+    Raises:
+        FormatError: no sound file, or one that is silent.
+        ModelError: there is no such ear.
+    """
+    from cadenza.infer.transcribe import transcribe
+
+    return transcribe(path, _ear(model)).score
+
+
+def pairs_of(ref: Path, est: Path, missing: str = "wrong", *, sounds: bool = False) -> list[Pair]:
     """The pairs of two files, or of two folders by name.
+
+    Args:
+        sounds: ``est`` holds recordings.
 
     Raises:
         ConfigError: a file beside a folder, no references, two files of one name, or a missing answer where that is an
@@ -103,7 +133,7 @@ def pairs_of(ref: Path, est: Path, missing: str = "wrong") -> list[Pair]:
     for path in (ref, est):
         if not path.is_dir():
             raise ConfigError("two files or two folders", "none there", where=str(path))
-    references, answers = _by_name(ref), _by_name(est)
+    references, answers = _by_name(ref), _by_name(est, sounds)
     if not references:
         raise ConfigError("a folder with references", "none that can be read", where=str(ref))
     lost = [name for name in references if name not in answers]
@@ -114,13 +144,14 @@ def pairs_of(ref: Path, est: Path, missing: str = "wrong") -> list[Pair]:
     return [Pair(name, path, answers.get(name)) for name, path in references.items()]
 
 
-def _by_name(root: Path) -> dict[str, Path]:
-    suffixes = set(formats.suffixes("read"))
+def _by_name(root: Path, sounds: bool = False) -> dict[str, Path]:
+    wanted = set(SOUNDS) if sounds else {"csv", *formats.suffixes("read")} - set(SOUNDS)
     out: dict[str, Path] = {}
     for path in sorted(root.rglob("*")):
-        if not path.is_file() or path.name.startswith("."):
+        suffix = path.suffix.lower().lstrip(".")
+        if not path.is_file() or path.name.startswith(".") or suffix not in wanted:
             continue
-        if path.suffix.lower() != ".csv" and not formats.is_music(path, suffixes):
+        if not sounds and suffix != "csv" and not formats.is_music(path, wanted):
             continue
         name = str(path.relative_to(root).with_suffix(""))
         if name in out:
@@ -144,13 +175,15 @@ def measure_one(job: Job) -> dict[str, Any]:
     else:
         row["est"] = pair.est.name
         try:
-            est = read(pair.est)
+            est = heard(pair.est, job.model) if job.model else read(pair.est)
         except CadenzaError as error:
             row["problem"] = str(error)
     row |= {"n_ref": ref.n_notes, "n_est": est.n_notes, "columns": {}}
     for metric in chosen_metrics(job.metrics, KINDS):
         row["columns"] |= metric(ref=ref, est=est)
     if job.out is not None:
+        if job.model:
+            save_pieces(folder.row_path(job.out, job.index).with_suffix(".npz"), [Piece("", "", "", "", est)])
         folder.write_json(folder.row_path(job.out, job.index), row)
     return row | {"cpu_seconds": time.process_time() - begun}
 
@@ -164,10 +197,10 @@ def run(
         ConfigError: as :func:`pairs_of`; or pairs were lost (start again to try them again).
         FormatError: a reference cannot be read.
     """
-    pairs = pairs_of(Path(config.ref), Path(config.est), config.missing)
+    pairs = pairs_of(Path(config.ref), Path(config.est), config.missing, sounds=bool(config.model))
     with folder.opened(out, "transcription", config):
         jobs = [
-            Job(out, index, pair, tuple(config.metrics))
+            Job(out, index, pair, tuple(config.metrics), config.model)
             for index, pair in enumerate(pairs)
             if not folder.row_path(out, index).exists()
         ]
@@ -185,7 +218,7 @@ def run(
         report = report_of(config, out, pairs)
         folder.write_json(out / folder.REPORT, report)
         folder.write_json(out / folder.ROWS, rows_of(report))
-        write_atomically(out / folder.PAGE, html(report, pairs).encode())
+        write_atomically(out / folder.PAGE, html(report, pairs, out).encode())
         folder.write_json(out / folder.TIMING, {"cpu_seconds": spent})
     return report
 
@@ -204,7 +237,7 @@ def report_of(config: PairsConfig, out: Path, pairs: list[Pair]) -> dict[str, An
         "kind": "transcription",
         "config": folder.read_json(out / folder.CONFIG)["config"],
         "versions": versions(),
-        "system": config.name or Path(config.est).name,
+        "system": config.name or (f"ear {Path(config.model).name}" if config.model else Path(config.est).name),
         "refs_sha256": references.hexdigest(),
         "n_pairs": len(rows),
         "n_ref": sum(row["n_ref"] for row in rows),
@@ -233,12 +266,13 @@ def rows_of(report: Mapping[str, Any]) -> list[dict[str, Any]]:
     }
     return [{
         "schema": leaderboard.SCHEMA, "system": report["system"], "is": "model", "decoding": "", "model_sha256": "",
-        "settings": settings, "figures": figures, "refused": len(report["problems"]), "config": report["config"],
+        "settings": settings, "figures": figures, "refused": len(report["problems"]),
+        "config": leaderboard.shareable(report["config"]),
         "versions": report["versions"],
     }]  # fmt: skip
 
 
-def html(report: Mapping[str, Any], pairs: list[Pair]) -> str:
+def html(report: Mapping[str, Any], pairs: list[Pair], out: Path) -> str:
     """The page of a report on pairs."""
     names = list(report["figures"])
     parts = [
@@ -268,7 +302,10 @@ def html(report: Mapping[str, Any], pairs: list[Pair]) -> str:
     by = dict(enumerate(pairs))
     columns_of = {row["index"]: row["columns"] for row in report["pairs"]}
     for kind in ("worst", "best"):
-        figures = [_example(by[i], report["leading"], columns_of[i]) for i in report["examples"][kind]]
+        figures = [
+            _example(by[i], report["leading"], columns_of[i], folder.row_path(out, i).with_suffix(".npz"))
+            for i in report["examples"][kind]
+        ]
         if figures:
             title = f"{kind.capitalize()} by {page.words(report['leading'])}"
             parts += [f"<h2>{escape(title)}</h2>", '<div class="examples">', *figures, "</div>"]
@@ -308,13 +345,16 @@ def strip(title: str, values: Mapping[str, float]) -> str:
     )
 
 
-def _example(pair: Pair, leading: str, found: Mapping[str, float]) -> str:
-    """Reference above, answer below, with their sound."""
+def _example(pair: Pair, leading: str, found: Mapping[str, float], kept: Path) -> str:
+    """Reference above, answer below, with their sound; ``kept`` holds what an ear heard."""
     about = f"{page.words(leading)} {page.number(found[leading])}"
     parts = []
     for said, path in (("reference", pair.ref), ("answer", pair.est)):
         try:
-            score = read(path) if path is not None else None
+            if said == "answer" and kept.exists():
+                score: Score | None = load_pieces(kept)[0].score
+            else:
+                score = read(path) if path is not None else None
         except CadenzaError:
             score = None
         if score is None or not score.n_notes:

@@ -47,7 +47,8 @@ def roll(score: Score, split_ticks: int, title: str) -> str:
             onset, pitch = int(note["onset_ticks"]), int(note["pitch"])
             kind = f"t{number % 6}" + (" given" if onset < split_ticks else "")
             if track.is_drums:
-                y, wide, tall = height + DRUM_ROW * (len(drums) - 1 - drums.index(pitch)), 3.0, DRUM_ROW - 1.0
+                y: float = height + DRUM_ROW * (len(drums) - 1 - drums.index(pitch))
+                wide, tall = 3.0, DRUM_ROW - 1.0
             else:
                 y, tall = unit * (high - pitch), max(unit - 0.4, 1.5)
                 wide = max(x(int(note["duration_ticks"])) - 0.6, 1.2)

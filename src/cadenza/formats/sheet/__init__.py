@@ -14,6 +14,7 @@ from typing import Any, get_args
 
 from cadenza.base.errors import RangeError
 from cadenza.base.files import write_atomically
+from cadenza.formats.coloured import Coloured
 from cadenza.formats.sheet.process import DEFAULT_PROCESS_LIMITS, ProcessLimits, require, run
 from cadenza.score.model import Score
 
@@ -39,6 +40,7 @@ def write(
     *,
     view: str = "both",
     colour_from_ticks: int | None = None,
+    coloured: Coloured | None = None,
     width: int = 1600,
     limits: ProcessLimits = DEFAULT_PROCESS_LIMITS,
 ) -> list[Path]:
@@ -47,6 +49,7 @@ def write(
     Args:
         view: how tracks with strings and frets are shown: {"score", "tab", "both"}.
         colour_from_ticks: what starts there or later is printed in colour (a continuation).
+        coloured: or what is, by ticks and tracks.
         width: of a .png in pixels.
         limits: what engraving may spend.
 
@@ -62,7 +65,7 @@ def write(
     path = Path(path)
     kind = path.suffix.lower().lstrip(".")
     check_installed(kind)
-    pages = engrave(score, view=view, colour_from_ticks=colour_from_ticks, limits=limits)
+    pages = engrave(score, view=view, colour_from_ticks=colour_from_ticks, coloured=coloured, limits=limits)
     if kind == "svg":
         files = [page.svg.encode("utf-8") for page in pages]
     else:
@@ -87,6 +90,7 @@ def engrave(
     *,
     view: str = "both",
     colour_from_ticks: int | None = None,
+    coloured: Coloured | None = None,
     limits: ProcessLimits = DEFAULT_PROCESS_LIMITS,
 ) -> list[Any]:
     """The pages as :class:`~cadenza.formats.sheet.drawing.Page`; arguments and errors as :func:`write`."""
@@ -111,6 +115,7 @@ def engrave(
         "bottomMarginHeader": 5.0 if sheet.score.composer else 2.0,
     }
     job = {"verb": "engrave", "musicxml": sheet.musicxml, "options": options, "max_pages": limits.pages, "crop": True}
-    from_ticks = None if colour_from_ticks is None else round(colour_from_ticks * factor)
+    new = Coloured.of(coloured, colour_from_ticks)
+    new = None if new is None else new.scaled(factor)
     svgs = run(job, limits)["pages"]
-    return [finish(svg, sheet, from_ticks, PAGE_MM[0], index == 0) for index, svg in enumerate(svgs)]
+    return [finish(svg, sheet, new, PAGE_MM[0], index == 0) for index, svg in enumerate(svgs)]

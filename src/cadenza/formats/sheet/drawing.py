@@ -10,6 +10,7 @@ import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from cadenza.formats.coloured import Coloured
 from cadenza.formats.sheet.prepare import Place, Sheet
 from cadenza.formats.sheet.shapes import Box, Pen, number
 from cadenza.formats.sheet.tablature import Staff, draw_tablature
@@ -40,11 +41,11 @@ class Page:
     height_mm: float
 
 
-def finish(svg: str, sheet: Sheet, colour_from_ticks: int | None, width_mm: float, is_first: bool = False) -> Page:
+def finish(svg: str, sheet: Sheet, coloured: Coloured | None, width_mm: float, is_first: bool = False) -> Page:
     """The engraver's page, made whole.
 
     Args:
-        colour_from_ticks: what starts at this tick of ``sheet.score`` or later is coloured.
+        coloured: what is new, in ticks of ``sheet.score`` and tracks of the score that it was made of.
         width_mm: of the paper.
         is_first: the composer stands on this page.
     """
@@ -63,10 +64,10 @@ def finish(svg: str, sheet: Sheet, colour_from_ticks: int | None, width_mm: floa
     _clear_tablature(margin, sheet)
 
     def is_new(place: Place) -> bool:
-        return colour_from_ticks is not None and place.start_ticks >= colour_from_ticks
+        return coloured is not None and coloured.holds(sheet.track_of[place.part], place.start_ticks)
 
     draw_tablature(Pen(margin, FONT, GENERATED), sheet, boxes, list(_staves(margin, sheet)), is_new)
-    if colour_from_ticks is not None:
+    if coloured is not None:
         _colour(margin, {**sheet.places, **sheet.rests}, is_new)
     paper = ElementTree.Element(tag("rect"), {"width": number(width), "height": number(height), "fill": "white"})
     paper.set("style", "stroke:none")

@@ -82,6 +82,7 @@ class Sheet:
         has_notation: for each part, whether a staff above says its rhythm.
         places: identity of a drawn note → what it is; rests: the same of rests.
         bars: (part, bar) → voices → chords in order of time.
+        track_of: for each part the index of its track in the score.
         hands: for each part its marks of :data:`HANDS`, which MusicXML does not hold.
     """
 
@@ -94,14 +95,15 @@ class Sheet:
     rests: dict[str, Place]
     bars: dict[tuple[int, int], dict[int, list[Chord]]]
     hands: tuple[tuple[Mark, ...], ...]
+    track_of: tuple[int, ...]
 
 
 def prepare(score: Score, view: View) -> tuple[Sheet, float]:
     """The sheet of a score, and the ticks of it that one tick of ``score`` is."""
     ticks = score.ticks_per_quarter
-    parts, is_tab, has_notation = [], [], []
+    parts, is_tab, has_notation, track_of = [], [], [], []
     placed = as_written(score)
-    for track in placed.tracks:
+    for index, track in enumerate(placed.tracks):
         track = track if track.name.strip() else replace(track, name=_name(track))
         if track.is_drums:
             track = _long_drums(track, placed)
@@ -112,14 +114,17 @@ def prepare(score: Score, view: View) -> tuple[Sheet, float]:
             parts.append(_without_strings(track) if track.tuning else track)
             is_tab.append(False)
             has_notation.append(False)
+            track_of.append(index)
         if fretted and view != "score":
             parts.append(track if view == "tab" else replace(track, name=" ", marks=_of_hands(track)))
             is_tab.append(True)
             has_notation.append(view == "both")
+            track_of.append(index)
     drawn = edit.project(placed.with_tracks(parts), musicxml.PROJECTION)
     # A sheet has a staff even where the score has no track.
     is_tab += [False] * (len(drawn.tracks) - len(is_tab))
     has_notation += [False] * (len(drawn.tracks) - len(has_notation))
+    track_of += [0] * (len(drawn.tracks) - len(track_of))
     factor = drawn.ticks_per_quarter / placed.ticks_per_quarter
     hands = tuple(
         tuple(replace(m, onset_ticks=round(m.onset_ticks * factor)) for m in part.marks if m.kind in HANDS)
@@ -127,7 +132,9 @@ def prepare(score: Score, view: View) -> tuple[Sheet, float]:
     )
     text = musicxml.encode(drawn, view="tab")
     places, rests, bars, text = _named(text, drawn, is_tab)
-    sheet = Sheet(text, drawn, bar_table(drawn), tuple(is_tab), tuple(has_notation), places, rests, bars, hands)
+    sheet = Sheet(
+        text, drawn, bar_table(drawn), tuple(is_tab), tuple(has_notation), places, rests, bars, hands, tuple(track_of)
+    )  # fmt: skip
     return sheet, drawn.ticks_per_quarter / ticks
 
 

@@ -39,7 +39,7 @@ from cadenza.notation.abc.fields import (
     WHOLE,
 )
 from cadenza.notation.abc.pitches import ACCIDENTALS as ACCIDENTAL_VALUES
-from cadenza.notation.abc.pitches import MAJOR_NAMES, MINOR_NAMES
+from cadenza.notation.abc.pitches import MAJOR_NAMES, MINOR_NAMES, may_stand_plain
 from cadenza.notation.abc.values import parse_metre
 from cadenza.notation.abc.voices import pitch_of
 from cadenza.notation.grammar import END, NEWLINE, Field, Span
@@ -282,8 +282,10 @@ class AbcState:
         octave = []
         if at in ("letter", "octave", "grace") and self.marks < MAX_OCTAVE_MARKS:
             mark = "'" if self.letter.islower() else ","
-            pitch = pitch_of(self.letter, mark * (self.marks + 1))[2] + self.alteration
-            octave = [mark] if 0 <= pitch <= 127 else []
+            natural = pitch_of(self.letter, mark * (self.marks + 1))[2]
+            plain, alteration = self.alteration is None, self.alteration or 0
+            fits = may_stand_plain(natural) if plain else 0 <= natural + alteration <= 127
+            octave = [mark] if fits else []
         if at == "grace":
             return [*octave, *notes, "}"]
         if self.in_chord:
@@ -558,7 +560,7 @@ class AbcState:
         elif kind in LETTERS:
             if self.element != "accidental":
                 self.in_grace = self.element in ("graces", "grace")
-                self.alteration = 0
+                self.alteration = None
             self.letter, self.marks = kind, 0
             self.element = "grace" if self.in_grace else "letter"
         elif kind in (",", "'"):
@@ -612,4 +614,4 @@ class AbcState:
     last_sign = ""
     returns = ""
     in_grace = False
-    alteration = 0
+    alteration: int | None = 0  # of the note at hand; None where it has no accidental

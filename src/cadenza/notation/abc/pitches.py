@@ -119,6 +119,12 @@ def letter_and_alteration(spelling: int) -> tuple[int, int]:
     return LETTER_OF_FIFTHS[spelling - 7 * alteration], alteration
 
 
+def may_stand_plain(natural: int) -> bool:
+    """Whether a letter of that natural pitch may stand without an accidental: whatever the key or the bar so far makes
+    of it, it stays a MIDI pitch. At the ends of the range accidentals are always written."""
+    return 2 <= natural <= 125
+
+
 def letter_text(pitch: int, letter: int, alteration: int) -> str:
     """The letter with its octave marks, without the accidental: ``C,``, ``b'``."""
     octave = (pitch - alteration - SEMITONES[letter]) // 12 - 5  # 0 = from middle C

@@ -19,6 +19,7 @@ from cadenza.notation.abc.pitches import (
     key_name,
     letter_and_alteration,
     letter_text,
+    may_stand_plain,
     of_fifths,
     spelled,
 )
@@ -334,7 +335,7 @@ class _Line:
         here = self.in_octave.get((letter, name), in_key)
         anywhere = self.in_all.get(letter, in_key)
         tied = self.tied.get((letter, octave), alteration) if at_start else alteration
-        if here == anywhere == tied == alteration:
+        if here == anywhere == tied == alteration and may_stand_plain(pitch - alteration):
             return name
         self.in_octave[(letter, name)] = alteration
         self.in_all[letter] = alteration

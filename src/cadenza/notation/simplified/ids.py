@@ -21,9 +21,17 @@ from numpy.typing import NDArray
 
 from cadenza.notation.simplified import bends as bend_codes
 from cadenza.notation.simplified import projection as losses
+from cadenza.notation.simplified.frame import Frame
 from cadenza.score import edit
-from cadenza.score.model import NOTE_DTYPE, Score
-from cadenza.score.time import bar_table, bar_ticks, ticks_to_seconds
+from cadenza.score.model import NOTE_DTYPE, Metre, Score
+from cadenza.score.time import (
+    DEFAULT_METRE,
+    DEFAULT_QUARTERS_PER_MINUTE,
+    bar_table,
+    bar_ticks,
+    rescaled,
+    ticks_to_seconds,
+)
 
 if TYPE_CHECKING:
     from cadenza.notation.simplified.notation import SimplifiedMidi
@@ -40,12 +48,12 @@ class _Columns:
     """The notes of a score after the projection, in telling order; shape (n,) each.
 
     Args:
-        frame: the score after the projection, without its tracks.
+        frame: of the score after the projection.
         track: index among the tracks that the text tells.
         n_tracks: of these.
     """
 
-    frame: Score
+    frame: Frame
     n_tracks: int
     track: NDArray[np.int64]
     onset: NDArray[np.int64]
@@ -109,6 +117,8 @@ class FieldIds:
         frame, onset, duration = self._timed(score, onset, duration)
         if frame.length_ticks > MAX_TICK:
             return None
+        if options.bars and not (n_tracks if by_track else frame.length_ticks or len(onset)):
+            frame = frame._replace(bars=(), length_ticks=0)  # with no line there is no bar
         if options.durations == "table":
             duration = losses.nearest_durations(duration)
         velocity = every["velocity"].astype(np.int64)
@@ -132,25 +142,30 @@ class FieldIds:
 
     def _timed(
         self, score: Score, onset: NDArray[np.int64], duration: NDArray[np.int64]
-    ) -> tuple[Score, NDArray[np.int64], NDArray[np.int64]]:
-        """The score without its tracks, onsets and durations, on the notation's grid; bars as the text has them."""
+    ) -> tuple[Frame, NDArray[np.int64], NDArray[np.int64]]:
+        """What the header says, and onsets and durations, on the notation's grid."""
         old, new = score.ticks_per_quarter, self._ticks
-        frame = replace(score, tracks=())
-        end = onset + duration
-        if self._time == "grid" and old != new:
-            frame = edit.rescale(new, exact=False).apply(frame)
-            onset, end = ((2 * ticks * new + old) // (2 * old) for ticks in (onset, end))
-        elif self._time == "flat":
-            frame = losses.flatten_tempo(new).apply(frame)
-            onset, end = (np.rint(ticks_to_seconds(score, ticks) * 2 * new).astype(np.int64) for ticks in (onset, end))
-        if self._time != "file":
+        time = self._time if self._time != "grid" or old != new else "file"
+        if time != "file":
+            end = onset + duration
+            if time == "grid":
+                onset, end = (2 * onset * new + old) // (2 * old), (2 * end * new + old) // (2 * old)
+            else:
+                onset, end = (np.rint(ticks_to_seconds(score, at) * 2 * new).astype(np.int64) for at in (onset, end))
             duration = np.maximum(end - onset, duration > 0)  # a sounding note never rounds away to nothing
         last = int((onset + duration).max(initial=0))
+        if time != "flat" and self.notation.header == "first":
+            return _first_of_each(score, new if time == "grid" else old, last), onset, duration
+        frame = replace(score, tracks=())
+        if time == "grid":
+            frame = edit.rescale(new, exact=False).apply(frame)
+        elif time == "flat":
+            frame = losses.flatten_tempo(new).apply(frame)
         frame = replace(frame, length_ticks=max(frame.length_ticks, last))
-        if self.notation.profile == "cadenza":
-            for one in losses.frame_edits(self.notation):
-                frame = one.apply(frame)
-        return frame, onset, duration
+        for one in losses.frame_edits(self.notation):
+            frame = one.apply(frame)
+        maps = (frame.tempos, frame.metres, frame.keys, frame.bars)
+        return Frame(frame.ticks_per_quarter, frame.length_ticks, *maps), onset, duration
 
     # ── the text, in ids ─────────────────────────────────────────────────────────────────────────────────
 
@@ -166,7 +181,7 @@ class FieldIds:
         bar = np.zeros(n, np.int64)
         starts = ends = bar[:0]
         if options.bars:
-            starts, ends = _bars(told.frame, int(onset.max(initial=-1)), silent=by_track and not told.n_tracks)
+            starts, ends = _bars(told.frame, int(onset.max(initial=-1)))
             bar = np.searchsorted(starts, onset, side="right") - 1
             opens = opens_line.copy()
             opens[1:] |= bar[1:] != bar[:-1]
@@ -278,6 +293,24 @@ def _table(numbers: Mapping[int, int]) -> NDArray[np.int64]:
     return table
 
 
+def _first_of_each(score: Score, ticks_per_quarter: int, last_ticks: int) -> Frame:
+    """What ``header="first"`` keeps, at another resolution; ``last_ticks``: where the last note ends there."""
+
+    def held(entries: tuple[Any, ...]) -> Any:
+        found = None
+        for entry in entries:
+            if entry.onset_ticks and rescaled(entry.onset_ticks, score.ticks_per_quarter, ticks_per_quarter) > 0:
+                break
+            found = entry
+        return found
+
+    tempo, metre = held(score.tempos), held(score.metres)
+    tempo = losses.nearest_tempo(tempo.quarters_per_minute if tempo else DEFAULT_QUARTERS_PER_MINUTE)
+    metre = Metre(0, metre.numerator, metre.denominator) if metre else Metre(0, *DEFAULT_METRE)
+    length = max(rescaled(score.length_ticks, score.ticks_per_quarter, ticks_per_quarter), last_ticks)
+    return Frame(ticks_per_quarter, length, (tempo,), (metre,), (), ())
+
+
 def _same(values: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Each value is that before it."""
     same = np.zeros(len(values), bool)
@@ -285,14 +318,15 @@ def _same(values: NDArray[np.int64]) -> NDArray[np.bool_]:
     return same
 
 
-def _bars(frame: Score, last_onset: int, silent: bool) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _bars(frame: Frame, last_onset: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """First ticks of the bars that the text tells, and of those that follow each."""
-    if not (frame.length_ticks or last_onset >= 0) or silent:
+    if not frame.length_ticks and last_onset < 0:
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
     until = max(frame.length_ticks, last_onset + 1)
     if not frame.bars and len(frame.metres) == 1 and not frame.metres[0].onset_ticks:
         length = bar_ticks(frame.metres[0], frame.ticks_per_quarter)
         starts = np.arange(0, until, length)
         return starts, starts + length
-    table = bar_table(frame, until)
+    score = Score((), frame.ticks_per_quarter, metres=frame.metres, bars=frame.bars, length_ticks=frame.length_ticks)
+    table = bar_table(score, until)
     return table.starts_ticks, table.ends_ticks

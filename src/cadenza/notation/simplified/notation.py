@@ -31,6 +31,7 @@ from cadenza.notation.grammar import END, NEWLINE, Field, Grammar, fields_of
 from cadenza.notation.layout import Layout, order_notes
 from cadenza.notation.simplified import bends as bend_codes
 from cadenza.notation.simplified import projection as losses
+from cadenza.notation.simplified.frame import Frame
 from cadenza.notation.simplified.grammar import SimplifiedState
 from cadenza.notation.simplified.ids import FieldIds
 from cadenza.score.edit import Edit, project
@@ -215,11 +216,11 @@ class SimplifiedMidi:
             lines.insert(0, self.header_line(score, score.tracks, last))
         return "\n".join(lines)
 
-    def header_line(self, score: Score, tracks: Sequence[Track], last_ticks: int) -> str:
+    def header_line(self, score: Score | Frame, tracks: Sequence[Track], last_ticks: int) -> str:
         """The first line of a text of the cadenza profile.
 
         Args:
-            score: after the projection; its tracks are not looked at.
+            score: after the projection.
             tracks: its tracks, before or after the projection; their notes are not looked at.
             last_ticks: where the last note ends.
         """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -171,20 +172,25 @@ def _from_first_note(by_track: bool) -> Edit:
 def _first_of_each() -> Edit:
     def apply(score: Score) -> Score:
         tempo, metre = tempo_at(score, 0), metre_at(score, 0)
-        nearest = min(TEMPO_TABLE, key=lambda t: abs(t - tempo.quarters_per_minute))
         return replace(
             score,
             tracks=tuple(
                 replace(t, name="", tuning=(), capo_fret=0) if t.name or t.tuning or t.capo_fret else t
                 for t in score.tracks
             ),
-            tempos=(Tempo(0, float(nearest)),),
+            tempos=(nearest_tempo(tempo.quarters_per_minute),),
             metres=(Metre(0, metre.numerator, metre.denominator),),
             keys=(),
             bars=(),
         )
 
     return Edit("keeps only the first tempo (to 4 a minute) and metre; drops keys, names, tunings, short bars", apply)
+
+
+@lru_cache(maxsize=1024)
+def nearest_tempo(quarters_per_minute: float) -> Tempo:
+    """The nearest of :data:`TEMPO_TABLE`."""
+    return Tempo(0, float(min(TEMPO_TABLE, key=lambda tempo: abs(tempo - quarters_per_minute))))
 
 
 def table_durations() -> Edit:
@@ -206,10 +212,17 @@ def table_durations() -> Edit:
 
 def nearest_durations(durations: np.ndarray) -> np.ndarray:
     """The nearest of :data:`DURATION_TABLE` to each."""
-    table = np.array(DURATION_TABLE, np.int64)
+    return _NEAREST[np.minimum(durations, DURATION_TABLE[-1])]
+
+
+def _nearest_in_table() -> np.ndarray:
+    table, durations = np.array(DURATION_TABLE, np.int64), np.arange(DURATION_TABLE[-1] + 1)
     upper = np.clip(np.searchsorted(table, durations), 1, len(table) - 1)
     low, high = table[upper - 1], table[upper]
-    return np.where(durations - low <= high - durations, low, high)
+    return np.where(durations - low <= high - durations, low, high)  # of two as near the shorter
+
+
+_NEAREST = _nearest_in_table()
 
 
 def _inside(bends: np.ndarray, durations: np.ndarray) -> np.ndarray:

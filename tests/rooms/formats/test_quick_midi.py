@@ -1,0 +1,196 @@
+"""The quick reader of plain MIDI files gives what our own gives, bit for bit, or nothing at all."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+
+from cadenza import formats
+from cadenza.base.errors import CadenzaError, FormatError
+from cadenza.base.limits import DEFAULT_LIMITS, Limits
+from cadenza.formats import _quick_midi, midi
+from cadenza.formats._smf import chunk_bytes, meta, quantity
+from cadenza.score.model import Score
+
+from .test_midi import END, smf
+
+
+def quick(data: bytes) -> Score | None:
+    """What the quick reader answers."""
+    found = _quick_midi.decode(data, DEFAULT_LIMITS)
+    return None if found is None else midi._score(*found, DEFAULT_LIMITS)
+
+
+def agrees(data: bytes) -> bool:
+    """Whether the quick reader answers; where it does, our own must say the same."""
+    found = quick(data)
+    if found is not None:
+        own = midi.decode(data)
+        assert found == own
+        assert [track.notes.flags.writeable for track in found.tracks] == [False] * len(found.tracks)
+    return found is not None
+
+
+# ── drawn files ──────────────────────────────────────────────────────────────────────────────────────────
+
+_METAS = (
+    meta(0x51, (500_000).to_bytes(3, "big")), meta(0x51, (350_000).to_bytes(3, "big")), meta(0x51, b"\0\0\0"),
+    meta(0x58, bytes([3, 2, 24, 8])), meta(0x58, bytes([6, 3, 24, 8])), meta(0x58, bytes([0, 2, 24, 8])),
+    meta(0x59, b"\xfd\x00"), meta(0x59, b"\x02\x01"), meta(0x59, b"\x09\x00"), meta(0x03, b"name"),
+    meta(0x03, b"caf\xe9"), meta(0x06, b"A"), meta(0x01, b"text"), meta(0x05, b"la"), meta(0x06, b""),
+)  # fmt: skip
+
+
+def drawn(rng: random.Random, odd: float) -> bytes:
+    """A file of up to three chunks over few pitches and ticks; ``odd``: share of events that no plain file has."""
+
+    def delta() -> bytes:
+        return quantity(rng.choice((0, 0, 0, 1, 5, 24, 127, 128, 300, 20_000)))
+
+    def chunk(channel: int) -> bytes:
+        out = bytearray()
+        running = -1
+        body = False
+        for _ in range(rng.randint(0, 30)):
+            body = body or rng.random() < 0.3
+            at = channel if rng.random() >= odd else rng.randrange(16)
+            kinds = [0x90, 0x90, 0x90, 0x80, 0x80, 0xA0, 0xB0] if body else [0xB0, 0xC0, 0xFF, 0xFF]
+            kind = rng.choice([*kinds, 0xFF] if rng.random() < 0.2 else kinds)
+            if rng.random() < odd:
+                kind = rng.choice((0xC0, 0xD0, 0xE0, 0xF0, 0xB1))
+            out += delta()
+            if kind == 0xFF:
+                out += rng.choice(_METAS)
+                running = -1
+                continue
+            if kind == 0xF0:
+                out += bytes([0xF0, 2, 1, 0xF7])
+                running = -1
+                continue
+            telling = kind == 0xB1
+            status = (0xB0 if telling else kind) | at
+            if status != running or rng.random() < 0.5:
+                out.append(status)
+            running = status
+            pitch = rng.choice((0, 60, 61, 64))
+            if status & 0xF0 in (0xC0, 0xD0):
+                out.append(rng.randrange(128))
+            elif telling:
+                out += bytes([rng.choice((6, 38, 96, 100, 101, 121)), rng.randrange(128)])
+            elif status & 0xF0 == 0xB0:
+                out += bytes([rng.choice((1, 4, 7, 10, 64)), rng.randrange(128)])
+            else:
+                out += bytes([pitch, rng.choice((0, 1, 64, 100))])
+        return bytes(out + delta() + meta(0x2F, b""))
+
+    n = rng.randint(1, 3)
+    channels = [rng.choice((0, 0, 3, 9)) for _ in range(n)]
+    header = bytes([0, int(n > 1 or rng.random() < 0.5), 0, n, 1, 0xE0])
+    return chunk_bytes(b"MThd", header) + b"".join(chunk_bytes(b"MTrk", chunk(channel)) for channel in channels)
+
+
+def test_drawn_files_are_read_alike() -> None:
+    rng = random.Random(7)
+    answered = [agrees(drawn(rng, odd=0)) for _ in range(600)]
+    assert sum(answered) > 120  # what is compared is something
+    assert sum(agrees(drawn(rng, odd=0.04)) for _ in range(600)) > 20
+
+
+def test_damaged_files_are_never_read_quickly_into_something_else() -> None:
+    rng = random.Random(8)
+    answered = 0
+    for _ in range(1500):
+        data = bytearray(drawn(rng, odd=0))
+        for _ in range(rng.randint(1, 3)):
+            data[rng.randrange(len(data))] = rng.randrange(256)
+        try:
+            midi.decode(bytes(data))
+        except CadenzaError:
+            assert quick(bytes(data)) is None
+        else:
+            answered += agrees(bytes(data))
+    assert answered > 50
+
+
+# ── one by one ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "00 90 3c 50 0a 90 3c 51 0a 80 3c 00 0a 80 3c 00",  # the same key twice: first in, first out
+        "00 90 3c 50 00 80 3c 00",  # no length
+        "00 90 3c 50 0a",  # left open
+        "00 b0 07 50 00 c0 05 00 90 3c 50 0a 80 3c 00",  # volume before the program
+        "00 c0 05",  # a program and no note
+        "00 b0 07 50",  # neither
+        "00 99 24 50 0a 99 24 00",  # drums, released by velocity 0
+        "00 90 3c 50 05 ff 59 02 fd 00 05 80 3c 00",  # a key between notes
+        "83 60 90 3c 50 81 80 00 80 3c 00",  # long times
+    ],
+)
+def test_plain_bodies_are_read_quickly(body: str) -> None:
+    end = END if not body.endswith("0a") else END[3:]
+    assert agrees(smf(f"{body} {end}"))
+    assert agrees(smf(f"00 ff 03 02 61 62 {END}", f"{body} {end}", f"00 91 40 10 0a 81 40 00 {END}"))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "00 90 3c 50 00 90 3c 51 0a",  # two of one key left open: perhaps there were three
+        "00 e0 00 50 00 90 3c 50 0a 80 3c 00",  # the wheel
+        "00 90 3c 50 0a b0 65 00 00 64 00 00 06 0c 00 80 3c 00",  # its range
+        "00 90 3c 50 05 c0 06 05 80 3c 00",  # a program within a note
+        "00 90 3c 50 0a 80 3c 00 00 91 3c 50 0a 81 3c 00",  # two channels
+        "00 90 3c 50 00 f0 02 01 f7 0a 80 3c 00",  # system exclusive
+        "00 90 3c 50 05 ff 03 01 61 05 80 3c 00",  # a name between notes
+    ],
+)
+def test_other_bodies_are_left_to_our_own_reader(body: str, tmp_path: Path) -> None:
+    end = END if not body.endswith("0a") else END[3:]
+    data = smf(f"{body} {end}")
+    assert quick(data) is None
+    path = tmp_path / "one.mid"
+    path.write_bytes(data)
+    assert midi.read_quickly(path) == midi.read(path) == formats.read_quickly(path)
+
+
+def test_two_keys_at_one_tick_in_two_chunks_are_left_to_our_own_reader() -> None:
+    def body(key: str) -> str:
+        return f"00 90 3c 50 05 ff 59 02 {key} 00 05 80 3c 00 {END}"
+
+    assert agrees(smf(body("fd"), body("fd")))
+    assert quick(smf(body("fd"), body("02"))) is None
+
+
+def test_limits_and_errors_are_those_of_our_own_reader(tmp_path: Path) -> None:
+    path = tmp_path / "one.mid"
+    path.write_bytes(smf(f"00 90 3c 50 0a 80 3c 00 00 90 3c 50 0a 80 3c 00 {END}"))
+    for limits in (Limits(notes=1), Limits(file_bytes=20), Limits(quarters=0), Limits(bars=0), Limits(tracks=0)):
+        with pytest.raises(CadenzaError) as own:
+            midi.read(path, limits)
+        with pytest.raises(CadenzaError) as other:
+            midi.read_quickly(path, limits)
+        assert str(own.value) == str(other.value)
+    path.write_bytes(path.read_bytes()[:-3])
+    with pytest.raises(FormatError, match=r"one\.mid"):
+        formats.read_quickly(path)
+
+
+def test_without_symusic_our_own_reader_reads(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "symusic", None)
+    data = smf(f"00 90 3c 50 0a 80 3c 00 {END}")
+    assert _quick_midi.decode(data, DEFAULT_LIMITS) is None
+    path = tmp_path / "one.mid"
+    path.write_bytes(data)
+    assert midi.read_quickly(path) == midi.decode(data)
+
+
+def test_shared_files_are_read_alike(shared_data: Path) -> None:
+    """Every 25th; ``benchmarks/quick_midi.py`` reads all, and damages them."""
+    files = sorted(path for path in shared_data.rglob("*") if path.suffix == ".mid")[::25]
+    answered = sum(agrees(path.read_bytes()) for path in files)
+    assert answered > 0.9 * len(files)

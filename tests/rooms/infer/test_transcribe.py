@@ -1,0 +1,187 @@
+"""From curves to notes, and from a recording to a score with the ear that is shipped."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from cadenza import formats
+from cadenza.app.cli.main import app
+from cadenza.base.errors import ConfigError, FormatError
+from cadenza.formats import wav
+from cadenza.infer.heard_notes import HeardNote, NoteStream, Thresholds, notes, table
+from cadenza.infer.transcribe import TRACKS, to_score, transcribe, tuning_cents
+from cadenza.model.ear import Ear
+from cadenza.score.model import Note, Score, Tempo, Track
+from cadenza.score.table import note_table
+
+soundfile = pytest.importorskip("soundfile")
+RATE = 16_000
+FAMILIES = tuple(TRACKS)
+
+
+def random_curves(n_frames: int, seed: int = 0) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(seed)
+
+    def smooth(x: np.ndarray, n: int) -> np.ndarray:
+        return sum(np.roll(x, shift, axis=0) for shift in range(n)) / n
+
+    shape = (n_frames, 88)
+    curves = {
+        "onset": smooth(rng.random(shape) ** 6, 3), "frame": smooth(rng.random(shape), 9),
+        "velocity": rng.random(shape), "shift": rng.normal(0, 0.3, shape), "bend": rng.normal(0, 0.1, shape),
+        "family": rng.random((8, *shape)),
+    }  # fmt: skip
+    return {name: value.astype(np.float32) for name, value in curves.items()}
+
+
+@pytest.mark.parametrize("step", [47, 170, 333])
+def test_notes_are_the_same_however_the_curves_come(step):
+    curves, thresholds = random_curves(700), Thresholds(onset=0.4, frame=0.45)
+    whole = notes(curves, thresholds)
+    assert len(whole) > 500
+    stream, heard = NoteStream(thresholds), []
+    for start in range(0, 700, step):
+        part = {
+            name: value[:, start : start + step] if name == "family" else value[start : start + step]
+            for name, value in curves.items()
+        }
+        heard += stream.push(start, part)
+    heard += stream.finish()
+    assert (table(heard) == whole).all()
+
+
+def test_a_note_lasts_until_it_is_quiet_or_begins_again():
+    curves = {name: np.zeros((200, 88), np.float32) for name in ("onset", "frame", "velocity", "shift")}
+    curves["onset"][[20, 60], 39] = 0.9
+    curves["frame"][20:90, 39] = 0.8
+    curves["velocity"][:, 39] = 0.5
+    curves["shift"][20, 39] = 0.25
+    found = notes(curves, Thresholds())
+    assert found["pitch"].tolist() == [60, 60]
+    assert found["onset_seconds"].tolist() == pytest.approx([20.25 / 50, 60 / 50])
+    assert found["end_seconds"].tolist() == pytest.approx([60 / 50, 90 / 50])
+    assert found["velocity"].tolist() == [64, 64]
+
+
+def heard(onset: float, pitch: int, family: str, bend: np.ndarray | None = None) -> HeardNote:
+    likely = np.full(len(FAMILIES), 0.1)
+    likely[FAMILIES.index(family)] = 1.0
+    bends = np.zeros(25, np.float32) if bend is None else bend.astype(np.float32)
+    return HeardNote(onset, onset + 0.5, pitch, 80, 0.9, likely, bends)
+
+
+def test_rare_families_are_taken_for_misheard_and_bends_become_curves():
+    rise = np.clip(np.arange(25) / 10, 0, 1) * 2
+    found = [heard(0.1 * n, 60 + n % 12, "plucked", rise if n == 3 else None) for n in range(60)]
+    found.append(heard(2.0, 48, "organ"))
+    score = to_score(found, [], FAMILIES, ("kick",), tuning=0.0)
+    assert [track.program for track in score.tracks] == [25]
+    track = score.tracks[0]
+    assert len(track) == 61
+    assert set(track.bends["note"].tolist()) == {3}
+    assert max(bend.cents for bend in track.bends_of(3)) == 200
+    # An octave of detuning is no bend: it is the recording's.
+    level = to_score([heard(0.0, 60, "bowed", np.full(25, 0.4))], [], FAMILIES, ("kick",), tuning=40.0)
+    assert not len(level.tracks[0].bends)
+
+
+def test_tuning_is_found():
+    rng = np.random.default_rng(0)
+    t = np.arange(4 * RATE) / RATE
+    for cents in (-42.0, -20.0, 0.0, 15.0, 44.0):
+        sound = rng.normal(0, 0.002, len(t))
+        for pitch in (50, 57, 62, 65, 69):
+            hertz = 440 * 2 ** ((pitch - 69 + cents / 100) / 12)
+            sound += sum(0.1 / k * np.sin(2 * np.pi * k * hertz * t) for k in (1, 2, 4))
+        assert tuning_cents([sound.astype(np.float32)]) == pytest.approx(cents, abs=4)
+    assert tuning_cents([rng.normal(0, 0.1, 4 * RATE).astype(np.float32)]) == 0.0
+
+
+# ── with the shipped ear ─────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture(scope="module")
+def ear() -> Ear:
+    return Ear(threads=1)
+
+
+@pytest.fixture(scope="module")
+def piece() -> Score:
+    melody = [Note(480 * n, 440, pitch, 90) for n, pitch in enumerate((64, 67, 72, 71, 69, 65, 64, 62))]
+    bass = [Note(960 * n, 900, pitch, 80) for n, pitch in enumerate((48, 53, 50, 55))]
+    return Score((Track.of(melody + bass, program=0),), tempos=(Tempo(0, 100.0),))
+
+
+def matched(score: Score, ref: Score) -> float:
+    """Onset F1 within 50 ms."""
+    ours, theirs = note_table(score), note_table(ref)
+    pairs = sum(
+        bool(((ours["pitch"] == row["pitch"]) & (np.abs(ours["onset_seconds"] - row["onset_seconds"]) < 0.05)).any())
+        for row in theirs
+    )
+    return 2 * pairs / max(1, len(ours) + len(theirs))
+
+
+@pytest.mark.parametrize("rate", [8_000, 44_100, 192_000])
+def test_a_played_piece_is_heard(tmp_path, ear, piece, rate):
+    path = tmp_path / "piece.wav"
+    wav.write(piece, path, soundfont="built-in", sample_rate=rate)
+    found = transcribe(path, ear)
+    assert found.complete
+    assert matched(found.score, piece) > 0.9
+    assert abs(found.tuning_cents) < 5
+
+
+def test_the_tempo_is_written_and_changes_nothing_heard(tmp_path, ear, piece):
+    path = tmp_path / "piece.wav"
+    wav.write(piece, path, soundfont="built-in", sample_rate=16_000)
+    plain, other = transcribe(path, ear), transcribe(path, ear, tempo=90.0, instruments=["piano"])
+    assert other.score.tempos[0].quarters_per_minute == 90.0
+    assert matched(other.score, plain.score) > 0.99
+    assert [track.name for track in other.score.tracks if not track.is_drums] == ["Piano"]
+    with pytest.raises(ConfigError, match="piano"):
+        transcribe(path, ear, instruments=["pianno"])
+
+
+def test_the_command_writes_what_it_hears(tmp_path, piece):
+    path, out = tmp_path / "piece.wav", tmp_path / "out" / "heard.mid"
+    wav.write(piece, path, soundfont="built-in", sample_rate=22_050)
+    done = CliRunner().invoke(app, ["transcribe", str(path), "-o", str(out), "--no-drums"])
+    assert done.exit_code == 0, done.output
+    assert "notes in" in done.output
+    assert matched(formats.read(out), piece) > 0.9
+
+
+@pytest.mark.parametrize("sound", [np.zeros(RATE), np.zeros(1), 1e-6 * np.ones(RATE)], ids=["silent", "one", "faint"])
+def test_silence_is_said(tmp_path, ear, sound):
+    path = tmp_path / "silent.wav"
+    soundfile.write(path, sound.astype(np.float32), RATE, "FLOAT")
+    with pytest.raises(FormatError, match="silence"):
+        transcribe(path, ear)
+
+
+@pytest.mark.parametrize("kind", ["click", "clipped noise", "one loud sample"])
+def test_what_is_no_music_makes_few_notes_and_no_error(tmp_path, ear, kind):
+    rng = np.random.default_rng(0)
+    sound = {
+        "click": np.r_[np.zeros(RATE), 1.0, np.zeros(RATE)],
+        "clipped noise": np.sign(rng.normal(size=3 * RATE)),
+        "one loud sample": np.ones(1),
+    }[kind]
+    path = tmp_path / "sound.wav"
+    soundfile.write(path, sound.astype(np.float32), RATE, "FLOAT")
+    assert len(transcribe(path, ear, drums=False).heard) < 10
+
+
+def test_an_interrupt_keeps_what_was_heard(tmp_path, ear, piece):
+    path = tmp_path / "piece.wav"
+    wav.write(piece, path, soundfont="built-in", sample_rate=16_000)
+
+    def stop(_: float) -> None:
+        raise KeyboardInterrupt
+
+    found = transcribe(path, ear, on_progress=stop)
+    assert not found.complete
+    assert found.score.n_notes > 0

@@ -1,0 +1,127 @@
+"""What the ear is taught: targets of notes, rooms that keep the notes, and a run from scores to a checkpoint."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from cadenza.model.ear_architecture import EarShape  # noqa: E402
+from cadenza.train.ear import EarTraining, f1, load, onset_scores, rate_at, train  # noqa: E402
+from cadenza.train.ear_augment import augmented  # noqa: E402
+from cadenza.train.ear_network import BLOCKS, Block, EarNetwork  # noqa: E402
+from cadenza.train.ear_targets import losses, targets, total  # noqa: E402
+
+
+def made():
+    notes = torch.zeros(1, 3, 6)
+    notes[0, :, 2] = -1
+    notes[0, 0] = torch.tensor([1.005, 1.5, 60, 100, 2, 10])
+    notes[0, 1] = torch.tensor([0.2, 0.9, 62, 50, -1, 10])
+    bends = torch.full((1, 2, 3), -1.0)
+    bends[0, 0] = torch.tensor([52, 60, 50])
+    drums = torch.tensor([[[0.5, 2.0, 100.0], [0.0, -1.0, 0.0]]])
+    return targets(notes, bends, drums, torch.tensor([5]), 80, 8, 5)
+
+
+def test_targets_say_what_the_notes_are():
+    wanted = made()
+    key, other = 60 - 21, 62 - 21
+    # The onset is at 1.005 s = frame 50.25 of the clip, 45.25 of the stretch.
+    onset = wanted.onset[0, :, key]
+    assert onset.argmax() == 45
+    assert onset[45] == pytest.approx(1 - 0.25 / 2.2)
+    assert wanted.shift[0, 45, key] == pytest.approx(0.25)
+    assert wanted.velocity[0, 45, key] == pytest.approx(100 / 127)
+    assert wanted.frame[0, :, key].nonzero().flatten().tolist() == list(range(45, 70))
+    assert wanted.frame[0, :, other].nonzero().flatten().tolist() == list(range(5, 40))
+    assert wanted.offset[0, :, key].argmax() == 70
+    assert wanted.family[0, 2, :, key].sum() == 25
+    assert wanted.known.sum() == 25  # nothing is said of the other note's instrument
+    assert wanted.bend[0, 50, key] == pytest.approx(0.1)
+    assert wanted.bend[0, 47, key] == pytest.approx(0.6)
+    assert wanted.bent.nonzero().tolist() == [[0, 47, key]]
+    assert wanted.drums[0, 20].tolist() == [0, 0, 1, 0, 0]
+    assert wanted.frame.sum() == 60
+
+
+def test_the_loss_falls_where_the_answer_is_right():
+    wanted = made()
+    right = {
+        "onset": 20 * wanted.onset - 10, "frame": 20 * wanted.frame - 10, "offset": 20 * wanted.offset - 10,
+        "velocity": torch.logit(wanted.velocity.clamp(0.01, 0.99)), "shift": wanted.shift, "bend": wanted.bend,
+        "family": 20 * wanted.family - 10, "drums": 20 * wanted.drums - 10,
+    }  # fmt: skip
+    wrong = {name: torch.zeros_like(value) for name, value in right.items()}
+    good, bad = losses(right, wanted), losses(wrong, wanted)
+    assert all(good[name] < 0.5 * bad[name] for name in good)
+    assert total(good) < 0.1 * total(bad)
+
+
+@pytest.mark.parametrize("block", sorted(set(BLOCKS)))
+def test_a_folded_block_is_the_dilated_one(block):
+    torch.manual_seed(0)
+    one = Block(4, *block).eval()
+    x = torch.randn(2, 4, 29, 88)
+    with torch.no_grad():
+        plain = one(x)
+        one.folds = True
+        assert torch.allclose(one(x), plain, atol=1e-5)
+
+
+def test_rooms_are_drawn_by_the_generator_and_keep_the_sound_in_bounds():
+    samples = 0.1 * torch.randn(8, 20_480, generator=torch.Generator().manual_seed(0))
+    one, two = (augmented(samples, torch.Generator().manual_seed(3)) for _ in range(2))
+    assert torch.equal(one, two)
+    assert one.isfinite().all()
+    assert not torch.equal(one, augmented(samples, torch.Generator().manual_seed(4)))
+    level = one.std(1)
+    assert (level > 0.01).all()
+    assert (level < 0.5).all()
+
+
+def test_matching_is_one_to_one():
+    rows = np.dtype([("onset_seconds", "f8"), ("pitch", "i2")])
+    ref = np.array([(1.0, 60), (1.04, 60), (2.0, 62)], rows)
+    est = np.array([(1.02, 60), (2.06, 62), (3.0, 64)], rows)
+    assert onset_scores(ref, est) == (1, 3, 3)
+    assert f1([(1, 3, 3), (3, 3, 3)]) == pytest.approx(8 / 12)
+
+
+def test_the_rate_follows_the_clock():
+    training = EarTraining(learning_rate=1.0, warmup_steps=10, flat=0.5)
+    assert rate_at(0.0, 0, training) == pytest.approx(0.1)
+    assert rate_at(0.4, 100, training) == 1.0
+    assert rate_at(0.75, 100, training) == pytest.approx(0.5)
+    assert rate_at(1.0, 100, training) == pytest.approx(0.005)
+
+
+@pytest.mark.slow
+def test_a_run_learns_from_scores_and_ends_with_the_clock(tmp_path):
+    pytest.importorskip("tinysoundfont")
+    from cadenza.corpus import soundfonts
+    from cadenza.corpus.score_pack import pack
+    from tests.rooms.corpus.test_synthesis import piece
+
+    font = tmp_path / "made.sf2"
+    soundfonts.write_font(soundfonts.random_font(3, n_presets=2), font)
+    packed = pack([piece(0, "train"), piece(1, "train"), piece(2, "validation")])
+    training = EarTraining(minutes=0.05, batch=1, frames=32, workers=1, first_clips=2, pool_clips=8, warmup_steps=2)
+    begun = time.time()
+    result = train(
+        packed, [font], tmp_path / "run", training, EarShape(width=4, drum_width=4), evaluation_clips=1,
+        device=torch.device("cpu"),
+    )  # fmt: skip
+    assert time.time() - begun < 120
+    log = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert [line["event"] for line in log][:2] == ["start", "learning"]
+    assert log[-1]["event"] == "result"
+    assert set(result["validation"][str(result["onset_threshold"])]) >= {"piano", "mean", "family"}
+    network, facts = load(tmp_path / "run" / "ear.pt")
+    assert isinstance(network, EarNetwork)
+    assert facts["step"] > 0
+    assert facts["audio_seconds_learned"] == pytest.approx(facts["step"] * 32 / 50)
