@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch.nn import functional
 
+from cadenza.train import sharding
 from cadenza.train.rows import IGNORED
 
 #: Logits (numbers) of a slice: 16 MiB in float32 stay near a processor's cache and still fill an accelerator.
@@ -47,6 +48,7 @@ def is_plain(model: Any) -> bool:
     finally:
         handle.remove()
         model.train(was_training)
+        sharding.reshard(model)
     return len(seen) == 1 and seen[0].shape == answer.shape and bool(torch.equal(seen[0], answer))
 
 

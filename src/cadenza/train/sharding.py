@@ -52,6 +52,16 @@ def is_sharded(model: Any) -> bool:
     return any(isinstance(p, DTensor) for p in model.parameters())
 
 
+def reshard(model: Any) -> None:
+    """Put shares back in place of whole weights. After a forward pass without a backward pass the outermost module keeps
+    whole ones: an optimiser made then would hold tensors that are about to be dropped."""
+    from torch.distributed.fsdp import FSDPModule
+
+    for module in model.modules():
+        if isinstance(module, FSDPModule):
+            module.reshard()
+
+
 def _whole() -> Any:
     from torch.distributed.checkpoint.state_dict import StateDictOptions
 
