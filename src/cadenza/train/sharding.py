@@ -55,8 +55,8 @@ def is_sharded(model: Any) -> bool:
 def reshard(model: Any) -> None:
     """Put shares back in place of whole weights.
 
-    After a forward pass without a backward pass the outermost module keeps whole ones: an optimiser made then would hold
-    tensors that are about to be dropped.
+    After a forward pass without a backward pass the outermost module keeps whole ones: an optimiser made then would
+    hold tensors that are about to be dropped.
     """
     from torch.distributed.fsdp import FSDPModule
 
