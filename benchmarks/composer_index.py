@@ -4,8 +4,8 @@
 
 The corpus is one of the recipe ``composer``, with its folder ``work``. The index holds fingerprints of the passages of
 its training pieces as the composer sees them (on the grid of 24, one metre at a time), no music. ``human_run`` is the
-run of notes that 95 of 100 eight-bar windows of the held-out pieces do not exceed against the same index: what composers
-share with each other without copying; a bar that makes a longer one is drawn again.
+run of notes that 95 of 100 eight-bar windows of the held-out pieces do not exceed against the same index:
+what composers share with each other without copying; a bar that makes a longer one is drawn again.
 """
 
 from __future__ import annotations
