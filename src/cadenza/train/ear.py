@@ -54,6 +54,8 @@ SLOTS = 96  # of shared memory: 41 MB, which the smallest containers have
 _IN_FLIGHT = 64
 _TABLES = ("samples", "notes", "bends", "drums")
 
+MOST_FAILURES = 20  # clips in a row that a worker may fail to render
+
 
 @dataclass(frozen=True)
 class EarTraining:
@@ -156,14 +158,17 @@ class Renderers:
 
     def _render(self, synthesizer: Synthesizer, first: int, step: int, cycle: int) -> None:
         torch.set_num_threads(1)
-        number = first
+        number, failed = first, 0
         while True:
             try:
                 clip = synthesizer.clip(number % cycle if cycle else number)
             except Exception:  # one clip in thousands is no reason to lose hours of training; it is said, and left out
                 traceback.print_exc()
-                number += step
+                number, failed = number + step, failed + 1
+                if failed >= MOST_FAILURES:  # but a fault of all clips is
+                    raise
                 continue
+            failed = 0
             slot = self.free.get()
             Packed.views(self.memory.buf, slot).fill(clip)
             self.ready.put(slot)
