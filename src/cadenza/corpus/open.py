@@ -13,6 +13,7 @@ from typing import Any
 from cadenza.base.config import build_config
 from cadenza.base.errors import CadenzaError, FormatError
 from cadenza.corpus import shards
+from cadenza.corpus.hearing import HEARD_IN
 from cadenza.corpus.task import AFTER, BEFORE, GIVEN, MIDDLE, PART
 from cadenza.notation import NOTATIONS
 from cadenza.notation.base import Notation
@@ -46,6 +47,12 @@ class BuiltCorpus:
         """The notation of its texts."""
         options = dict(self.manifest["notation"])
         return build_config(NOTATIONS.load(options.pop("name")), options, "notation")
+
+    @property
+    def fields(self) -> list[str]:
+        """The fields that its texts are made of, each once: its notation's, and those that tell what is heard."""
+        heard = HEARD_IN.vocabulary() if "transcribe" in self.manifest["config"]["tasks"] else []
+        return list(dict.fromkeys([*self.notation.vocabulary(), *heard]))
 
     def rows(self, split: str = "") -> Iterator[dict[str, Any]]:
         """The rows of a split (or of all), shard by shard."""
@@ -96,6 +103,8 @@ def texts_of(row: dict[str, Any], style: str = "bare") -> list[str]:
         return [before, after, row["completion"]]
     if row["task"] == "accompany":
         return [prompt.removeprefix(f"{GIVEN}\n").rpartition(f"\n{PART} ")[0], row["completion"]]
+    if row["task"] == "transcribe":  # what is heard is told in events
+        return [row["completion"]]
     return [prompt + row["completion"]]
 
 

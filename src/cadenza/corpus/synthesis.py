@@ -4,14 +4,12 @@ A clip is a function of (seed, number) alone. The mix: piano, plucked and sustai
 voice or another lead over an accompaniment, bands with human drumming, and random chords of any density that no style
 explains. Instruments are drawn for a part afresh, so every melody is heard on everything. Rooms, microphones, noise
 and codecs are the training loop's matter: they change the sound and not the notes.
-
-Facts behind the numbers: shared/design/transcription.md, "Training audio".
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cadenza.base.errors import FormatError
+from cadenza.corpus.humanise import Part, family_of_program, humanised, one_sounding_note_a_pitch, pedal, rubato
 from cadenza.corpus.score_pack import ScorePack
 from cadenza.corpus.soundfonts import font_bytes, random_font
 from cadenza.score.instruments import range_of
@@ -28,11 +27,8 @@ SAMPLE_RATE = 16_000
 RENDER_RATE = 32_000
 CLIP_SECONDS = 12.0
 FRAMES_PER_SECOND = 50
-LOWEST_PITCH, HIGHEST_PITCH = 21, 108
 PEAK = 30_000
 
-#: What the ear tells apart; a program is one of them.
-FAMILIES = ("piano", "mallet", "organ", "plucked", "bass", "bowed", "voice", "wind")
 UNKNOWN_FAMILY = -1  # of a timbre that no instrument has
 DRUM_CLASSES = ("kick", "snare", "hi-hat", "tom", "cymbal")
 _DRUM_KEYS = {
@@ -62,22 +58,6 @@ _WHEEL_SEMITONES = 12
 _LANES = 5  # channels of a part whose notes bend, so that one's wheel leaves the others alone
 
 
-def family_of_program(program: int) -> int:
-    """The number in :data:`FAMILIES` of a General MIDI program."""
-    if program in (46, 45) or 104 <= program <= 107:
-        return 3
-    if program in (52, 53, 54, 85):
-        return 6
-    if program == 47 or program in (108, 114):
-        return 1
-    if program in (48, 49, 50, 51, 110):
-        return 5
-    for first, family in ((56, 7), (40, 5), (32, 4), (24, 3), (16, 2), (8, 1), (0, 0)):
-        if program >= first:
-            return family
-    raise ValueError(program)
-
-
 @dataclass(frozen=True)
 class Clip:
     """A stretch of sound and what sounds in it.
@@ -96,29 +76,6 @@ class Clip:
     drums: NDArray[np.void]
     bends: NDArray[np.void]
     detune_cents: float
-
-
-@dataclass
-class _Part:
-    """Notes to play on one instrument: columns onset, end, pitch, velocity; curves by row."""
-
-    onset: NDArray[np.float64]
-    end: NDArray[np.float64]
-    pitch: NDArray[np.int64]
-    velocity: NDArray[np.int64]
-    program: int
-    curves: dict[int, tuple[NDArray[np.float64], NDArray[np.float64]]] = field(default_factory=dict)
-    gain: int = 100  # controller 7
-    is_drums: bool = False
-
-    def keep(self, mask: NDArray[np.bool_]) -> _Part:
-        rows = np.flatnonzero(mask)
-        where = {int(old): new for new, old in enumerate(rows)}
-        curves = {where[row]: curve for row, curve in self.curves.items() if row in where}
-        return _Part(
-            self.onset[rows], self.end[rows], self.pitch[rows], self.velocity[rows], self.program, curves, self.gain,
-            self.is_drums,
-        )  # fmt: skip
 
 
 class Instruments:
@@ -235,26 +192,26 @@ class Synthesizer:
 
     # ── what is played ───────────────────────────────────────────────────────────────────────────────────
 
-    def _parts(self, rng: np.random.Generator, mode: str, programs: Sequence[int], source: str) -> list[_Part]:
+    def _parts(self, rng: np.random.Generator, mode: str, programs: Sequence[int], source: str) -> list[Part]:
         if mode == "random":
             parts = [_random_chords(rng)]
         else:
             parts = self._excerpt(rng, mode, programs, source)
         if mode != "random":
-            _rubato(rng, parts)
+            rubato(rng, parts, CLIP_SECONDS)
         jitter = rng.choice([0.003, 0.008, 0.015])
         legato = rng.uniform(0.55, 1.08)
         for index, part in enumerate(parts):
-            parts[index] = _humanised(rng, part, mode, jitter, legato)
+            parts[index] = humanised(rng, part, mode, jitter, legato, CLIP_SECONDS)
         if mode in ("piano", "random") and rng.random() < 0.6:
-            _pedal(rng, parts)
+            pedal(rng, parts, CLIP_SECONDS)
         if mode == "lead" and rng.random() < 0.5:
-            _pedal(rng, parts[1:])
+            pedal(rng, parts[1:], CLIP_SECONDS)
         if mode in ("piano", "random", "plucked"):  # one instrument has one string a key
-            parts = _one_sounding_note_a_pitch(parts)
-        return [part for part in (_one_sounding_note_a_pitch([part])[0] for part in parts) if len(part.onset)]
+            parts = one_sounding_note_a_pitch(parts)
+        return [part for part in (one_sounding_note_a_pitch([part])[0] for part in parts) if len(part.onset)]
 
-    def _excerpt(self, rng: np.random.Generator, mode: str, wanted: Sequence[int], source: str) -> list[_Part]:
+    def _excerpt(self, rng: np.random.Generator, mode: str, wanted: Sequence[int], source: str) -> list[Part]:
         """Parts of a passage with instruments, from a random place of a random piece, at a random tempo and height."""
         kind = {"ensemble": "small", "solo": "small", "lead": "leads"}.get(mode, "pitched")
         if mode == "plucked" and rng.random() < 0.5 and len(self.by_kind["guitars"]):
@@ -297,7 +254,7 @@ class Synthesizer:
             if mode in ("solo", "ensemble", "lead"):
                 pitch += _octaves_into_range(pitch, programs[int(track)])
             parts.append(
-                _Part(
+                Part(
                     (own["onset_seconds"].astype(np.float64) - start) * stretch,
                     (own["end_seconds"].astype(np.float64) - start) * stretch,
                     pitch,
@@ -339,14 +296,14 @@ class Synthesizer:
             return {int(track): same for track in ids}
         return {int(track): pick((*_SUSTAINED, 0, 0, 46)) for track in ids}
 
-    def _band(self, rng: np.random.Generator, parts: list[_Part], stretch: float) -> list[_Part]:
+    def _band(self, rng: np.random.Generator, parts: list[Part], stretch: float) -> list[Part]:
         """A bass that doubles the lowest notes an octave down, and drums that somebody played."""
         extra = []
         lowest = min(parts, key=lambda part: float(part.pitch.mean()) if len(part.pitch) else 1e9)
         if len(lowest.pitch) and rng.random() < 0.8:
             pitch = lowest.pitch - 12 * (lowest.pitch.mean() > 50)
             pitch = np.where(pitch < 28, pitch + 12, pitch)
-            bass = _Part(lowest.onset.copy(), lowest.end.copy(), pitch, lowest.velocity.copy(),
+            bass = Part(lowest.onset.copy(), lowest.end.copy(), pitch, lowest.velocity.copy(),
                          int(_BASSES[rng.integers(len(_BASSES))]))  # fmt: skip
             first = np.r_[True, np.diff(bass.onset) > 0.02]  # of a chord only its lowest
             extra.append(bass.keep(first & (pitch < 60)))
@@ -357,7 +314,7 @@ class Synthesizer:
             own = notes[(notes["onset_seconds"] >= start) & (notes["onset_seconds"] < start + CLIP_SECONDS / stretch)]
             onset = (own["onset_seconds"].astype(np.float64) - start) * stretch
             extra.append(
-                _Part(onset, onset + 0.1, own["pitch"].astype(np.int64), own["velocity"].astype(np.int64), 0,
+                Part(onset, onset + 0.1, own["pitch"].astype(np.int64), own["velocity"].astype(np.int64), 0,
                       is_drums=True)
             )  # fmt: skip
         return extra
@@ -365,7 +322,7 @@ class Synthesizer:
     # ── how it sounds ────────────────────────────────────────────────────────────────────────────────────
 
     def _rendered(
-        self, rng: np.random.Generator, mode: str, parts: list[_Part], detune_cents: float | None
+        self, rng: np.random.Generator, mode: str, parts: list[Part], detune_cents: float | None
     ) -> Clip | None:
         synth = self.instruments.synth
         detune = float(np.clip(rng.normal(0, 0.1), -0.5, 0.5) if rng.random() < 0.85 else rng.uniform(-0.5, 0.5))
@@ -453,7 +410,7 @@ def _octaves_into_range(pitch: NDArray[np.int64], program: int) -> int:
     return shift
 
 
-def _random_chords(rng: np.random.Generator) -> _Part:
+def _random_chords(rng: np.random.Generator) -> Part:
     rows = []
     t, density = 0.1, np.exp(rng.uniform(np.log(1.5), np.log(9)))
     while t < CLIP_SECONDS - 0.3:
@@ -465,90 +422,13 @@ def _random_chords(rng: np.random.Generator) -> _Part:
     table = np.array(rows)
     kind = rng.random()
     program = 0 if kind < 0.5 else int((_PLUCKED if kind < 0.75 else _SUSTAINED)[rng.integers(15)])
-    return _Part(table[:, 0], table[:, 1], table[:, 2].astype(np.int64), np.full(len(table), 80), program)
-
-
-def _rubato(rng: np.random.Generator, parts: list[_Part]) -> None:
-    """The same tempo curve for all parts: a random walk of a few per cent a second."""
-    knots = np.arange(0, 3 * CLIP_SECONDS)
-    log_tempo = np.cumsum(rng.normal(0, 0.05, len(knots)))
-    log_tempo = np.clip(log_tempo - log_tempo.mean(), -0.25, 0.25)
-    at = np.concatenate([[0], np.cumsum(np.exp(log_tempo))])[: len(knots)]
-    for part in parts:
-        part.onset, part.end = np.interp(part.onset, knots, at), np.interp(part.end, knots, at)
-
-
-def _humanised(rng: np.random.Generator, part: _Part, mode: str, jitter: float, legato: float) -> _Part:
-    """Timing, lengths and loudness as nobody writes them; notes that begin or end outside the clip are left out."""
-    n = len(part.onset)
-    onset = part.onset + 0.05 + rng.normal(0, jitter, n)
-    if part.is_drums:
-        inside = (onset > 0.03) & (onset < CLIP_SECONDS - 0.15)
-        return _Part(onset, onset + 0.1, part.pitch, part.velocity, 0, is_drums=True).keep(inside)
-    base, sway, period = rng.uniform(40, 98), rng.uniform(0, 6), rng.uniform(3, 9)
-    velocity = base + 10 * np.sin(onset / period * 2 * np.pi + sway) + rng.normal(0, rng.uniform(4, 14), n)
-    struck = np.clip(velocity + 0.12 * (part.pitch - 60), 12, 125).astype(np.int64)
-    length = (part.end - part.onset) * legato * rng.uniform(0.9, 1.05, n)
-    if family_of_program(part.program) == 3 and rng.random() < 0.5:
-        length = np.maximum(length, rng.uniform(0.2, 1.5))  # strings that are left to ring
-    end = np.minimum(onset + np.maximum(length, 0.05), CLIP_SECONDS)
-    low, high = LOWEST_PITCH, HIGHEST_PITCH
-    inside = (onset > 0.03) & (onset < CLIP_SECONDS - 0.15) & (part.pitch >= low) & (part.pitch <= high)
-    gain = 100 if mode in ("piano", "plucked", "random", "solo") else int(rng.integers(64, 122))
-    return _Part(onset, end, part.pitch, struck, part.program, part.curves, gain).keep(inside)
-
-
-def _pedal(rng: np.random.Generator, parts: Sequence[_Part]) -> None:
-    """Notes that end while a pedal is down last until it rises."""
-    t, down, up = 0.0, [], []
-    while t < CLIP_SECONDS:
-        held = rng.uniform(0.5, 2.6)
-        down.append(t)
-        up.append(t + held)
-        t += held + (rng.uniform(0.05, 0.3) if rng.random() < 0.7 else rng.uniform(0.3, 1.5))
-    starts, stops = np.array(down), np.minimum(np.array(up), CLIP_SECONDS)
-    for part in parts:
-        if part.is_drums or part.program >= 8 or not len(part.end):
-            continue
-        span = np.searchsorted(starts, part.end, side="right") - 1
-        held_rows = (span >= 0) & (part.end <= stops[span])
-        part.end = np.where(held_rows, np.maximum(part.end, stops[span]), part.end)
-
-
-def _one_sounding_note_a_pitch(parts: list[_Part]) -> list[_Part]:
-    """A key struck again ends what it sounded; struck twice at once it is one note. Over all ``parts`` together."""
-    pitched = [part for part in parts if not part.is_drums]
-    if not pitched:
-        return parts
-    onset = np.concatenate([part.onset for part in pitched])
-    end = np.concatenate([part.end for part in pitched])
-    pitch = np.concatenate([part.pitch for part in pitched])
-    keep = np.ones(len(onset), bool)
-    last: dict[int, int] = {}
-    for row in np.argsort(onset, kind="stable"):
-        before = last.get(int(pitch[row]))
-        if before is not None:
-            if onset[row] - onset[before] < 0.045:
-                keep[row] = False
-                continue
-            end[before] = min(end[before], onset[row] - 0.004)
-        last[int(pitch[row])] = int(row)
-    out, at = [], 0
-    for part in parts:
-        if part.is_drums:
-            out.append(part)
-            continue
-        n = len(part.onset)
-        part.end = end[at : at + n]
-        out.append(part.keep(keep[at : at + n]))
-        at += n
-    return out
+    return Part(table[:, 0], table[:, 1], table[:, 2].astype(np.int64), np.full(len(table), 80), program)
 
 
 _Curves = dict[int, tuple[NDArray[np.float64], NDArray[np.float64]]]
 
 
-def _curves(rng: np.random.Generator, mode: str, part: _Part) -> _Curves:
+def _curves(rng: np.random.Generator, mode: str, part: Part) -> _Curves:
     """Vibrato, scoops, slides and string bends for some notes of a part that can have them."""
     family = family_of_program(part.program)
     sings = family in (5, 6, 7) and mode in ("solo", "lead", "ensemble", "band")

@@ -28,6 +28,7 @@ from cadenza.score.time import bar_table, ticks_to_seconds
 
 TASKS = Registry("cadenza.tasks", "task")
 BEFORE, AFTER, MIDDLE, GIVEN, PART = "before:", "after:", "between:", "given:", "part:"
+HEARD, SCORE = "heard:", "score:"
 
 
 @dataclass(frozen=True)
@@ -167,8 +168,8 @@ def continue_(score: Score, settings: Settings, rng: np.random.Generator) -> Ite
         given = select_bars(0, n_given).apply(passage).n_notes
         if not start or not text[start:].strip() or not given:
             continue
-        prompt = _worded(text[:start], "continue", passage, settings)
-        yield _example("continue", prompt, text[start:], first, passage, passage.n_notes - given, {"given": n_given})
+        prompt = worded(text[:start], "continue", passage, settings)
+        yield example("continue", prompt, text[start:], first, passage, passage.n_notes - given, {"given": n_given})
 
 
 def infill(score: Score, settings: Settings, rng: np.random.Generator) -> Iterator[Example]:
@@ -184,8 +185,8 @@ def infill(score: Score, settings: Settings, rng: np.random.Generator) -> Iterat
         if not middle.n_notes or not before.n_notes + after.n_notes:
             continue
         encode = settings.notation.encode
-        prompt = _worded(infill_text(encode(before), encode(after), n_middle), "infill", passage, settings)
-        yield _example("infill", prompt, encode(middle), first, passage, middle.n_notes, {"bars": [start, n_middle]})
+        prompt = worded(infill_text(encode(before), encode(after), n_middle), "infill", passage, settings)
+        yield example("infill", prompt, encode(middle), first, passage, middle.n_notes, {"bars": [start, n_middle]})
 
 
 def accompany(score: Score, settings: Settings, rng: np.random.Generator) -> Iterator[Example]:
@@ -202,8 +203,8 @@ def accompany(score: Score, settings: Settings, rng: np.random.Generator) -> Ite
         part = passage.with_tracks([passage.tracks[chosen]])
         family = families[chosen]
         encode = settings.notation.encode
-        prompt = _worded(accompany_text(encode(others), family), "accompany", passage, settings)
-        yield _example("accompany", prompt, encode(part), first, passage, len(passage.tracks[chosen]), {"part": family})
+        prompt = worded(accompany_text(encode(others), family), "accompany", passage, settings)
+        yield example("accompany", prompt, encode(part), first, passage, len(passage.tracks[chosen]), {"part": family})
 
 
 def infill_text(before: str, after: str, n_bars: int) -> str:
@@ -211,19 +212,26 @@ def infill_text(before: str, after: str, n_bars: int) -> str:
     return f"{BEFORE}\n{before}\n{AFTER}\n{after}\n{MIDDLE} {n_bars}\n"
 
 
+def heard_text(events: str) -> str:
+    """What is given of ``transcribe``: the events that were heard."""
+    return f"{HEARD}\n{events}\n{SCORE}\n"
+
+
 def accompany_text(given: str, family: str) -> str:
     """What is given of ``accompany``: the other tracks' text, and the family of the part that is wanted."""
     return f"{GIVEN}\n{given}\n{PART} {family}\n"
 
 
-def _example(
+def example(
     task: str, prompt: str, completion: str, first: int, passage: Score, n_notes: int, detail: dict[str, Any]
 ) -> Example:
+    """The example of a passage that begins with bar ``first`` of its piece."""
     seconds = float(ticks_to_seconds(passage, passage.length_ticks))
     return Example(task, prompt, completion, first, len(bar_table(passage)), n_notes, seconds, detail)
 
 
-def _worded(music: str, task: str, passage: Score, settings: Settings) -> str:
+def worded(music: str, task: str, passage: Score, settings: Settings) -> str:
+    """The prompt, after the instruction where the settings ask for it."""
     if settings.style == "bare":
         return music
     return instruction(task, passage, settings.notation) + "\n" + music

@@ -12,7 +12,7 @@ One function, :func:`open_base`, gives the model and its codec as a recipe asks 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -121,10 +121,11 @@ def stretch(config: Any, rope: Rope) -> None:
         config.max_position_embeddings = int(reach * rope.factor)
 
 
-def open_base(config: TrainConfig, notation: Notation, texts: Callable[[Codec], Any] | None = None) -> Base:
+def open_base(config: TrainConfig, fields: Sequence[str], texts: Callable[[Codec], Any] | None = None) -> Base:
     """The model and codec that a recipe asks for.
 
     Args:
+        fields: those of the texts, tokens of a vocabulary that is made or extended.
         texts: the training texts in pieces of ids of a codec, for the rebalanced encoding.
 
     Raises:
@@ -133,7 +134,7 @@ def open_base(config: TrainConfig, notation: Notation, texts: Callable[[Codec], 
         ConfigError: a combination that cannot be.
     """
     if config.is_scratch:
-        vocabulary: Codec = Vocabulary.of(notation.vocabulary())
+        vocabulary: Codec = Vocabulary.of(fields)
         if config.rebalance and texts is not None:
             vocabulary = rebalance(vocabulary, texts(vocabulary), config.rebalance)
         size = -(-len(vocabulary) // ROUND_VOCABULARY) * ROUND_VOCABULARY
@@ -154,7 +155,7 @@ def open_base(config: TrainConfig, notation: Notation, texts: Callable[[Codec], 
     if config.extend_vocabulary:
         if not isinstance(codec, HubVocabulary):
             raise ConfigError("a base with a text tokenizer to extend", "one with whole fields", where=config.base)
-        codec, new = extend(model, codec, notation)
+        codec, new = extend(model, codec, fields)
     model.config.use_cache = False
     if config.method != "full":
         model = adapt(model, config, codec, new)
@@ -227,10 +228,10 @@ def repair_nf4(model: Any) -> int:
     return len(layers)
 
 
-def extend(model: Any, codec: HubVocabulary, notation: Notation) -> tuple[HubVocabulary, int]:
-    """Fields of the notation as tokens; each new row of the embeddings is the mean of its text pieces' rows."""
+def extend(model: Any, codec: HubVocabulary, fields: Sequence[str]) -> tuple[HubVocabulary, int]:
+    """The fields as tokens; each new row of the embeddings is the mean of its text pieces' rows."""
     known = set(codec.fields)
-    new = [field for field in notation.vocabulary() if field not in known]
+    new = [field for field in fields if field not in known]
     old_rows = int(model.get_input_embeddings().weight.shape[0])
     first = codec.first_field if codec.fields else max(old_rows, len(codec))
     wider = HubVocabulary(codec.tokenizer, (*codec.fields, *new), first)

@@ -29,11 +29,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cadenza.base.files import write_atomically
+from cadenza.corpus.humanise import FAMILIES
 from cadenza.corpus.score_pack import ScorePack
 from cadenza.corpus.synthesis import (
     CLIP_SECONDS,
     DRUM_CLASSES,
-    FAMILIES,
     MODES,
     SAMPLE_RATE,
     Clip,

@@ -17,7 +17,8 @@ import torch
 from cadenza.base.errors import ModelError
 from cadenza.base.files import write_atomically
 from cadenza.base.tensors import write_safetensors
-from cadenza.corpus.synthesis import DRUM_CLASSES, FAMILIES
+from cadenza.corpus.humanise import FAMILIES
+from cadenza.corpus.synthesis import DRUM_CLASSES
 from cadenza.model import ear_features as front
 from cadenza.model import ear_graph
 from cadenza.model.ear import GRAPH_NAME, Ear, facts_json, model_facts

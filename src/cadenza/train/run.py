@@ -87,7 +87,7 @@ def prepare(config: TrainConfig, cache: Path | None = None, say: Say = print, n_
     corpus = BuiltCorpus.open(config.corpus)
     notation = corpus.notation
     base = bases.open_base(
-        config, notation, lambda codec: rows.pieces(corpus.rows("train"), codec, notation.unit_start)
+        config, corpus.fields, lambda codec: rows.pieces(corpus.rows("train"), codec, notation.unit_start)
     )
     key = _key(corpus, base.codec, config)
     train = documents_of(corpus, "train", base.codec, config, key, cache)

@@ -89,6 +89,8 @@ class Variation:
         """The ids of a document as it is seen for the ``visit``-th time."""
         start, stop = int(documents.starts[index]), int(documents.starts[index + 1])
         ids = documents.ids[start:stop].astype(np.int64)
+        if documents.tasks[documents.task[index]] == "transcribe":  # what is written would no longer be what was heard
+            return ids
         rng = np.random.default_rng([self.seed, index, visit, 11])
         low, high = max(self.semitones[0], -int(self.down[index])), min(self.semitones[1], int(self.up[index]))
         shift = int(rng.integers(low, high + 1)) if high >= low else 0

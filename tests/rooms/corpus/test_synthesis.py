@@ -7,16 +7,15 @@ import pytest
 
 from cadenza.base.errors import FormatError
 from cadenza.corpus import soundfonts
+from cadenza.corpus.humanise import FAMILIES, family_of_program
 from cadenza.corpus.score_pack import ScorePack, pack
 from cadenza.corpus.store import Piece
 from cadenza.corpus.synthesis import (
     CLIP_SECONDS,
-    FAMILIES,
     MODES,
     SAMPLE_RATE,
     Instruments,
     Synthesizer,
-    family_of_program,
 )
 from cadenza.score.model import Bend, Note, Score, Tempo, Track
 

@@ -19,6 +19,8 @@ from cadenza.train import bases  # noqa: E402
 from cadenza.train.recipe import Lora, Rope, TrainConfig  # noqa: E402
 from tests import tiny_models  # noqa: E402
 
+FIELDS = MODEL_NOTATION.vocabulary()
+
 
 def recipe(base: Path, **keys) -> TrainConfig:
     return TrainConfig(base=str(base), **{"method": "qlora", "lora": Lora(rank=4, alpha=8), **keys})
@@ -36,7 +38,7 @@ def gradients(model, ids: torch.Tensor) -> dict[str, torch.Tensor]:
 def test_gradients_of_4_bit_models_are_those_of_their_weights(tiny, kind):
     """Before and after an evaluation pass: bitsandbytes once repacked the weights in it and answered wrongly after."""
     config = recipe(tiny(kind))
-    model = bases.open_base(config, MODEL_NOTATION).model
+    model = bases.open_base(config, FIELDS).model
     assert bases.repair_nf4(model) == 2 * 7
     layers = [m for m in model.modules() if hasattr(m, "support_avx512bf16_for_cpu")]
     assert [m.support_avx512bf16_for_cpu for m in layers] == [False] * 14
@@ -70,7 +72,7 @@ def test_new_tokens_start_as_the_mean_of_their_pieces(tiny):
     config = recipe(tiny("llama"), method="lora", extend_vocabulary=True)
     plain = transformers.AutoModelForCausalLM.from_pretrained(config.base)
     words = HubVocabulary.load(config.base)
-    base = bases.open_base(config, MODEL_NOTATION)
+    base = bases.open_base(config, FIELDS)
     codec = base.codec
     assert isinstance(codec, HubVocabulary)
     table = base.model.get_input_embeddings()
@@ -91,7 +93,7 @@ def test_new_tokens_start_as_the_mean_of_their_pieces(tiny):
 @pytest.mark.parametrize("kind", ["linear", "dynamic", "yarn"])
 def test_longer_contexts_keep_the_bases_theta(tiny, kind):
     config = recipe(tiny("llama"), method="lora", rope=Rope(kind, 8.0))
-    found = bases.open_base(config, MODEL_NOTATION).model.config
+    found = bases.open_base(config, FIELDS).model.config
     plain = transformers.AutoConfig.from_pretrained(config.base)
     assert found.rope_parameters["rope_type"] == kind
     assert found.rope_parameters["rope_theta"] == plain.rope_parameters["rope_theta"]
@@ -101,7 +103,7 @@ def test_longer_contexts_keep_the_bases_theta(tiny, kind):
 
 def test_what_cannot_be_is_said(tiny, tmp_path):
     with pytest.raises(ModelError, match=r"causal language model|tokenizer"):
-        bases.open_base(TrainConfig(base=str(tmp_path / "nothing"), method="lora"), MODEL_NOTATION)
+        bases.open_base(TrainConfig(base=str(tmp_path / "nothing"), method="lora"), FIELDS)
     with pytest.raises(ConfigError, match="full for a model from scratch"):
         TrainConfig(base="scratch:tiny", method="lora")
     with pytest.raises(ConfigError, match="Did you mean 'small'"):
