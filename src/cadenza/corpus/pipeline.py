@@ -189,7 +189,7 @@ def _build(
     say: Progress,
     listen: sources.Listen | None,
 ) -> dict[str, Any]:
-    _same_config(out, config, roots)
+    _same_config(out, config, roots, listen)
     recipes = sources.scan(roots, listen)
     if not recipes:
         raise FormatError("folders with music", "none that can be read", where=", ".join(map(str, roots)))
@@ -233,10 +233,12 @@ def _make(folder: Path) -> None:
         raise FormatError("a folder to write to", error.strerror or str(error), where=str(folder)) from error
 
 
-def _same_config(out: Path, config: CorpusConfig, roots: Sequence[Path]) -> None:
+def _same_config(out: Path, config: CorpusConfig, roots: Sequence[Path], listen: sources.Listen | None) -> None:
     """Write the configuration, or compare it with the one there."""
     path = out / "config.json"
     now = {"version": VERSION, **asdict(config), "roots": [str(root) for root in roots]}
+    if listen is not None:  # who listens, and with which bounds, decides what the notes are
+        now["listen"] = getattr(listen, "__qualname__", "") or repr(listen)
     text = json.dumps(now, indent=1, sort_keys=True, default=list).encode()
     if path.exists():
         was, new = json.loads(path.read_bytes()), json.loads(text)

@@ -9,6 +9,8 @@ from typing import Any
 
 import typer
 
+from cadenza.app.cli.bars import Bars
+
 app = typer.Typer(
     help="Build a corpus of training examples from folders of music, and look into it.", no_args_is_help=True
 )
@@ -27,8 +29,14 @@ def build(
     workers: int = typer.Option(0, "--workers", min=0, help="Processes. Default: one a core."),
     engine: str = typer.Option("processes", "--engine", help="processes, or ray (extra [cluster])."),
     address: str = typer.Option("", "--address", help="Of the Ray cluster; without it one is started here."),
+    from_audio: bool = typer.Option(False, "--from-audio", help="Recordings too: the ear says their notes."),
+    min_confidence: float = typer.Option(
+        0.6, "--min-confidence", help="With --from-audio: mean onset probability that a recording's notes must have."
+    ),
+    ear: str = typer.Option("", "--ear", help="With --from-audio: folder of another ear than the shipped one."),
 ) -> None:
     """Read, select, deduplicate, split, augment, encode; writes Parquet shards, a manifest and rejected.csv."""
+    from cadenza.app.listening import Hearing
     from cadenza.base import recipes
     from cadenza.base.config import load_config
     from cadenza.base.errors import ConfigError
@@ -47,8 +55,9 @@ def build(
         runner = engines.Processes(n_workers)
     else:
         raise ConfigError("the engine processes or ray", repr(engine))
-    with _progress() as say:
-        manifest = pipeline.build(sources, out, config, runner, say)
+    listen = Hearing(ear, min_confidence) if from_audio else None
+    with Bars() as say:
+        manifest = pipeline.build(sources, out, config, runner, say, listen)
     write_atomically(out / "README.md", card.card(BuiltCorpus.open(out)).encode())
     for split, count in manifest["splits"].items():
         if count["examples"]:
@@ -201,28 +210,3 @@ def card_(folder: Path = _FOLDER) -> None:
     from cadenza.corpus.open import BuiltCorpus
 
     typer.echo(card(BuiltCorpus.open(folder)), nl=False)
-
-
-class _progress:
-    """A bar a stage, with the time left, on standard error."""
-
-    def __enter__(self) -> Any:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-        self.bar = Progress(
-            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-            console=Console(stderr=True),
-        )  # fmt: skip
-        self.bar.start()
-        self.stages: dict[str, Any] = {}
-
-        def say(stage: str, done: int, total: int) -> None:
-            if stage not in self.stages:
-                self.stages[stage] = self.bar.add_task(stage, total=total)
-            self.bar.update(self.stages[stage], completed=done)
-
-        return say
-
-    def __exit__(self, *_: object) -> None:
-        self.bar.stop()

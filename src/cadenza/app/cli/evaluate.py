@@ -8,6 +8,8 @@ from typing import Any
 
 import typer
 
+from cadenza.app.cli.bars import Bars
+
 app = typer.Typer(
     help="Measure what a model composes or transcribes; compare files; listen blindly.", no_args_is_help=True
 )
@@ -50,7 +52,7 @@ def generation(
     if seeds:
         values["n_seeds"] = seeds
     chosen = _configured(GenerationConfig, "generation", config, values, settings)
-    with _progress() as say:
+    with Bars() as say:
         report = run(chosen, out, n_workers=workers or os.cpu_count() or 1, limit_seconds=seconds, say=say, again=again)
     for line in _generation_lines(report):
         typer.echo(line)
@@ -75,7 +77,7 @@ def transcription(
 
     values = {key: value for key, value in (("ref", ref), ("est", est), ("model", model), ("name", name)) if value}
     chosen = _configured(PairsConfig, "transcription", config, values, settings)
-    with _progress() as say:
+    with Bars() as say:
         report = run(chosen, out, n_workers=workers or os.cpu_count() or 1, limit_seconds=seconds, say=say)
     for line in _pair_lines(report):
         typer.echo(line)
@@ -141,7 +143,7 @@ def listen(
     if run is None or out is None:
         hint = "cadenza evaluate listen RUN -o PAGE.html"
         raise ConfigError("a run and a page to write, or --results", "neither", hint=hint)
-    with _progress() as say:
+    with Bars() as say:
         text = listening.build(run, system, n=n, task=task, seed=seed, say=say)
     make_folder_for(out)
     write_atomically(out, text.encode())
@@ -197,28 +199,3 @@ def _configured(kind: Any, name: str, file: Path | None, values: dict[str, Any],
         except yaml.YAMLError as error:
             raise ConfigError("a YAML value", str(error).partition("\n")[0], where=f"--set {key}") from None
     return build_config(kind, found, "configuration")
-
-
-class _progress:
-    """A bar a stage, with the time left, on standard error."""
-
-    def __enter__(self) -> Any:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-        self.bar = Progress(
-            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-            console=Console(stderr=True),
-        )  # fmt: skip
-        self.bar.start()
-        self.stages: dict[str, Any] = {}
-
-        def say(stage: str, done: int, total: int) -> None:
-            if stage not in self.stages:
-                self.stages[stage] = self.bar.add_task(stage, total=total)
-            self.bar.update(self.stages[stage], completed=done, total=total)
-
-        return say
-
-    def __exit__(self, *_: object) -> None:
-        self.bar.stop()
