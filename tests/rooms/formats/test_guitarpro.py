@@ -345,6 +345,15 @@ def test_two_bent_graces_of_one_drum_do_not_mix(tmp_path: Path):
     assert {mark.values for mark in out.tracks[0].marks} == {(32, 0, 1, 0), (32, 0, 2, 0)}
 
 
+def test_graces_of_two_drums_at_once_lead_to_the_same_ones_again(tmp_path: Path):
+    grace = Technique.GRACE
+    low = Note(3960, 3080, 36, 95, (Bend(3080, -150),), techniques=grace)  # leads to 39, whose beat then waits for 38
+    out = says_again(
+        kit(low, Note(7040, 120, 38, techniques=grace), Note(7040, 384, 39), Note(7160, 904, 38)), tmp_path
+    )
+    assert sorted(int(note.pitch) for note in out.tracks[0] if note.techniques & grace) == [36, 38]
+
+
 def test_the_same_drum_above_and_below_another_stays_there(tmp_path: Path):
     marks = tuple(Mark(0, "row", pitch=key, values=(row,)) for row, key in enumerate((36, 38, 36), 1))
     out = says_again(kit(Note(0, 960, 36), Note(0, 960, 36, 111), Note(0, 960, 38), marks=marks), tmp_path)

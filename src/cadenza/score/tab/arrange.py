@@ -60,7 +60,7 @@ def arrange(track: Track, table: BarTable, extra: tuple[int, ...] = (), page: Pa
             continue
         items, row = _lay_out(own, voice, table, ticks, written, out, page)
         effects.find(row, voice, marks)
-        graces.place(row)
+        graces.place(row, track.is_drums)
         effects.settle(row, track)
         out.items += items
     return out

@@ -12,7 +12,7 @@ from math import gcd
 from cadenza.score.model import Technique
 from cadenza.score.rhythm import WHOLE
 from cadenza.score.tab.effects import CENTS_PER_BEND_UNIT, GRACE_BEND, Marks, Values
-from cadenza.score.tab.page import Beat, Item
+from cadenza.score.tab.page import Beat, Item, Link
 
 GRACE_TICKS = 120
 GRACE_TECHNIQUES = Technique.GRACE | Technique.DEAD | Technique.SLIDE_LEGATO | Technique.HAMMER
@@ -75,12 +75,14 @@ def _is_on_beat(main: Item, grace: Item, marks: Marks) -> bool:
     return gcd(grace.onset, WHOLE) > gcd(main.onset, WHOLE)
 
 
-def place(beats: list[Beat]) -> None:
+def place(beats: list[Beat], drums: bool = False) -> None:
     """Give grace notes their time as a reader does (half of the lender's beat, 1/32 at most) and write them down."""
     previous: Beat | None = None
     for beat in beats:
         graced = [link for link in beat.links if link.is_first and link.item.grace is not None]
         if graced:
+            if drums:
+                _pair_anew(graced)
             before = previous.start if previous else 0
             no_room = beat.start - before < 2
             on_beat = any(link.item.on_beat for link in graced) or no_room
@@ -106,6 +108,18 @@ def place(beats: list[Beat]) -> None:
                 _plain(grace, item)
                 link.marks["grace"] = written(grace, item.fret, link.marks.get("grace", ()), flag)
         previous = beat
+
+
+def _pair_anew(graced: list[Link]) -> None:
+    """The grace notes of one drum beat, from below, to its notes from below: strings do not say which leads where."""
+    links = sorted(graced, key=lambda link: _height(link.item))
+    found = sorted((link.item.grace for link in graced if link.item.grace is not None), key=_height)
+    for link, grace in zip(links, found, strict=True):
+        link.item.grace = grace
+
+
+def _height(item: Item) -> tuple[int, ...]:
+    return (item.pitch, item.velocity, int(item.techniques))
 
 
 def _plain(grace: Item, main: Item) -> None:
