@@ -319,10 +319,12 @@ def differs_from_partitura(path) -> str:
     ours, theirs = _sounding(score), _sounding_by_partitura(path)
     if ours == theirs:
         return ""
-    if not ours - theirs and any("cue" in line for line in left_out):
+    has_cues = any("cue" in line for line in left_out)
+    if not ours - theirs and has_cues:
         return "cue notes: silent here, sounding there"
-    if _are_pieces(theirs - ours, ours - theirs):
-        return "ties: of two of one pitch at once partitura joins one"
+    left = _beside_pieces(theirs - ours, ours - theirs)
+    if left is not None and (has_cues or not left):
+        return "ties: of two of one pitch at once partitura joins one" + ("; and cue notes" if left else "")
     if _has_two_metres_at_once(path):
         return "two metres at once: bars begin together here, parts drift apart there"
     if _are_read_as_printed(path, ours - theirs, theirs - ours):
@@ -385,8 +387,8 @@ def _are_read_as_printed(path, ours: Counter, theirs: Counter) -> bool:
     )
 
 
-def _are_pieces(pieces: Counter, whole: Counter) -> bool:
-    """Whether every note of ``whole`` is two or more of ``pieces`` that follow each other, and nothing is left."""
+def _beside_pieces(pieces: Counter, whole: Counter) -> Counter | None:
+    """What is left where every note of ``whole`` is two or more of ``pieces`` that follow each other; else None."""
     left = Counter(pieces)
     for (onset, length, pitch), count in whole.items():
         for _ in range(count):
@@ -394,10 +396,10 @@ def _are_pieces(pieces: Counter, whole: Counter) -> bool:
             while at < onset + length:
                 found = next((piece for piece in left if piece[0] == at and piece[2] == pitch), None)
                 if found is None:
-                    return False
+                    return None
                 left -= Counter([found])
                 at += found[1]
-    return not left
+    return left
 
 
 def test_partitura_reads_what_we_write(tmp_path):
