@@ -238,6 +238,12 @@ def test_empty_pieces_and_empty_tracks_have_a_sheet():
             assert len(sheet.engrave(score, view=view)) == 1
 
 
+def test_a_guitar_that_rests_throughout_has_its_strings():
+    for view, is_tab in (("tab", (True,)), ("score", (False,)), ("both", (False,))):
+        assert prepare(guitar([]), view)[0].is_tab == is_tab
+    assert b"<sign>TAB</sign>" in formats.musicxml.encode(guitar([]), view="tab").encode()
+
+
 def test_a_piece_without_tracks_has_an_empty_staff():
     root = page(Score(title="Nothing yet"))
     assert "Nothing yet" in {e.text for e in root.iter(tag("text"))}

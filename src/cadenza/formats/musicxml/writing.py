@@ -70,7 +70,8 @@ class _Part:
     def __init__(self, score: Score, table: BarTable, index: int, track: Track, view: View) -> None:
         self.score, self.table, self.index, self.track = score, table, index, track
         self.name, self.view = f"P{index + 1}", view
-        self.shows_tab = view != "score" and bool(track.tuning) and bool((track.notes["string"] > 0).any())
+        placed = bool((track.notes["string"] > 0).any()) or (view == "tab" and not len(track))
+        self.shows_tab = view != "score" and bool(track.tuning) and placed
         self.doubles = self.shows_tab and view == "both" and int(track.notes["voice"].max()) < layout.VOICES_PER_STAFF
         self.n_staves = 2 if self.doubles else 1 if self.shows_tab else layout.staves(track)
         self.semitones = marks.semitones(track)

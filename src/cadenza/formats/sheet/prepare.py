@@ -109,7 +109,8 @@ def prepare(score: Score, view: View) -> tuple[Sheet, float]:
             track = _long_drums(track, placed)
         if view == "tab" or (track.notes["string"] > 0).any():
             track = _fingered(track)
-        fretted = bool(track.tuning) and bool((track.notes["string"] > 0).any())
+        has_places = bool((track.notes["string"] > 0).any()) or (view == "tab" and not len(track))
+        fretted = bool(track.tuning) and has_places
         if not fretted or view != "tab":
             parts.append(_without_strings(track) if track.tuning else track)
             is_tab.append(False)
