@@ -1,6 +1,6 @@
 """How well the family of a part's instrument is told from its notes, on works that were not trained on.
 
-    python -m benchmarks.instrument_family --data DIR --out FILE.json [--pieces CACHE.npz] [--train]
+    python -m benchmarks.instrument_family --data DIR --out FILE.json [--train] [--model FOLDER]
 
 Names, programs, percussion flags, strings, techniques and bends are hidden: onset, duration, pitch and velocity remain,
 and the other parts of the score. Printed and written:

@@ -1,9 +1,10 @@
 """Several writers on one decoder, a step of all of them at a time.
 
 Whoever writes is a generator: it yields :class:`Begin` (forget all, read these tokens) or :class:`Step` (one more
-token) and is sent the logits of the next token, an array (V,) that holds until its next request. So a writer is plain
-code for one row that may go back, begin anew and end when it likes, and still a batch costs one pass of the weights a
-step. Where the decoder's rows must be equally long, writers take turns.
+token) and is sent the logits of the next token, an array (V,) that holds until its next request. :class:`Mark` remembers
+the place and is sent the logits again; :class:`Back` returns to it, at the price of a copy where the decoder can do so.
+So a writer is plain code for one row that may go back, begin anew and end when it likes, and still a batch costs one pass
+of the weights a step. Where the decoder's rows must be equally long, writers take turns.
 """
 
 from __future__ import annotations
@@ -30,7 +31,17 @@ class Step(NamedTuple):
     token: int
 
 
-Writing = Generator[Begin | Step, np.ndarray, Result]
+class Mark(NamedTuple):
+    """Remember this place, instead of the last that was remembered; a Begin forgets it."""
+
+
+class Back(NamedTuple):
+    """Return to the place that was marked."""
+
+    ids: Sequence[int]  # what was read there
+
+
+Writing = Generator[Begin | Step | Mark | Back, np.ndarray, Result]
 
 
 def run(
@@ -50,17 +61,27 @@ def run(
 
 
 def _alone(decoder: Decoder, writing: Writing[Result]) -> Result:
+    marks = hasattr(decoder, "mark_row")
+    logits = np.zeros((0, 0), np.float32)
     try:
         request = next(writing)
         while True:
-            if isinstance(request, Begin):
-                logits = decoder.prefill(np.array(request.ids, np.int64))
-            else:
+            if isinstance(request, Step):
                 logits = decoder.step(np.full(decoder.batch, request.token))
+            elif isinstance(request, Mark):
+                for row in range(decoder.batch if marks else 0):
+                    cast(RaggedDecoder, decoder).mark_row(row)
+            elif isinstance(request, Begin) or not (marks and _all_back(cast(RaggedDecoder, decoder))):
+                logits = decoder.prefill(np.array(request.ids, np.int64))
             request = writing.send(logits[0])
     except StopIteration as end:
         result: Result = end.value
         return result
+
+
+def _all_back(decoder: RaggedDecoder) -> bool:
+    """Whether all rows, which are alike, could return to their marks."""
+    return all([decoder.back_row(row) is not None for row in range(decoder.batch)])
 
 
 def _together(
@@ -72,11 +93,13 @@ def _together(
     ended: list[tuple[int, Result]] = []
     begun: dict[tuple[int, ...], int] = {}  # what rows have read since the last step, and nothing else
 
+    def forget(row: int) -> None:
+        for told in [told for told, at in begun.items() if at == row]:
+            del begun[told]
+
     def begin(row: int, ids: Sequence[int]) -> np.ndarray:
         told = tuple(ids)
-        begun_here = [other for other, at in begun.items() if at == row]
-        for other in begun_here:
-            del begun[other]
+        forget(row)
         if told in begun:  # takes of one prompt: computed once, then copied
             found: np.ndarray = decoder.copy_row(begun[told], row)
         else:
@@ -89,8 +112,15 @@ def _together(
         number, writing = live[row]
         try:
             request = next(writing) if logits is None else writing.send(logits)
-            while isinstance(request, Begin):
-                request = writing.send(begin(row, request.ids))
+            while not isinstance(request, Step):
+                if isinstance(request, Mark):
+                    logits = decoder.mark_row(row)
+                elif isinstance(request, Back) and (at_mark := decoder.back_row(row)) is not None:
+                    forget(row)
+                    logits = at_mark
+                else:
+                    logits = begin(row, request.ids)
+                request = writing.send(logits)
         except StopIteration as end:
             ended.append((number, end.value))
             del live[row]

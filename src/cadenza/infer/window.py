@@ -13,7 +13,7 @@ import numpy as np
 
 from cadenza.base.errors import ModelError
 from cadenza.infer.loops import key_of
-from cadenza.infer.rows import Begin, Step, Writing
+from cadenza.infer.rows import Back, Begin, Mark, Step, Writing
 from cadenza.model.decoder import Decoder
 
 THEME_BARS = 4
@@ -74,6 +74,16 @@ class Window:
         """Begin anew with exactly these."""
         self.ids = list(ids)
         self.logits = yield Begin(self.ids)
+
+    def mark(self) -> Writing[None]:
+        """Remember this place for :meth:`go_back`; nothing where nothing is in sight yet."""
+        if self.logits is not None:
+            self.logits = yield Mark()
+
+    def go_back(self, ids: Sequence[int]) -> Writing[None]:
+        """See again what was seen at the mark: these."""
+        self.ids = list(ids)
+        self.logits = yield Back(self.ids)
 
     @property
     def room(self) -> int:

@@ -118,6 +118,8 @@ def write_bars(
         hand.rules.insists = last_chance or (prompt.given is not None and silent >= MAX_SILENT_BARS)
         insists = hand.rules.insists
         place = hand.place()
+        if guard is not None or objection is not None:
+            yield from hand.window.mark()
         refused = Refused()
         before = hand.chooser.log2_likelihood
         while True:
@@ -207,7 +209,7 @@ class _Hand:
         self.state, self.empty_bars, self.first = place.state.copy(), place.empty_bars, place.first
         del self.texts[place.n_texts :], self.keys[place.n_texts :], self.bars[place.n_texts :]
         if place.in_sight:
-            yield from self.window.see(list(place.in_sight))
+            yield from self.window.go_back(place.in_sight)
         else:
             self.window.logits = None  # nothing had been read yet
 

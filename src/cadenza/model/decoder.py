@@ -121,6 +121,15 @@ class RaggedDecoder(Decoder, Protocol):
     def copy_row(self, source: int, row: int) -> np.ndarray:
         """Let ``row`` hold what ``source`` holds, which has just begun (no step since); its logits, (V,)."""
 
+    def mark_row(self, row: int) -> np.ndarray:
+        """Remember what ``row`` holds, instead of what was remembered before; its logits, (V,)."""
+
+    def back_row(self, row: int) -> np.ndarray | None:
+        """Let ``row`` hold again what it held when it was marked, bit for bit; its logits, (V,), a view as above.
+
+        None where there is no mark: none was set, or the row has begun anew since.
+        """
+
     def step_rows(self, ids: Any, active: np.ndarray) -> np.ndarray:
         """:meth:`step` for the rows of the mask ``active`` (B,) only; ids and logits of the others mean nothing.
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import copy
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -34,6 +34,14 @@ from cadenza.model.graph import GRAPH_VERSION, METADATA_KEY
 # A windowed cache holds this many positions beyond its window; the runtime moves the window to the front once per so
 # many steps instead of at each.
 WINDOW_SLACK = 64
+
+
+class _Place(NamedTuple):
+    """What a row held: its length, its windowed caches, its logits."""
+
+    length: int
+    caches: dict[str, np.ndarray]
+    logits: np.ndarray
 
 
 class Engine:
@@ -67,8 +75,11 @@ class Engine:
         self.batch, self.max_length = batch, checked_sizes(self.architecture, batch, max_length)
         a = self.architecture
         self._lengths = np.zeros(batch, np.int32)
+        self._marks: dict[int, _Place] = {}
         self._cosine, self._sine = a.rotary(self.max_length)
         self._caches: dict[str, np.ndarray] = {}
+        layers = [layer for layer, window in enumerate(a.windows) if window is not None]
+        self._windowed = [f"{part}.{layer}" for layer in layers for part in ("key", "value")]
         for layer, window in enumerate(a.windows):
             capacity = self.max_length if window is None else window + WINDOW_SLACK
             for part in ("key", "value"):
@@ -94,6 +105,7 @@ class Engine:
     def reset(self) -> None:
         """Forget all tokens. (What the caches still hold lies beyond the length and is never read.)"""
         self._lengths.fill(0)
+        self._marks.clear()
 
     def prefill(self, ids: Any) -> np.ndarray:
         """See :meth:`cadenza.model.decoder.Decoder.prefill`."""
@@ -120,11 +132,30 @@ class Engine:
 
     def copy_row(self, source: int, row: int) -> np.ndarray:
         """See :meth:`cadenza.model.decoder.RaggedDecoder.copy_row`."""
+        self._marks.pop(row, None)
         length = int(self._lengths[source])
         for cache in self._caches.values():
             cache[row, :, :length] = cache[source, :, :length]
         self._lengths[row] = length
         self._logits[row] = self._logits[source]
+        return self._logits[row, 0]
+
+    def mark_row(self, row: int) -> np.ndarray:
+        """See :class:`~cadenza.model.decoder.RaggedDecoder`."""
+        # A whole cache only grows behind what it holds; a windowed one moves, and is copied.
+        kept = {name: self._caches[name][row].copy() for name in self._windowed}
+        self._marks[row] = _Place(int(self._lengths[row]), kept, self._logits[row].copy())
+        return self._logits[row, 0]
+
+    def back_row(self, row: int) -> np.ndarray | None:
+        """See :class:`~cadenza.model.decoder.RaggedDecoder`."""
+        place = self._marks.get(row)
+        if place is None:
+            return None
+        for name, cache in place.caches.items():
+            self._caches[name][row] = cache
+        self._lengths[row] = place.length
+        self._logits[row] = place.logits
         return self._logits[row, 0]
 
     def step(self, ids: Any) -> np.ndarray:
@@ -162,6 +193,7 @@ class Engine:
     def reorder(self, rows: Any) -> None:
         """See :meth:`cadenza.model.decoder.Decoder.reorder`."""
         index = checked_rows(rows, self.batch)
+        self._marks.clear()
         length = self.length
         for cache in self._caches.values():
             filled = cache[:, :, :length]  # a windowed cache is never longer than this either
@@ -170,6 +202,7 @@ class Engine:
 
     def _fill_row(self, row: int, ids: np.ndarray) -> None:
         """Begin ``row`` anew with ``ids`` (S,); its logits are in place."""
+        self._marks.pop(row, None)
         last = np.empty(1, np.int64)
         for start in range(0, len(ids), CHUNK):
             chunk = ids[start : start + CHUNK]

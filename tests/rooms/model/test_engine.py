@@ -409,3 +409,32 @@ def test_what_ragged_rows_refuse(graphs):
     wide.step_rows(np.zeros(2, int), np.array([False, True]))
     with pytest.raises(ModelError, match="at most 40"):
         wide.step_rows(np.zeros(2, int), np.array([True, True]))
+
+
+@pytest.mark.parametrize("n_prompt", [3, 60, 200])
+def test_a_row_goes_back_to_its_mark_to_the_bit_while_others_go_on(graphs, n_prompt):
+    decoder = Engine(graphs["tiny", "int8"]).widened(2)
+    for row in (0, 1):
+        decoder.prefill_row(row, text(row, n_prompt))
+    both, first = np.array([True, True]), np.array([True, False])
+    steps = text(7, 150, 2)  # the window's cache moves several times
+    for ids in steps[:20]:
+        decoder.step_rows(ids, both)
+    told = decoder.mark_row(0).copy()
+    expected = [decoder.step_rows(ids, first)[0].copy() for ids in steps[20:]]
+    for _ in range(2):  # as often as it likes
+        assert np.array_equal(decoder.back_row(0), told)
+        assert decoder.lengths.tolist() == [n_prompt + 20, n_prompt + 20]
+        found = [decoder.step_rows(ids, first)[0].copy() for ids in steps[20:]]
+        assert np.array_equal(found, expected)
+
+
+def test_a_mark_ends_where_a_row_begins_anew(graphs):
+    decoder = Engine(graphs["tiny", "int8"]).widened(2)
+    assert decoder.back_row(0) is None
+    for begin in (lambda: decoder.prefill_row(0, text(1, 9)), lambda: decoder.copy_row(1, 0), decoder.reset):
+        for row in (0, 1):
+            decoder.prefill_row(row, text(row, 9))
+        decoder.mark_row(0)
+        begin()
+        assert decoder.back_row(0) is None
