@@ -1,11 +1,12 @@
 """Many compositions over tasks, controls and formats: is each what was asked for, and all else untouched?
 
-    python benchmarks/compose_many.py --corpus BASE.npz --n 300 --out FILE.json [--model FOLDER] [--bars 2]
+    python benchmarks/compose_many.py --corpus CORPUS --n 300 --out FILE.json [--model FOLDER] [--bars 2]
 
-BASE.npz is what ``python -m cadenza.corpus.build`` writes. Each job takes six bars of a work of the test split (or of
-its arrangement as a band), writes them to a file in one of the formats that we read and write, and composes from that
-file: goes on, fills bars in (all tracks or some), adds a part, or begins a new piece; with controls drawn at random. Of
-every output it is checked, by code that shares nothing with the decoding but the fingering rules:
+CORPUS is a folder of ``cadenza corpus build`` or a file of ``python -m cadenza.corpus.build``. Each job takes six bars
+of a work of the test split (or of its arrangement as a band), writes them to a file in one of the formats that we read
+and write, and composes from that file: goes on, fills bars in (all tracks or some), adds a part, or begins a new piece;
+with controls drawn at random. Of every output it is checked, by code that shares nothing with the decoding but the
+fingering rules:
 
 - the bars are those asked for and full;
 - every note, bend and frame that was not to be written is bit for bit what it was;
@@ -31,9 +32,10 @@ from benchmarks.continuations import _unplayable, reopened
 from cadenza import formats
 from cadenza.base.errors import CadenzaError
 from cadenza.base.run import versions
-from cadenza.corpus.build import Corpus, rng_for
+from cadenza.corpus.build import rng_for
 from cadenza.infer import names
 from cadenza.infer.compose import RankedTake, compose
+from cadenza.infer.held_out import open_music
 from cadenza.infer.model import ComposerModel, load_model
 from cadenza.score import edit
 from cadenza.score.instruments import DRUM_KEYS, range_of
@@ -182,9 +184,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     model = load_model(options.model)
-    corpus = Corpus(options.corpus)
-    pieces = [(piece.path, piece.score) for piece in corpus.base("test")]
-    pieces += [(f"{record['path']} as a band", score) for _, record, score in corpus.bands("test", 0)]
+    pieces = [(piece.name, piece.score) for piece in open_music(options.corpus).pieces("test")]
     order = np.random.default_rng(0).permutation(len(pieces))
     rows: list[dict[str, Any]] = []
     begun = time.process_time()

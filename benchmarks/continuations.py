@@ -25,8 +25,9 @@ import numpy as np
 from cadenza import formats
 from cadenza.base.errors import CadenzaError
 from cadenza.base.run import versions
-from cadenza.corpus.build import Corpus, rng_for
+from cadenza.corpus.build import rng_for
 from cadenza.infer.generate import DEFAULT_SAMPLING, Take, continue_score, shared_bars
+from cadenza.infer.held_out import open_music
 from cadenza.infer.model import ComposerModel, load_model
 from cadenza.infer.prompt import read_seed
 from cadenza.score import edit
@@ -107,9 +108,7 @@ def reopened(take: Take, folder: Path) -> list[str]:
 
 def seeds_of(corpus: Path, model: ComposerModel, n: int, bars: int, seed_bars: int = 8):
     """(name, seed, human continuation's bars in text, seed's bars in text) from works of the test split."""
-    opened = Corpus(corpus)
-    pieces = [(p.path, p.score) for p in opened.base("test")]
-    pieces += [(f"{record['path']} as a band", score) for _, record, score in opened.bands("test", 0)]
+    pieces = [(piece.name, piece.score) for piece in open_music(corpus).pieces("test")]
     found = 0
     for turn in range(50):
         for name, score in pieces:

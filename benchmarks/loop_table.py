@@ -1,25 +1,23 @@
 """How far music repeats itself: the table that the loop guard asks (:mod:`cadenza.infer.loops`).
 
-    python benchmarks/loop_table.py --corpus BASE.npz --out src/cadenza/models/loops.json [--pieces N]
+    python benchmarks/loop_table.py --corpus CORPUS --out src/cadenza/models/loops.json [--pieces N] [--model FOLDER]
 
-BASE.npz is what ``python -m cadenza.corpus.build`` writes. Of pieces of the training split (and of their arrangements
-as bands), told as the model reads them, every bar is asked: how many times in a row have the last 1, 2, 3, 4, 6, 8 bars
-been heard, and how many of the sixteen bars before equal it? The table holds the share of bars at which each count is
-reached. A model folder may bring one of its own corpus as ``loops.json``.
+CORPUS is a folder of ``cadenza corpus build`` or a file of ``python -m cadenza.corpus.build``. Of pieces of the
+training split, told as the model reads them, every bar is asked: how many times in a row have the last 1, 2, 3, 4, 6, 8
+bars been heard, and how many of the sixteen bars before equal it? The table holds the share of bars at which each count
+is reached. A model folder may bring one of its own corpus as ``loops.json``.
 """
 
 from __future__ import annotations
 
 import argparse
-from itertools import islice
 from pathlib import Path
 
-import numpy as np
-
 from cadenza.base.errors import CadenzaError
-from cadenza.corpus.build import Corpus
 from cadenza.corpus.excerpts import MODEL_NOTATION, passages
+from cadenza.infer.held_out import open_music
 from cadenza.infer.loops import GROUPS, RARE, LoopTable, key_of
+from cadenza.infer.model import load_model
 
 
 def main() -> None:
@@ -27,22 +25,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--corpus", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--pieces", type=int, default=600, help="drawn at random; and a third as many bands")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--pieces", type=int, default=600, help="drawn at random (of a file with their arrangements)")
+    parser.add_argument("--model", default="", help="whose notation tells the bars; default: the first model's")
     options = parser.parse_args()
-    corpus = Corpus(options.corpus)
-    base = corpus.base("train")
-    chosen = np.random.default_rng(options.seed).permutation(len(base))[: options.pieces]
-    scores = [base[int(place)].score for place in chosen]
-    scores += [score for _, _, score in islice(corpus.bands("train", options.seed), options.pieces // 3)]
+    notation = load_model(options.model).notation if options.model else MODEL_NOTATION
+    music = open_music(options.corpus)
+    chosen = music.some("train", options.pieces)
     told: list[list[str]] = []
-    for score in scores:
+    for piece in chosen:
         try:
-            told += [[key_of(bar) for bar in passage.bars] for passage in passages(score, MODEL_NOTATION)]
+            told += [[key_of(bar) for bar in passage.bars] for passage in passages(piece.score, notation)]
         except CadenzaError:
             continue
-    sources = sorted({base[int(place)].source for place in chosen})
-    about = {"command": "benchmarks/loop_table.py", "seed": options.seed, "sources": sources, "scores": len(scores)}
+    sources = sorted({piece.source for piece in chosen})
+    about = {
+        "command": "benchmarks/loop_table.py", "corpus": music.fingerprint, "sources": sources, "scores": len(chosen)
+    }  # fmt: skip
     table = LoopTable.measured(told, about)
     table.save(options.out)
     print(f"{table.about['pieces']} passages, {table.about['bars']:,} bars")

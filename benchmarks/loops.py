@@ -1,11 +1,12 @@
 """Loops: how much continuations repeat beside the music that they continue, with and without the guard.
 
-    python benchmarks/loops.py --corpus BASE.npz --n 40 --bars 32 --out FILE.json [--model FOLDER] [--rows 16]
+    python benchmarks/loops.py --corpus CORPUS --n 40 --bars 32 --out FILE.json [--model FOLDER] [--rows 16]
 
-BASE.npz is what ``python -m cadenza.corpus.build`` writes. Of works of the test split (and their arrangements as bands)
-eight bars are the seed, and the ``--bars`` that follow in the piece are the human continuation. The model continues
-the same seeds: greedy, T = 1, top-p 0.9 and by default (T = 1, top-p 0.95), each with and without the bar-aware guard.
-Bars are compared as the model reads them, velocities aside. Printed for each, beside the human figure and its ratio:
+CORPUS is a folder of ``cadenza corpus build`` or a file of ``python -m cadenza.corpus.build``. Of works of the test
+split (and their arrangements as bands) eight bars are the seed, and the ``--bars`` that follow in the piece are the
+human continuation. The model continues the same seeds: greedy, T = 1, top-p 0.9 and by default (T = 1, top-p 0.95),
+each with and without the bar-aware guard. Bars are compared as the model reads them, velocities aside. Printed for
+each, beside the human figure and its ratio:
 
 - rep-1, rep-2 and rep-4 over bars in windows of 16 (``cadenza.metrics.repetition``), the mean over pieces;
 - the loop rate (ends in four copies of a group of up to eight bars), with its 95 % upper bound (Clopper and Pearson);

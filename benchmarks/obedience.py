@@ -1,10 +1,10 @@
 """Are wishes obeyed? Each control over many runs of a model, and the share of runs that met it.
 
-    python benchmarks/obedience.py --corpus BASE.npz --n 200 --out src/cadenza/models/obedience.json [--bars 4]
+    python benchmarks/obedience.py --corpus CORPUS --n 200 --out src/cadenza/models/obedience.json [--bars 4]
 
-BASE.npz is what ``python -m cadenza.corpus.build`` writes. Seeds are eight bars of works of the test split
-and of their arrangements as bands; each control is asked with values drawn at random, alone, over ``--n``
-continuations (tuning: new pieces).
+CORPUS is a folder of ``cadenza corpus build`` or a file of ``python -m cadenza.corpus.build``. Seeds are eight bars of
+works of the test split and of their arrangements as bands; each control is asked with values drawn at random, alone,
+over ``--n`` continuations (tuning: new pieces).
 Met means, measured on the score that came:
 
 - bars, seconds, tempo, metre, tracks, tuning: exactly (seconds: within half a bar);

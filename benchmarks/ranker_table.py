@@ -1,9 +1,10 @@
 """How people go on: means and spreads of the ranker's columns (:mod:`cadenza.infer.rank`) over human continuations.
 
-    python benchmarks/ranker_table.py --corpus BASE.npz --out src/cadenza/models/ranker.json [--n 300]
+    python benchmarks/ranker_table.py --corpus CORPUS --out src/cadenza/models/ranker.json [--n 300]
 
-BASE.npz is what ``python -m cadenza.corpus.build`` writes. Of works of the validation split and their arrangements as
-bands: sixteen bars as seed and the eight that follow, as composers wrote them.
+CORPUS is a folder of ``cadenza corpus build`` or a file of ``python -m cadenza.corpus.build``. Of works of the
+validation split and their arrangements as bands: sixteen bars as seed and the eight that follow, as composers wrote
+them.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from cadenza.base.errors import CadenzaError
-from cadenza.corpus.build import Corpus, rng_for
+from cadenza.corpus.build import rng_for
+from cadenza.infer.held_out import open_music
 from cadenza.infer.rank import SEED_BARS, Ranker, columns_of
 from cadenza.score import edit
 from cadenza.score.time import bar_table
@@ -28,9 +30,7 @@ def main() -> None:
     parser.add_argument("--n", type=int, default=300)
     parser.add_argument("--bars", type=int, default=8)
     options = parser.parse_args()
-    corpus = Corpus(options.corpus)
-    scores = [(piece.path, piece.score) for piece in corpus.base("validation")]
-    scores += [(f"{record['path']} as a band", score) for _, record, score in corpus.bands("validation", 0)]
+    scores = [(piece.name, piece.score) for piece in open_music(options.corpus).pieces("validation")]
     order = np.random.default_rng(0).permutation(len(scores))
     rows = []
     for place in order.tolist():
