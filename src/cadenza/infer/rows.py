@@ -1,10 +1,10 @@
 """Several writers on one decoder, a step of all of them at a time.
 
 Whoever writes is a generator: it yields :class:`Begin` (forget all, read these tokens) or :class:`Step` (one more
-token) and is sent the logits of the next token, an array (V,) that holds until its next request. :class:`Mark` remembers
-the place and is sent the logits again; :class:`Back` returns to it, at the price of a copy where the decoder can do so.
-So a writer is plain code for one row that may go back, begin anew and end when it likes, and still a batch costs one pass
-of the weights a step. Where the decoder's rows must be equally long, writers take turns.
+token) and is sent the logits of the next token, an array (V,) that holds until its next request. :class:`Mark`
+remembers the place and is sent the logits again; :class:`Back` returns to it, at the price of a copy where the decoder
+can do so. So a writer is plain code for one row that may go back, begin anew and end when it likes, and still a batch
+costs one pass of the weights a step. Where the decoder's rows must be equally long, writers take turns.
 """
 
 from __future__ import annotations
@@ -81,7 +81,8 @@ def _alone(decoder: Decoder, writing: Writing[Result]) -> Result:
 
 def _all_back(decoder: RaggedDecoder) -> bool:
     """Whether all rows, which are alike, could return to their marks."""
-    return all([decoder.back_row(row) is not None for row in range(decoder.batch)])
+    places = [decoder.back_row(row) for row in range(decoder.batch)]
+    return all(place is not None for place in places)
 
 
 def _together(

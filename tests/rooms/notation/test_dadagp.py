@@ -14,6 +14,7 @@ from cadenza.notation.dadagp.grammar import fields_of_token
 from cadenza.notation.dadagp.notation import artist_token
 from cadenza.notation.dadagp.tables import FAMILY_OF_PROGRAM, round_tempo, waits
 from cadenza.notation.grammar import END
+from cadenza.score.edit import project
 from cadenza.score.model import STANDARD_TUNINGS, BarMark, Bend, Metre, Note, Score, Technique, Tempo, Track
 from cadenza.score.written import Mark
 
@@ -275,3 +276,25 @@ def test_from_tokens_to_gp5_and_back(tmp_path: Path):
 def test_tokens_glued_together_are_none(token):
     with pytest.raises(NotationError, match="token"):
         fields_of_token(token)
+
+
+def obeys_the_law(score: Score) -> Score:
+    projected = project(score, DadaGP().projection)
+    assert DadaGP().decode(DadaGP().encode(score)) == projected
+    return projected
+
+
+def test_a_bent_note_that_a_grace_leaves_no_time():
+    notes = [
+        Note(120, 269, 35, 111, techniques=Technique(4195328)), Note(360, 495, 7, 18, techniques=Technique.TAP),
+        Note(480, 457, 62, 63, bends=(Bend(0, 0),)), Note(1161, 0, 58, 107, techniques=Technique(4456448), voice=3),
+        Note(1200, 38, 35, 105, techniques=Technique(1050752), voice=1),
+    ]  # fmt: skip
+    obeys_the_law(Score((Track.of(notes, is_drums=True),), 32767))
+
+
+def test_a_bar_of_many_quarters_has_a_metre_that_files_can_say():
+    marks = (Mark(224, "overfull", pitch=50, values=(208,)),)
+    track = Track.of([Note(120, 72, 58)], is_drums=True, marks=marks)
+    found = obeys_the_law(Score((track,), 1, length_ticks=218))
+    assert [(metre.numerator, metre.denominator) for metre in found.metres] == [(109, 2)]

@@ -18,7 +18,7 @@ from cadenza.score.model import HARMONICS, BarMark, Metre, Score, Technique, Tem
 from cadenza.score.rhythm import Length, whole_ticks
 from cadenza.score.tab import graces
 from cadenza.score.tab.effects import bend_points, settle
-from cadenza.score.tab.fit import settled
+from cadenza.score.tab.fit import MAX_NUMERATOR, settled
 from cadenza.score.tab.page import TUPLETS, UNWRITTEN, Arranged, Beat, Item, Link
 from cadenza.score.written import DIRECTIONS
 
@@ -62,6 +62,8 @@ def _bars(bars: list[SaidBar]) -> tuple[tuple[Metre, ...], tuple[BarMark, ...]]:
         if not metres or ticks * metres[-1].denominator != WHOLE_TICKS * metres[-1].numerator:
             share = Fraction(ticks, WHOLE_TICKS)
             times = max(1, SMALLEST_DENOMINATOR // share.denominator)
+            while times > 1 and share.numerator * times > MAX_NUMERATOR:
+                times //= 2  # 109/2, which a file can say, and not 218/4
             metres.append(Metre(bar.start, share.numerator * times, share.denominator * times))
         mark = BarMark(bar.start)
         for token in bar.marks:

@@ -148,7 +148,7 @@ def bend_units(cents: int) -> int:
 
 def _plain_bend(item: Item) -> Values:
     """The item's curve as one bend over all of it, points at sixtieths, in quarter-tones."""
-    span = item.end - item.onset
+    span = max(item.end - item.onset, 1)  # a grace note on the beat may leave it no time
     heights: dict[int, int] = {}
     for offset, cents in item.bends:
         position = (2 * min(offset, span) * BEND_POSITIONS + span) // (2 * span)
