@@ -7,8 +7,8 @@ does slows both. Each goes ``--goes`` times over a file at once, as over a folde
 twice: as it is configured without options (``remi``), and with the programs, tempos and time signatures that our text
 says too (``remi_same_facts``). Ours is told in each layout on the grid of the shipped model, with ids of the vocabulary
 made from it (``… ids``), and exactly, to the tick, as words for the tokenizer of a language model (``… text``, no ids).
-``(text)`` marks ids that were looked up in the text, ``byte by byte`` files read without symusic; the others are what
-many files are read with: plain files through symusic, columns straight to ids. Files that either refuses are left out.
+``(text)`` marks ids that were looked up in the text, ``byte by byte`` files read by the plain loop; the others are what
+many files are read with: a compiled loop, columns straight to ids. Files that either refuses are left out.
 """
 
 from __future__ import annotations

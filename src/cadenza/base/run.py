@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 from importlib.metadata import PackageNotFoundError, version
 
-_RECORDED = ("cadenza", "numpy", "torch", "transformers", "onnxruntime", "safetensors", "PyGuitarPro", "symusic")
+_RECORDED = ("cadenza", "numpy", "torch", "transformers", "onnxruntime", "safetensors", "PyGuitarPro", "numba")
 
 
 def versions() -> dict[str, str]:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from array import array
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -48,6 +49,7 @@ class Chunk:
         programs: places that program changes led to, in the order of the first time.
         channels: channels in the order of their first event.
         metas: (type, tick, payload) of tempo, metre, key and marker events.
+        notes: the notes in a Track's columns, in place of onsets, ends, pitches and velocities.
     """
 
     name: bytes | None = None
@@ -69,15 +71,28 @@ class Chunk:
     programs: dict[int, None] = field(default_factory=dict)
     channels: list[int] = field(default_factory=list)
     metas: list[tuple[int, int, bytes]] = field(default_factory=list)
+    notes: NDArray[np.void] | None = None
+
+    @property
+    def n_notes(self) -> int:
+        """How many it holds."""
+        return len(self.places)
 
 
-def parse(data: bytes, limits: Limits) -> tuple[int, int, list[Chunk]]:
+ReadChunk = Callable[[bytes, int, int, Limits, int, int], Chunk]
+
+
+def parse(data: bytes, limits: Limits, read_chunk: ReadChunk | None = None) -> tuple[int, int, list[Chunk]]:
     """Format (0 or 1), ticks per quarter, and the MTrk chunks.
+
+    Args:
+        read_chunk: another :func:`parse_chunk`.
 
     Raises:
         FormatError: the bytes are no Standard MIDI File, are cut short, or count time in frames of film.
         LimitError: they pass ``limits``.
     """
+    read_chunk = read_chunk or parse_chunk
     limits.check("file_bytes", len(data))
     if data[:4] != b"MThd":
         raise FormatError("a Standard MIDI File (MThd)", repr(data[:4]), where="byte 0", hint="Is it a MIDI file?")
@@ -105,17 +120,17 @@ def parse(data: bytes, limits: Limits) -> tuple[int, int, list[Chunk]]:
         if start + size > len(data):
             raise FormatError(f"a chunk of {size:,} bytes", f"{len(data) - start:,} left", where=f"byte {at}")
         if data[at : at + 4] == b"MTrk":
-            chunk = _parse_chunk(data, start, start + size, limits, n_notes, n_events)
+            chunk = read_chunk(data, start, start + size, limits, n_notes, n_events)
             if chunk.end_ticks > max_ticks:
                 limits.check("quarters", -(-chunk.end_ticks // division), f"track {len(chunks)}")
-            n_notes += len(chunk.onsets)
+            n_notes += chunk.n_notes
             n_events += len(chunk.wheel_ticks) + len(chunk.control_ticks) + len(chunk.metas)
             chunks.append(chunk)
         at = start + size
     return kind, division, chunks
 
 
-def _parse_chunk(data: bytes, start: int, stop: int, limits: Limits, n_notes: int, n_events: int) -> Chunk:
+def parse_chunk(data: bytes, start: int, stop: int, limits: Limits, n_notes: int, n_events: int) -> Chunk:
     """One MTrk of ``data[start:stop]``; ``n_notes`` and ``n_events`` were found in earlier chunks."""
     chunk = Chunk()
     body = data[start:stop]  # so that reading past the chunk is an IndexError

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from cadenza.base.files import write_atomically
 from cadenza.base.limits import DEFAULT_LIMITS, Limits, read_bytes
-from cadenza.formats import _quick_midi, _smf
+from cadenza.formats import _compiled_smf, _smf
 from cadenza.formats._midi_write import PROJECTION, encode
 from cadenza.formats._wheel import stepped_points
 from cadenza.score.model import (
@@ -71,14 +71,17 @@ def write(score: Score, path: Path | str) -> None:
     write_atomically(path, encode(score))
 
 
-def decode(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Score:
+def decode(data: bytes, limits: Limits = DEFAULT_LIMITS, read_chunk: _smf.ReadChunk = _smf.parse_chunk) -> Score:
     """The score in the bytes of a MIDI file.
+
+    Args:
+        read_chunk: the compiled twin of the plain reader, or that.
 
     Raises:
         FormatError: they are no sound Standard MIDI File of format 0 or 1 in musical time.
         LimitError: they pass ``limits``.
     """
-    kind, ticks_per_quarter, chunks = _smf.parse(data, limits)
+    kind, ticks_per_quarter, chunks = _smf.parse(data, limits, read_chunk)
     tracks: list[Track] = []
     n_points = 0
     for index, chunk in enumerate(chunks):
@@ -90,17 +93,17 @@ def decode(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Score:
 
 
 def read_quickly(path: Path | str, limits: Limits = DEFAULT_LIMITS) -> Score:
-    """The same as :func:`read`, for many files: plain ones through symusic where it is installed (extra [corpus]).
+    """The same as :func:`read`, for many files: by a compiled loop where numba is installed (extra [corpus]).
 
     Raises:
         FormatError, LimitError: as :func:`read`.
     """
-    data = read_bytes(path, limits)
-    found = _quick_midi.decode(data, limits)
-    return decode(data, limits) if found is None else _score(*found, limits)
+    return decode(read_bytes(path, limits), limits, _compiled_smf.parse_chunk)
 
 
-def _score(kind: int, ticks_per_quarter: int, chunks: Sequence[Any], tracks: list[Track], limits: Limits) -> Score:
+def _score(
+    kind: int, ticks_per_quarter: int, chunks: Sequence[_smf.Chunk], tracks: list[Track], limits: Limits
+) -> Score:
     """The tracks with the maps of all chunks.
 
     Raises:
@@ -121,7 +124,7 @@ def _score(kind: int, ticks_per_quarter: int, chunks: Sequence[Any], tracks: lis
     return score
 
 
-def _maps(chunks: Sequence[_smf.Chunk | _quick_midi.PlainChunk]) -> dict[str, Any]:
+def _maps(chunks: Sequence[_smf.Chunk]) -> dict[str, Any]:
     """The maps of all chunks, as fields of a Score."""
     tempos: dict[int, int] = {}
     metres: dict[int, tuple[int, int]] = {}
@@ -152,24 +155,29 @@ def _maps(chunks: Sequence[_smf.Chunk | _quick_midi.PlainChunk]) -> dict[str, An
 
 def _tracks(chunk: _smf.Chunk, by_channel: bool, max_points: int, limits: Limits) -> list[Track]:
     """The tracks of one MTrk."""
-    if not chunk.onsets and not chunk.programs:
+    if not chunk.n_notes and not chunk.programs:
         return []
     name = _smf.text(chunk.name or b"")
 
     places = np.frombuffer(chunk.places, np.int16)
+    if chunk.n_notes and not chunk.wheel_ticks and (places == places[0]).all() and _on_one_channel(chunk):
+        place = int(places[0])
+        is_drums = place & 15 == _smf.DRUM_CHANNEL
+        limits.check("tracks", 1)
+        return [Track.known(_notes(chunk), _controls(chunk), name, place >> 4, is_drums)]
     note_groups = _group_of(places, by_channel)
     groups = _distinct(note_groups) or _group_of(np.array(list(chunk.programs)[:1], np.int16), by_channel).tolist()
     limits.check("tracks", len(groups))
     row_groups = _control_groups(chunk, groups, note_groups, by_channel)
-    controls = _controls(chunk)
+    controls, every = _controls(chunk), _notes(chunk)
     tracks = []
     for group in groups:
         rows = np.flatnonzero(note_groups == group)
         is_drums = (group & 15) == _smf.DRUM_CHANNEL
-        notes = _notes(chunk, rows)
+        notes = every[rows]
         bends = np.zeros(0, BEND_DTYPE)
         if not is_drums and len(chunk.wheel_ticks):
-            bends = _bends(chunk, rows, max_points, limits)
+            bends = _bends(chunk, every["onset_ticks"], rows, max_points, limits)
             max_points -= len(bends)
         mine = row_groups == group
         tracks.append(
@@ -185,15 +193,22 @@ def _tracks(chunk: _smf.Chunk, by_channel: bool, max_points: int, limits: Limits
     return tracks
 
 
-def _notes(chunk: _smf.Chunk, rows: NDArray[np.int64]) -> NDArray[np.void]:
-    notes = np.zeros(len(rows), NOTE_DTYPE)
-    if not len(rows):
-        return notes
-    onsets = np.frombuffer(chunk.onsets, np.int64)[rows]
+def _on_one_channel(chunk: _smf.Chunk) -> bool:
+    """All controllers are of one channel: none only repeats what another channel was told."""
+    places = chunk.control_places
+    return not places or all(place & 15 == places[0] & 15 for place in set(places))
+
+
+def _notes(chunk: _smf.Chunk) -> NDArray[np.void]:
+    """All notes of an MTrk in a Track's columns, in the order of the file."""
+    if chunk.notes is not None:
+        return chunk.notes
+    notes = np.zeros(chunk.n_notes, NOTE_DTYPE)
+    onsets = np.array(chunk.onsets, np.int64)
     notes["onset_ticks"] = onsets
-    notes["duration_ticks"] = np.frombuffer(chunk.ends, np.int64)[rows] - onsets
-    notes["pitch"] = np.frombuffer(chunk.pitches, np.int16)[rows]
-    notes["velocity"] = np.frombuffer(chunk.velocities, np.int16)[rows]
+    notes["duration_ticks"] = np.array(chunk.ends, np.int64) - onsets
+    notes["pitch"] = np.array(chunk.pitches, np.int16)
+    notes["velocity"] = np.array(chunk.velocities, np.int16)
     notes["fret"], notes["spelling"] = NO_FRET, NO_SPELLING
     return notes
 
@@ -243,8 +258,10 @@ def _merged(controls: NDArray[np.void], channels: NDArray[np.int16], chunk: _smf
     return controls[(channels == first) | ~np.isin(code, code[channels == first])]
 
 
-def _bends(chunk: _smf.Chunk, rows: NDArray[np.int64], max_points: int, limits: Limits) -> NDArray[np.void]:
-    """The bend points of the notes ``rows``, counting them from 0."""
+def _bends(
+    chunk: _smf.Chunk, every: NDArray[np.int64], rows: NDArray[np.int64], max_points: int, limits: Limits
+) -> NDArray[np.void]:
+    """The bend points of the notes ``rows``, counting them from 0; ``every``: onsets of all notes."""
     channels = np.frombuffer(chunk.places, np.int16)[rows] & 15
     parts = []
     for channel in np.unique(channels):
@@ -262,7 +279,7 @@ def _bends(chunk: _smf.Chunk, rows: NDArray[np.int64], max_points: int, limits: 
         total = int(count.sum())
         if total > max_points:
             limits.check("bend_points", limits.bend_points - max_points + total)
-        onsets = np.frombuffer(chunk.onsets, np.int64)[rows[mine]]
+        onsets = every[rows[mine]]
         note = np.repeat(np.arange(len(mine)), count)
         event = np.arange(total) - np.repeat(np.cumsum(count) - count, count) + np.repeat(first, count)
         offset = np.maximum(ticks[event] - onsets[note], 0)

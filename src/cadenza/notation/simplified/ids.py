@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from cadenza.notation.simplified import bends as bend_codes
 from cadenza.notation.simplified import projection as losses
+from cadenza.notation.simplified import telling
 from cadenza.notation.simplified.frame import Frame
 from cadenza.score import edit
 from cadenza.score.model import NOTE_DTYPE, Metre, Score
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from cadenza.notation.simplified.notation import SimplifiedMidi
 
 MAX_TICK, MAX_TRACKS = 1 << 44, 64  # so that a place in a text fits 63 bits
+MAX_REMEMBERED = 1 << 14  # spellings and headers
 _FIELD = re.compile(r"(:?[a-z])(\d+)")
 #: The fields of a note, in order.
 _KINDS = ("|", "t", "i", "p", ":v", ":d", ":t", ":b")
@@ -82,6 +84,12 @@ class FieldIds:
                 numbers.setdefault(match[1], {})[int(match[2])] = number
         self._tables = [_table(numbers.get(kind, {})) for kind in _KINDS]
         self._tables[_BAR] = np.array([known.get("|", -1), -1])
+        self._sizes = np.array([len(table) for table in self._tables])
+        self._square = np.full((len(self._tables), int(self._sizes.max())), -1)
+        for row, table in zip(self._square, self._tables, strict=True):
+            row[: len(table)] = table
+        self._spellings: dict[tuple[int, int, int], list[int]] = {}
+        self._headers: dict[str, NDArray[np.int64]] = {}
         self._line = np.array(tokenize("\n"), np.int64)
         self._velocity, self._bins = losses.option(notation.velocity, "velocity", ("keep", "drop", "bins", "auto"))
         self._time, self._ticks = losses.option(notation.resolution, "resolution", ("file", "grid", "flat"))
@@ -94,11 +102,11 @@ class FieldIds:
         told = None if beyond else self._columns(score)
         if told is None:
             return np.array(self._tokenize(options.encode(score)), np.int64)
-        lines = self._lines(told)
+        lines = self._told(told)
         if options.profile == "cadenza":
             last = int((told.onset + told.duration).max(initial=0))
             header = options.header_line(told.frame, score.tracks, last)
-            lines.insert(0, np.array(self._tokenize(header), np.int64))
+            lines.insert(0, self._header(header))
         parts = [part for line in lines for part in (self._line, line)][1:]
         return np.concatenate(parts) if parts else np.zeros(0, np.int64)
 
@@ -167,10 +175,57 @@ class FieldIds:
         maps = (frame.tempos, frame.metres, frame.keys, frame.bars)
         return Frame(frame.ticks_per_quarter, frame.length_ticks, *maps), onset, duration
 
+    def _header(self, text: str) -> NDArray[np.int64]:
+        """Its ids; many pieces share one."""
+        if text not in self._headers:
+            if len(self._headers) >= MAX_REMEMBERED:
+                self._headers.clear()
+            self._headers[text] = np.array(self._tokenize(text), np.int64)
+        return self._headers[text]
+
     # ── the text, in ids ─────────────────────────────────────────────────────────────────────────────────
 
+    def _told(self, told: _Columns) -> list[NDArray[np.int64]]:
+        """The ids of each line of notes, by the compiled loop where there is one."""
+        tell, options = telling.tell(), self.notation
+        if tell is None:
+            return self._lines(told)
+        n, by_track = len(told.onset), options.layout == "by_track"
+        edges = np.searchsorted(told.track, np.arange(told.n_tracks + 1)) if by_track else np.array([0, n])
+        starts = ends = told.track[:0]
+        if options.bars:
+            starts, ends = _bars(told.frame, int(told.onset.max(initial=-1)))
+        bent = options.profile == "published" and options.bend == "published"
+        says = (
+            telling.BARS * options.bars + telling.RESTS * (options.profile == "cadenza" and not options.bars)
+            + telling.TRACKS * options.has_track_words + telling.VELOCITIES * options.has_velocity
+            + telling.COMPACT * options.compact + telling.BENDS * bent
+        )  # fmt: skip
+        flat, stops, unknown = tell(
+            says, edges, told.track, told.onset, told.pitch, told.velocity, told.duration, starts, ends,
+            self._square, self._sizes, bend_codes.NO_BEND_CODE,
+        )  # fmt: skip
+        if len(unknown):
+            spelled = [self._spelling(*row) for row in unknown.tolist()]
+            places = np.flatnonzero(flat < 0)
+            copies = np.ones(len(flat), np.int64)
+            copies[places] = [len(text) for text in spelled]
+            grown = np.concatenate([[0], np.cumsum(copies)])
+            flat, stops = np.repeat(flat, copies), grown[stops]
+            flat[flat < 0] = [token for text in spelled for token in text]
+        return np.split(flat, stops[:-1]) if len(stops) > 1 else [flat] * len(stops)
+
+    def _spelling(self, kind: int, number: int, spaced: int) -> list[int]:
+        """What the vocabulary makes of a field that is no token."""
+        key = kind, number, spaced
+        if key not in self._spellings:
+            if len(self._spellings) >= MAX_REMEMBERED:
+                self._spellings.clear()
+            self._spellings[key] = self._tokenize(f"{' ' * spaced}{_KINDS[kind]}{number}")
+        return self._spellings[key]
+
     def _lines(self, told: _Columns) -> list[NDArray[np.int64]]:
-        """The ids of each line of notes."""
+        """The ids of each line of notes; what :mod:`.telling` does note by note, column by column."""
         options, n = self.notation, len(told.onset)
         by_track = options.layout == "by_track"
         onset, track = told.onset, told.track

@@ -1,0 +1,237 @@
+"""The compiled twin of :func:`cadenza.formats._smf.parse_chunk`, for folders of thousands of MIDI files.
+
+It reads what that one reads, event for event, into columns; wherever that one would raise it stops, and
+:func:`parse_chunk` lets the plain one say what is wrong.
+"""
+
+from __future__ import annotations
+
+from array import array
+from typing import Any
+
+import numpy as np
+
+from cadenza.base.compiled import lazily
+from cadenza.base.limits import Limits
+from cadenza.formats import _smf
+from cadenza.score.model import NO_FRET, NO_SPELLING, NOTE_DTYPE
+
+_NOTE = np.zeros(1, NOTE_DTYPE)
+_NOTE["fret"], _NOTE["spelling"] = NO_FRET, NO_SPELLING
+# Controllers that name parameters or enter their data.
+_PARAMETER = np.isin(np.arange(128), list(_smf.PARAMETER_CONTROLLERS))
+
+
+def parse_chunk(data: bytes, start: int, stop: int, limits: Limits, n_notes: int, n_events: int) -> _smf.Chunk:
+    """See :func:`cadenza.formats._smf.parse_chunk`; the same without numba."""
+    events = _events()
+    found = None
+    if events is not None:
+        body = np.frombuffer(data, np.uint8, stop - start, start)
+        found = events(body, _NOTE, _PARAMETER, limits.notes - n_notes, limits.events - n_events)
+    if found is None or not found[0]:
+        return _smf.parse_chunk(data, start, stop, limits, n_notes, n_events)
+    _, end_ticks, notes, places, wheels, wheel_of, controls, programs, channels, metas = found
+    chunk = _smf.Chunk(
+        end_ticks=end_ticks, notes=notes, places=_array("h", places),
+        wheels_before=_array("i", wheel_of[:, 0]), wheels_until=_array("i", wheel_of[:, 1]),
+        wheel_ticks=_array("q", wheels[:, 0]), wheel_channels=_array("b", wheels[:, 1]),
+        wheel_cents=_array("h", wheels[:, 2]),
+        control_ticks=_array("q", controls[:, 0]), control_places=_array("h", controls[:, 1]),
+        controllers=_array("h", controls[:, 2]), values=_array("h", controls[:, 3]),
+        programs=dict.fromkeys(programs.tolist()), channels=channels.tolist(),
+    )  # fmt: skip
+    for kind, tick, at, length in metas.tolist():
+        payload = data[start + at : start + at + length]
+        if kind == _smf.TEXT_NAME:
+            chunk.name = payload
+        else:
+            chunk.metas.append((kind, tick, payload))
+    return chunk
+
+
+def _array(code: str, values: np.ndarray) -> array[int]:
+    """A column as the plain reader has it."""
+    return array(code, np.ascontiguousarray(values, code).tobytes()) if len(values) else array(code)
+
+
+def _read(body: Any, note: Any, is_parameter: Any, max_notes: int, max_events: int) -> Any:
+    """(whether all was read, last tick, notes, places, wheels, wheel events before each note's on and off, controls,
+    programs, channels, metas); the loop of the plain reader, statement by statement."""
+    size = len(body)
+    most = size // 3 + 1  # a note takes at least three bytes
+    notes = np.empty(most, note.dtype)
+    places = np.empty(most, np.int16)
+    wheel_of = np.empty((most, 2), np.int64)
+    following = np.empty(most, np.int64)  # the next note that sounds on the same key
+    first, last = np.full(2048, -1, np.int64), np.full(2048, -1, np.int64)
+    wheels = np.empty((most, 3), np.int64)
+    controls = np.empty((most, 4), np.int64)
+    metas = np.empty((size // 4 + 1, 4), np.int64)
+    programs, channels = np.empty(2048, np.int64), np.empty(16, np.int64)
+    has_program, has_channel = np.zeros(2048, np.bool_), np.zeros(16, np.bool_)
+    place, wheel = np.arange(16), np.zeros(16, np.int64)
+    range_cents = np.full(16, 200, np.int64)
+    parameter = np.full((16, 2), 127, np.int64)
+    n_notes = n_wheels = n_controls = n_metas = n_programs = n_channels = 0
+    at: Any = 0
+    tick: Any = 0
+    running: Any = 0
+    good, named, ended = True, False, False
+    while good and not ended and at < size:
+        byte = body[at]
+        at += 1
+        delta = np.int64(byte & 127)
+        count = 1
+        while byte > 127:
+            if count == 4 or at >= size:
+                good = False
+                break
+            byte = body[at]
+            at += 1
+            count += 1
+            delta = delta << 7 | np.int64(byte & 127)
+        tick += delta
+        if not good or at >= size:
+            good = False
+            break
+        status = np.int64(body[at])
+        if status > 127:
+            at += 1
+            if status < 0xF0:
+                running = status
+                if not has_channel[status & 15]:
+                    has_channel[status & 15] = True
+                    channels[n_channels] = status & 15
+                    n_channels += 1
+        else:
+            status = running
+        if status == 0:
+            good = False
+            break
+        channel = status & 15
+        if status < 0xF0:
+            n_data = 1 if 0xC0 <= status < 0xE0 else 2
+            if at + n_data > size:
+                good = False
+                break
+            one = np.int64(body[at])
+            two = np.int64(body[at + 1]) if n_data == 2 else np.int64(0)
+            at += n_data
+            if (one | two) > 127:
+                good = False
+                break
+        if status < 0xA0:
+            key = channel << 7 | one
+            if status > 0x8F and two:
+                if n_notes >= max_notes:
+                    good = False
+                    break
+                notes[n_notes] = note[0]
+                notes[n_notes].onset_ticks = tick
+                notes[n_notes].duration_ticks = -1
+                notes[n_notes].pitch = one
+                notes[n_notes].velocity = two
+                places[n_notes] = place[channel]
+                wheel_of[n_notes, 0], wheel_of[n_notes, 1] = n_wheels, -1
+                following[n_notes] = -1
+                if first[key] < 0:
+                    first[key] = n_notes
+                else:
+                    following[last[key]] = n_notes
+                last[key] = n_notes
+                n_notes += 1
+            elif first[key] >= 0:
+                row = first[key]
+                notes[row].duration_ticks = tick - notes[row].onset_ticks
+                wheel_of[row, 1] = n_wheels
+                first[key] = following[row]
+        elif status < 0xC0:
+            if status < 0xB0:
+                continue
+            if not is_parameter[one]:
+                controls[n_controls, 0], controls[n_controls, 1] = tick, place[channel]
+                controls[n_controls, 2], controls[n_controls, 3] = one, two
+                n_controls += 1
+                if n_controls + n_wheels > max_events:
+                    good = False
+                    break
+                if one != 121:
+                    continue
+                wheel[channel] = 0
+                parameter[channel, 0] = parameter[channel, 1] = 127
+            elif one > 97:
+                parameter[channel, 0 if one & 1 else 1] = two if one > 99 else 127
+                continue
+            elif one > 38 or parameter[channel, 0] or parameter[channel, 1]:
+                continue
+            elif one == 6:
+                range_cents[channel] = 100 * two + range_cents[channel] % 100
+            else:
+                range_cents[channel] = range_cents[channel] // 100 * 100 + min(two, 99)
+            wheels[n_wheels, 0], wheels[n_wheels, 1] = tick, channel
+            wheels[n_wheels, 2] = (2 * wheel[channel] * range_cents[channel] + 8192) // 16384
+            n_wheels += 1
+            if n_controls + n_wheels > max_events:
+                good = False
+        elif status < 0xE0:
+            if status < 0xD0:
+                code = one << 4 | channel
+                place[channel] = code
+                if not has_program[code]:
+                    has_program[code] = True
+                    programs[n_programs] = code
+                    n_programs += 1
+        elif status < 0xF0:
+            wheel[channel] = (two << 7 | one) - 8192
+            wheels[n_wheels, 0], wheels[n_wheels, 1] = tick, channel
+            wheels[n_wheels, 2] = (2 * wheel[channel] * range_cents[channel] + 8192) // 16384
+            n_wheels += 1
+            if n_controls + n_wheels > max_events:
+                good = False
+        else:
+            kind: Any = -1
+            if status == 0xFF:
+                if at >= size:
+                    good = False
+                    break
+                kind = np.int64(body[at])
+                at += 1
+            elif status != 0xF0 and status != 0xF7:
+                good = False
+                break
+            length = np.int64(0)
+            count = 0
+            byte = np.uint8(128)
+            while byte > 127:
+                if count == 4 or at >= size:
+                    good = False
+                    break
+                byte = body[at]
+                at += 1
+                count += 1
+                length = length << 7 | np.int64(byte & 127)
+            if not good or at + length > size:
+                good = False
+                break
+            at += length
+            if kind == 0x2F:
+                ended = True
+            elif (kind == 3 and not named) or kind == 6 or kind == 0x51 or kind == 0x58 or kind == 0x59:
+                metas[n_metas, 0], metas[n_metas, 1] = kind, tick
+                metas[n_metas, 2], metas[n_metas, 3] = at - length, length
+                n_metas += 1
+                named = named or kind == 3
+                if n_metas - named > max_events:
+                    good = False
+    for row in range(n_notes):
+        if wheel_of[row, 1] < 0:
+            notes[row].duration_ticks = tick - notes[row].onset_ticks
+            wheel_of[row, 1] = n_wheels
+    return (
+        good, tick, notes[:n_notes].copy(), places[:n_notes], wheels[:n_wheels], wheel_of[:n_notes],
+        controls[:n_controls], programs[:n_programs], channels[:n_channels], metas[:n_metas],
+    )  # fmt: skip
+
+
+_events = lazily(_read)
