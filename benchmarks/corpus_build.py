@@ -6,10 +6,10 @@
 All files (or ``--n`` drawn at random) are built into a corpus by a process that does nothing else: CPU seconds of it
 and its workers, and the sum of the resident memory of all of them at its highest in each stage (looked at once a
 second; pages that they share count for each). How memory grows with the files is seen from two sides: the highest while
-reading up to each of ``--at`` files, and deciding alone over so many, each time in a process of its own. Of the whole:
-what was left out and why, and the exact duplicates. Then tokens a note of every notation and layout, over pieces drawn
-from the corpus: a token is a field of the notation, as a vocabulary made for it has them. ``--keep`` says where the
-corpus stays.
+reading up to each of ``--at`` files, and deciding alone over so many (and over four times all of them: the same ones
+again), each time in a process of its own. Of the whole: what was left out and why, and the exact duplicates. Then
+tokens a note of every notation and layout, over pieces drawn from the corpus: a token is a field of the notation, as a
+vocabulary made for it has them. ``--keep`` says where the corpus stays.
 """
 
 from __future__ import annotations
@@ -59,10 +59,12 @@ def child(roots: list[Path], out: Path, n: int, seed: int, workers: int) -> None
 
 
 def deciding(out: Path, n_chunks: int) -> None:
-    """Decide over the first chunks of a finished build; prints the highest memory of this process, in bytes."""
-    bases = [path.with_suffix("") for path in sorted((out / "work").glob("ingest-?????.json"))[:n_chunks]]
+    """Decide over the first chunks of a finished build, again and again the same where more are asked than there are;
+    prints the highest memory of this process, in bytes."""
+    there = [path.with_suffix("") for path in sorted((out / "work").glob("ingest-?????.json"))]
+    bases = (there * -(-n_chunks // len(there)))[:n_chunks]
     before = _peak()
-    pipeline.decide(bases, pipeline.CorpusConfig())
+    pipeline.decide(bases, pipeline.CorpusConfig(deduplicate=False))
     print(json.dumps({"before": before, "peak": _peak()}))
 
 
@@ -196,7 +198,7 @@ def main() -> None:
         reasons: Counter[str] = Counter()
         lines = (out / "rejected.csv").read_text("utf-8").splitlines()[1:]
         reasons.update(line.split(",")[0] for line in lines)
-        memory = {str(n): decided(out, n) for n in (*options.at, whole["files"])}
+        memory = {str(n): decided(out, n) for n in (*options.at, whole["files"], 4 * whole["files"])}
         print(json.dumps(memory), flush=True)
         tokens = tokens_per_note(some_scores(out, options.pieces, options.seed))
     result = {

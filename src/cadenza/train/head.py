@@ -137,5 +137,9 @@ class _Head(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *scale: torch.Tensor) -> Any:
-        of_hidden, *of_weights = (one.mul_(scale[0]) for one in ctx.found)  # in place: they are as large as the head
+        if ctx.found is None:
+            raise RuntimeError("the gradients of this loss have been taken already")
+        # Scaled in place and let go here: they are as large as the head, and become the gradients without a copy.
+        found, ctx.found = ctx.found, None
+        of_hidden, *of_weights = (one.mul_(scale[0]) for one in found)
         return (of_hidden, None, None, None, *of_weights)

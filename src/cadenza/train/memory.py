@@ -148,6 +148,7 @@ def estimate(
     *,
     frozen_bytes: int,
     attention: str = "fused",
+    on_accelerator: bool = False,
 ) -> Memory:
     """The estimate for rows of ``n_tokens`` tokens, of which all are learned.
 
@@ -156,6 +157,7 @@ def estimate(
         n_tokens: of a row.
         frozen_bytes: of the weights that are not trained, as they are stored (4-bit ones with their scales).
         attention: see :func:`layer_activations`.
+        on_accelerator: there AdamW updates all tensors at once, and has a temporary of each.
     """
     from cadenza.train.head import slice_rows
 
@@ -164,8 +166,7 @@ def estimate(
     rows, d, f = config.batch_rows, shape.width, shape.mlp_width
     head_weights = shape.n_vocabulary * d
     weights = 4 * n_trainable if full else frozen_bytes
-    if half and full:
-        weights += 2 * shape.n_layers * shape.layer_weights  # autocast's copies live through the pass
+    copies = 2 * shape.n_layers * shape.layer_weights if half and full else 0  # autocast's: they live through the pass
     if config.method == "qlora":
         weights += d * max(f, shape.q_width) * e
     adapters = 0 if full else 4 * n_trainable
@@ -173,8 +174,9 @@ def estimate(
     optimiser = int(OPTIMISER_BYTES[config.optimiser] * n_trainable)
 
     one = layer_activations(shape, n_tokens, rows, config.method, config.precision, attention, config.lora.rank)
-    # Gradients inside a block: those of gate, up, silu(gate) and their product, or of attention's matrices.
-    at_work = n_tokens * rows * (4 * f + 2 * d) * (4 if config.method == "qlora" else e)
+    # What a block's backward pass adds at its highest: three gradients of the feed-forward's width, when the product has
+    # been let go (each step frees what was saved for it); or those of attention's matrices.
+    at_work = n_tokens * rows * (2 * f + 2 * d) * (4 if config.method == "qlora" else e)
     if attention == "math":
         at_work = max(at_work, MATH_AT_WORK * shape.n_heads * rows * n_tokens**2 * 4)
     residual = 2 if half and config.method == "lora" else 4
@@ -184,7 +186,7 @@ def estimate(
     else:
         kept = shape.n_layers * one
         activations = kept + at_work
-    mask = rows * n_tokens**2 * (1 + e) if attention == "masked" else 0
+    mask = rows * n_tokens**2 if attention == "masked" else 0  # true or false; each layer makes numbers of it
     activations += mask
     # The last norm, its output at the learned places and its gradient; logits of a slice: in the arithmetic's
     # precision, in float32, their softmax and gradient; under autocast a copy of the head; the head's gradient.
@@ -193,10 +195,13 @@ def estimate(
     logits += head_weights * ((2 if half else 0) + (8 if full else 0))
 
     standing = gradients if config.accumulate > 1 else 0
-    beginning = max(kept + mask + logits, activations + (4 * head_weights if full else 0)) + standing
-    end = gradients + one + at_work
-    step = gradients + (4 * head_weights if full else 0)
-    total = weights + adapters + optimiser + max(beginning, end, step)
+    beginning = copies + max(kept + mask + logits, activations + (4 * head_weights if full else 0)) + standing
+    end = copies + gradients + one + at_work
+    # AdamW's root and Adafactor's square have a copy on their way, tensor by tensor; the head is the largest.
+    largest = 4 * max(head_weights, d * f) if full else 0
+    at_once = gradients if on_accelerator and config.optimiser == "adamw" else 2 * largest
+    total = weights + adapters + optimiser + max(beginning, end, gradients + at_once)
+    weights += copies
     return Memory(weights, adapters, gradients, optimiser, activations, logits, total)
 
 
@@ -227,4 +232,5 @@ def estimate_of(prepared: Prepared) -> Memory:
         min(longest, config.context_tokens),
         frozen_bytes=frozen_bytes(model),
         attention=kinds[config.attention],
+        on_accelerator=next(model.parameters()).device.type != "cpu",
     )
