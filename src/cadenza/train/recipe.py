@@ -19,7 +19,7 @@ METHODS = ("full", "lora", "qlora")
 OPTIMISERS = ("adamw", "adafactor", "adamw_8bit", "muon")
 SCHEDULERS = ("cosine", "linear", "constant", "cosine_with_restarts")
 ROPES = ("none", "linear", "dynamic", "yarn")
-PRECISIONS = ("float32", "bfloat16")
+PRECISIONS = ("float32", "bfloat16", "auto")
 ATTENTIONS = ("sdpa", "flash_attention_2", "eager")
 OBJECTIVES = ("sft", "dpo", "grpo")
 LOSSES = ("cross-entropy", "ditto", "unlikelihood")
@@ -227,7 +227,8 @@ class TrainConfig:
         lora: see :class:`Lora`.
         attention: "sdpa", "flash_attention_2" (a GPU with that package) or "eager".
         rope: see :class:`Rope`.
-        precision: "float32", or "bfloat16" for autocast (pays on GPUs, and on processors with bf16 units).
+        precision: "float32", "bfloat16" for autocast (pays on GPUs, and on processors with bf16 units), or "auto" for
+            bfloat16 where the machine computes in it; a run's saved recipe says which it was.
         loss: see :class:`Loss`.
         optimiser: "adamw", "adafactor", "adamw_8bit", or "muon" (full training only).
         learning_rate: its peak; None: 2e-4 with adapters, 2e-3 from scratch (Muon: 0.02 for matrices), 2e-5 for a

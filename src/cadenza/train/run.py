@@ -15,7 +15,7 @@ import shutil
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +82,7 @@ def prepare(config: TrainConfig, cache: Path | None = None, say: Say = print, n_
         raise ConfigError(
             "a corpus", "none", where="recipe corpus", hint="Give --set corpus=DIR (cadenza corpus build)."
         )
+    config = settled(config)
     if config.n_threads:
         torch.set_num_threads(config.n_threads)
     corpus = BuiltCorpus.open(config.corpus)
@@ -139,6 +140,18 @@ def _key(corpus: BuiltCorpus, codec: Codec, config: TrainConfig) -> str:
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
+def settled(config: TrainConfig) -> TrainConfig:
+    """The recipe with what depends on the machine decided."""
+    if config.precision != "auto":
+        return config
+    if torch.cuda.is_available():
+        fast = torch.cuda.is_bf16_supported()
+    else:  # emulated, a product takes ten times as long as in float32
+        units = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
+        fast = any(getattr(torch.cpu, name, bool)() for name in units)
+    return replace(config, precision="bfloat16" if fast else "float32")
+
+
 def held_out(documents: Documents, config: TrainConfig) -> RowSet | None:
     """A fixed choice of held-out documents that fit whole, packed: the rows that bits per note are measured on."""
     whole = np.flatnonzero(documents.n_notes > 0)
@@ -174,6 +187,7 @@ def train(
 
     from cadenza.train import loop, preferences
 
+    config = settled(config)
     loop.reports(config)
     transformers_logging.disable_progress_bar()
     state = PartialState(cpu=not torch.cuda.is_available())
