@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
+import os
+import signal
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -154,3 +158,34 @@ def test_a_real_sweep_of_two_trials(built_corpus, tmp_path):
     )
     assert (tmp_path / f"trial-{found['best']['trial']:04d}" / "model" / "model.safetensors").exists()
     assert not list(tmp_path.glob("trial-*/checkpoint-*"))
+
+
+@pytest.mark.slow
+def test_a_sweep_killed_with_9_goes_on_to_the_same_curves(built_corpus, tmp_path):
+    small = TrainConfig(
+        base="scratch:tiny", corpus=str(built_corpus), context_tokens=256, batch_rows=2, steps=6, evaluate_every=2,
+        evaluation_rows=4, checkpoint_every=1, report_to=[], n_threads=1,
+    )  # fmt: skip
+    axes = [sweep.Axis("learning_rate", (), 1e-4, 1e-2, log=True)]
+    options = {"n_trials": 3, "sampler": "random", "pruner": "none"}
+    sweep.sweep(small, axes, tmp_path / "whole", **options)
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["cadenza.train.sweep", "cadenza.train.loop"])
+    child = context.Process(target=sweep.sweep, args=(small, axes, tmp_path / "killed"), kwargs=options)
+    child.start()
+    end = time.monotonic() + 240
+    while not list(tmp_path.glob("killed/trial-0001/checkpoint-*")) and child.is_alive() and time.monotonic() < end:
+        time.sleep(0.01)
+    os.kill(child.pid, signal.SIGKILL)
+    child.join()
+    assert child.exitcode == -signal.SIGKILL
+    sweep.sweep(small, axes, tmp_path / "killed", **options)
+
+    def told(folder: str) -> list[tuple]:
+        rows = json.loads((tmp_path / folder / sweep.TRIALS).read_text())["trials"]
+        return [(row["trial"], row["state"], row["values"], row["curve"]) for row in rows]
+
+    killed, whole = told("killed"), told("whole")
+    assert killed[:2] == whole[:2]  # the trial that was killed too; those after it are drawn anew
+    assert [row[1] for row in killed] == ["complete"] * 3
+    assert load_config(TrainConfig, [str(tmp_path / "killed" / "best.yaml")]).corpus == str(built_corpus)

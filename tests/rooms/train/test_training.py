@@ -38,6 +38,7 @@ TINY = [
 #: Recipe, kind of base, further settings.
 RUNS = {
     "scratch-small": ("scratch-small", "", ["base=scratch:tiny"]),
+    "composer": ("composer", "", ["base=scratch:tiny", "data_workers=0"]),
     "lora-1b": ("lora-1b", "llama", []),
     "qlora-7b": ("qlora-7b", "mistral", ["extend_vocabulary=true"]),
     "long-context": ("long-context", "llama", ["extend_vocabulary=true", "rope.factor=4"]),
@@ -77,7 +78,7 @@ def steps_of(out: Path) -> list[dict]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["scratch-small", "lora-1b", "qlora-7b", "long-context"])
+@pytest.mark.parametrize("name", ["scratch-small", "composer", "lora-1b", "qlora-7b", "long-context"])
 def test_killed_runs_resume_to_the_same_bits_and_compose(name, built_corpus, tiny, processes, another_song, tmp_path):
     """Each recipe from its first step to music: killed with -9, resumed, merged, exported for the engine, composing."""
     config = config_for(name, built_corpus, tiny)
