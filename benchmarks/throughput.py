@@ -37,9 +37,9 @@ def child(way: str, corpus: str, n_steps: int, out: Path) -> dict[str, Any]:
 
     torch.set_num_threads(1)
     config = TrainConfig(
-        corpus=corpus, precision="auto", optimiser="adamw", learning_rate=2e-5, scheduler="linear", warmup_share=0.0, batch_rows=BATCH,
-        steps=n_steps, evaluate_every=0, evaluation_rows=1, checkpoint_minutes=1e9, log_every=10, report_to=[],
-        n_threads=1,
+        corpus=corpus, precision="auto", optimiser="adamw", learning_rate=2e-5, scheduler="linear", warmup_share=0.0,
+        batch_rows=BATCH, steps=n_steps, evaluate_every=0, evaluation_rows=1, checkpoint_minutes=1e9, log_every=10,
+        report_to=[], n_threads=1,
     )  # fmt: skip
     clock = Clock()
     if way == "cadenza":
