@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import copy
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -179,16 +180,33 @@ class Engine:
         tokens = checked_ids(ids, self.architecture, self.max_length)
         if tokens.ndim != 1:
             raise ModelError("one row of tokens", f"shape {tokens.shape}")
-        self.reset()
         found = np.empty(len(tokens) - 1, np.float64)
-        for start in range(0, len(found), CHUNK):
-            chunk = tokens[start : min(start + CHUNK, len(found))]
+        for start, logits in self._all_logits(tokens[:-1]):
+            stop = start + len(logits)
+            found[start:stop] = picked_log_probabilities(logits, tokens[start + 1 : stop + 1])
+        return found
+
+    def mean_logits(self, ids: Any) -> np.ndarray:
+        """The mean over the logits that follow each of ``ids`` (T,); float64 (V,). Forgets all tokens.
+
+        Raises:
+            ModelError: as for :meth:`prefill`.
+        """
+        tokens = checked_ids(ids, self.architecture, self.max_length)
+        total = np.zeros(self.architecture.n_vocabulary)
+        for _, logits in self._all_logits(tokens.reshape(-1)):
+            total += logits.sum(axis=0, dtype=np.float64)
+        return total / tokens.size
+
+    def _all_logits(self, tokens: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+        """(first place, logits (S, V)) of one row of tokens, chunk by chunk."""
+        self.reset()
+        for start in range(0, len(tokens), CHUNK):
+            chunk = tokens[start : start + CHUNK]
             logits = np.empty((1, len(chunk), self.architecture.n_vocabulary), np.float32)
             self._pass(0, chunk, start, np.arange(len(chunk), dtype=np.int64), logits)
-            stop = start + len(chunk)
-            found[start:stop] = picked_log_probabilities(logits[0], tokens[start + 1 : stop + 1])
+            yield start, logits[0]
         self.reset()
-        return found
 
     def reorder(self, rows: Any) -> None:
         """See :meth:`cadenza.model.decoder.Decoder.reorder`."""

@@ -174,8 +174,8 @@ def estimate(
     optimiser = int(OPTIMISER_BYTES[config.optimiser] * n_trainable)
 
     one = layer_activations(shape, n_tokens, rows, config.method, config.precision, attention, config.lora.rank)
-    # What a block's backward pass adds at its highest: three gradients of the feed-forward's width, when the product has
-    # been let go (each step frees what was saved for it); or those of attention's matrices.
+    # What a block's backward pass adds at its highest: three gradients of the feed-forward's width, when the product
+    # has been let go (each step frees what was saved for it); or those of attention's matrices.
     at_work = n_tokens * rows * (2 * f + 2 * d) * (4 if config.method == "qlora" else e)
     if attention == "math":
         at_work = max(at_work, MATH_AT_WORK * shape.n_heads * rows * n_tokens**2 * 4)

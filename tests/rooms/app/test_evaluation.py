@@ -46,7 +46,8 @@ def place(tmp_path_factory):
 def config_of(place, **more):
     return GenerationConfig(
         model=str(place / "composer"), corpus=str(place / "music"), n_seeds=3, n_given=3, n_bars=2, text_bars=4,
-        decodings=["greedy", "T=1"], metrics=METRICS, resamples=200, **more,
+        decodings=["greedy", "T=1"], metrics=METRICS, resamples=200,
+        frechet="shipped", **more,
     )  # fmt: skip
 
 
@@ -78,6 +79,8 @@ def test_a_report_says_all_that_was_asked(finished):
     assert ("greedy", "human") in pairs_of_systems
     assert ("greedy", "T=1") in pairs_of_systems
     assert all(one["p_holm"] >= one["p"] for one in report["paired"])
+    assert all(found["frechet_music_distance"] >= 0 for found in report["sets"].values())
+    assert any("two halves of the human" in note for note in report["notes"])
 
 
 def test_a_page_holds_all_it_shows(finished):

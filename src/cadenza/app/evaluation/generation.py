@@ -60,6 +60,8 @@ class GenerationConfig:
         originality: look for copies in the whole training split, not in the seed alone.
         ngram_order: of the n-grams that compose.
         resamples: of the bootstrap.
+        frechet: model whose hidden states the Fréchet music distance of sets is measured in: a folder or "shipped";
+            "" leaves it out (it costs a pass over every continuation).
     """
 
     model: str = "shipped"
@@ -84,6 +86,7 @@ class GenerationConfig:
     originality: bool = True
     ngram_order: int = 8
     resamples: int = 2000
+    frechet: str = ""
 
     def __post_init__(self) -> None:
         for name in self.baselines:

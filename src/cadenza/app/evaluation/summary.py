@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cadenza.app.evaluation import folder
+from cadenza.base.errors import CadenzaError
 from cadenza.base.run import versions
 from cadenza.corpus.store import load_pieces
 from cadenza.infer import evaluate
@@ -124,7 +126,7 @@ def _set_metrics(
 ) -> tuple[dict[str, dict[str, float]], list[str]]:
     """Figures of whole sets against the human continuations; the human's own stand for the given bars of the seeds."""
     metrics = evaluate.chosen_metrics(config.metrics, ("set",))
-    if not metrics:
+    if not metrics and not config.frechet:
         return {}, []
     from cadenza.app.evaluation.generation import loaded
 
@@ -137,8 +139,43 @@ def _set_metrics(
             sets[system] = {}
             for metric in metrics:
                 sets[system] |= metric(ref=human, est=est)
-    said = "Figures of sets compare with the human continuations; those in the human's row are of the given bars."
-    return sets, [said]
+    said = ["Figures of sets compare with the human continuations; those in the human's row are of the given bars."]
+    if config.frechet:
+        given = [seed.given for seed in seeds]
+        parts = {system: given if system == evaluate.HUMAN else list(scores[system].values()) for system in sets}
+        said += _frechet(config.frechet, sets, human, parts)
+    return sets, said
+
+
+def _frechet(
+    model: str, sets: dict[str, dict[str, float]], human: Sequence[Score], parts: Mapping[str, Sequence[Score]]
+) -> list[str]:
+    """Add to ``sets`` the Fréchet distance of each system's ``parts`` to the human ones; what is to be said of it."""
+    from cadenza.infer.embedding import Embedding
+    from cadenza.infer.model import load_model
+
+    embed = Embedding(load_model(model))
+
+    def vectors(given: Sequence[Score]) -> list[NDArray[np.float64]]:
+        found = []
+        for score in given:
+            with suppress(CadenzaError):
+                found.append(embed(score))
+        return found
+
+    metric = METRICS.load("frechet")
+    ref = vectors(human)
+    left_out = len(human) - len(ref)
+    for system in sets:
+        est = vectors(parts[system])
+        left_out += len(parts[system]) - len(est)
+        sets[system] |= metric(ref=ref, est=est, embed=lambda vector: vector)
+    halves = metric(ref=ref[::2], est=ref[1::2], embed=lambda vector: vector)
+    told = ", ".join(f"{value:.3g}" for value in halves.values()) or "none"
+    return [
+        f"Fréchet distances are of mean hidden states of the model {model}; between two halves of the human "
+        f"continuations: {told} (of half as many pieces, so too large). {left_out} pieces have no vector."
+    ]
 
 
 def _ratios(table: Mapping[str, Table], declared: Mapping[str, Column], systems: Sequence[str], resamples: int) -> Any:
