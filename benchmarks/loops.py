@@ -5,8 +5,8 @@
 CORPUS is a folder of ``cadenza corpus build`` or a file of ``python -m cadenza.corpus.build``. Of works of the test
 split (and their arrangements as bands) eight bars are the seed, and the ``--bars`` that follow in the piece are the
 human continuation. The model continues the same seeds: greedy, T = 1, top-p 0.9 and by default (T = 1, top-p 0.95),
-each with and without the bar-aware guard. Bars are compared as the model reads them, velocities aside. Printed for
-each, beside the human figure and its ratio:
+each with and without the bar-aware guard (with it phrases are said again at the corpus's rate, unless ``--no-recall``).
+Bars are compared as the model reads them, velocities aside. Printed for each, beside the human figure and its ratio:
 
 - rep-1, rep-2 and rep-4 over bars in windows of 16 (``cadenza.metrics.repetition``), the mean over pieces;
 - the loop rate (ends in four copies of a group of up to eight bars), with its 95 % upper bound (Clopper and Pearson);
@@ -91,16 +91,23 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=16, help="continuations at a time")
     parser.add_argument("--only", default=",".join(SAMPLINGS), help="which decodings, with commas")
     parser.add_argument("--model", default="shipped")
+    parser.add_argument(
+        "--no-recall", dest="recall", action="store_false", help="the guard alone, no phrase said again"
+    )
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     model = load_model(options.model)
     seeds = list(seeds_of(options.corpus, model, options.n, options.bars))
     human = [[key_of(bar) for bar in bars] for _, _, bars, _ in seeds]
-    about = {"command": f"benchmarks/loops.py --n {len(seeds)} --bars {options.bars}", "model": options.model}
+    about = {
+        "command": f"benchmarks/loops.py --n {len(seeds)} --bars {options.bars}"
+        + " --no-recall" * (not options.recall),
+        "model": options.model,
+    }
     keep(options.out, about, "human", figures(human))
     for name in options.only.split(","):
         for guard in (False, True):
-            manner = Manner(Decoding(SAMPLINGS[name], guard=guard), model.loops)
+            manner = Manner(Decoding(SAMPLINGS[name], guard=guard, recall=guard and options.recall), model.loops)
             stages = list(to_continue(model, options.bars))
             jobs = [
                 partial(write_take, seed, model, stages, manner, number) for number, (_, seed, _, _) in enumerate(seeds)

@@ -24,6 +24,8 @@ class Decoding:
         sampling: temperature, top-p and their like.
         brakes: token-level penalties.
         guard: the bar-aware loop guard (:mod:`cadenza.infer.loops`) is on.
+        recall: phrases are said again at the corpus's rate (:mod:`cadenza.infer.recall`); in fields, where nothing is
+            given beside.
         max_redraws: how often a bar that it refuses is drawn again.
 
     Raises:
@@ -33,6 +35,7 @@ class Decoding:
     sampling: Sampling = field(default_factory=lambda: Sampling(temperature=1.0, top_p=0.95))
     brakes: Brakes = field(default_factory=Brakes)
     guard: bool = True
+    recall: bool = True
     max_redraws: int = 4
 
     def __post_init__(self) -> None:
@@ -108,7 +111,7 @@ class Chooser:
         bent = logits
         if wishes is not None:
             bent = logits.copy()
-            bent[wishes[0]] += wishes[1].astype(bent.dtype)
+            np.add.at(bent, wishes[0], wishes[1].astype(bent.dtype))
         if self.decoding.brakes.are_on or refused.bars:
             bent = self._braked(bent, allowed, history, written, refused)
         token = sample(bent, allowed, self._sampling(len(refused.bars)), self.rng)

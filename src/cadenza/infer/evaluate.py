@@ -34,9 +34,9 @@ from cadenza.score.model import Score
 #: default is guarded against loops: the others show what the model does by itself.
 DECODINGS: Mapping[str, Decoding] = {
     "default": Decoding(),
-    "greedy": Decoding(Sampling(temperature=0.0), guard=False),
-    "T=1": Decoding(Sampling(), guard=False),
-    "top-p 0.9": Decoding(Sampling(top_p=0.9), guard=False),
+    "greedy": Decoding(Sampling(temperature=0.0), guard=False, recall=False),
+    "T=1": Decoding(Sampling(), guard=False, recall=False),
+    "top-p 0.9": Decoding(Sampling(top_p=0.9), guard=False, recall=False),
 }
 HUMAN, COPY, RANDOM, NGRAM = "human", "copy", "random", "n-gram"
 BASELINES = (HUMAN, COPY, RANDOM, NGRAM)
@@ -62,7 +62,7 @@ class Continuation:
 
 
 def decoding_of(name: str) -> Decoding:
-    """The settings of a decoding's name, or of ``key=value`` parts: sampling, brakes, guard and max_redraws.
+    """The settings of a decoding's name, or of ``key=value`` parts: sampling, brakes, guard, recall and max_redraws.
 
     Raises:
         ConfigError: an unknown name or key, or a value that does not fit.
@@ -73,13 +73,13 @@ def decoding_of(name: str) -> Decoding:
         hint = did_you_mean(name, DECODINGS) + " Or write temperature=0.9,top_p=0.95."
         raise ConfigError("a known decoding", repr(name), hint=hint)
     where = f"decoding {name}"
-    parts: dict[str, dict[str, Any]] = {"sampling": {}, "brakes": {}, "": {"guard": False}}
+    parts: dict[str, dict[str, Any]] = {"sampling": {}, "brakes": {}, "": {"guard": False, "recall": False}}
     homes = {one.name: home for home, kind in (("sampling", Sampling), ("brakes", Brakes)) for one in fields(kind)}
     for part in name.split(","):
         key, _, text = part.strip().partition("=")
         home = homes.get(key, "")
-        if not home and key not in ("guard", "max_redraws"):
-            hint = did_you_mean(key, [*homes, "guard", "max_redraws"])
+        if not home and key not in ("guard", "recall", "max_redraws"):
+            hint = did_you_mean(key, [*homes, "guard", "recall", "max_redraws"])
             raise ConfigError("a key of decoding", repr(key), where=where, hint=hint)
         parts[home][key] = _value(text, f"{where}, {key}")
     sampling = build_config(Sampling, parts["sampling"], where)

@@ -23,6 +23,7 @@ from cadenza.infer.given import GivenRules
 from cadenza.infer.loops import LoopGuard, LoopTable, key_of
 from cadenza.infer.model import ComposerModel
 from cadenza.infer.prompt import Prompt
+from cadenza.infer.recall import NATS, Recall, Saying
 from cadenza.infer.rows import Writing
 from cadenza.infer.spell import Cursor, Place, Writer
 from cadenza.infer.window import Window, theme_of
@@ -81,6 +82,7 @@ class Written:
         log2_likelihood: of these, under the model's own distribution over what was allowed.
         refused: reason → how many bars were drawn again for it.
         kept_against: reason → how many bars stayed although it spoke against them.
+        n_recalled: bars that said a phrase again, note for note.
     """
 
     bars: list[str] = field(default_factory=list)
@@ -89,6 +91,7 @@ class Written:
     log2_likelihood: float = 0.0
     refused: dict[str, int] = field(default_factory=dict)
     kept_against: dict[str, int] = field(default_factory=dict)
+    n_recalled: int = 0
 
 
 def write_bars(
@@ -111,9 +114,15 @@ def write_bars(
     objection = None
     if manner.objection is not None:
         objection = manner.objection(prompt, hand.state.ticks_per_quarter)
+    recall = None
+    if manner.decoding.recall and model.has_fields and prompt.given is None and not prompt.words:
+        recall = Recall(manner.table, rng.spawn(1)[0])
+    phrase: list[list[int]] = []  # bars that are to be said again
     out = Written()
     silent, n_sounding = 0, 0
     for number in range(n_bars):
+        if recall is not None:
+            phrase = phrase or recall.begins(hand.bars, n_bars - number)
         last_chance = number == n_bars - 1 and not n_sounding and not manner.may_be_empty
         hand.rules.insists = last_chance or (prompt.given is not None and silent >= MAX_SILENT_BARS)
         insists = hand.rules.insists
@@ -124,7 +133,7 @@ def write_bars(
         before = hand.chooser.log2_likelihood
         while True:
             drawn = hand.chooser.n_tokens
-            bar, ids = yield from hand.bar(refused)
+            bar, ids = yield from hand.bar(refused, phrase[0] if phrase else None)
             reason = ""
             if guard is not None and guard.objects(hand.keys):
                 reason = "a loop"
@@ -136,10 +145,14 @@ def write_bars(
                 out.kept_against[reason] = out.kept_against.get(reason, 0) + 1
                 break
             out.refused[reason] = out.refused.get(reason, 0) + 1
+            phrase = []
             refused = refused.also(ids)
             hand.chooser.log2_likelihood = before
             hand.rules.insists = insists
             yield from hand.go_back(place)
+        same = phrase and key_of(bar) == key_of(" " + model.vocabulary.detokenize(phrase[0]))
+        phrase = phrase[1:] if same else []
+        out.n_recalled += bool(same)
         out.bars.append(bar)
         out.n_drawn += hand.chooser.n_tokens - drawn
         plays = _plays(bar, prompt)
@@ -213,8 +226,12 @@ class _Hand:
         else:
             self.window.logits = None  # nothing had been read yet
 
-    def bar(self, refused: Refused) -> Writing[tuple[str, list[int]]]:
-        """The next bar: its text with a blank before it, and its tokens with the one that ended it."""
+    def bar(self, refused: Refused, again: list[int] | None = None) -> Writing[tuple[str, list[int]]]:
+        """The next bar: its text with a blank before it, and its tokens with the one that ended it.
+
+        Args:
+            again: tokens of a bar that is to be said again; in fields only.
+        """
         raise NotImplementedError
 
     def _keep(self, text: str, ids: list[int]) -> None:
@@ -237,7 +254,7 @@ class _FieldHand(_Hand):
         self.bars = [model.vocabulary.tokenize(bar.strip()) for bar in prompt.bars]
         self.wish = manner.wish(model, prompt, self.rules) if manner.wish is not None else None
 
-    def bar(self, refused: Refused) -> Writing[tuple[str, list[int]]]:
+    def bar(self, refused: Refused, again: list[int] | None = None) -> Writing[tuple[str, list[int]]]:
         """See :meth:`_Hand.bar`."""
         if self._must_open():
             yield from self.window.open(self.bars)
@@ -245,6 +262,7 @@ class _FieldHand(_Hand):
         assert line is not None
         bar = [line]
         yield from self._push(line)
+        saying = None if again is None else Saying(again, line, lambda token: self._kind(token) == ":v")
         while True:
             allowed = self.constraint.allowed(self.state, self.empty_bars)
             if len(bar) >= MAX_BAR_FIELDS or self.window.is_nearly_full:
@@ -256,8 +274,10 @@ class _FieldHand(_Hand):
                 history=self.window.ids,
                 written=bar,
                 refused=refused,
-                wishes=self.wish(self.state, bar) if self.wish is not None else None,
+                wishes=self._wishes(bar, None if saying is None else saying.next(allowed)),
             )
+            if saying is not None:
+                saying.drawn(token)
             if token == line:
                 break
             bar.append(token)
@@ -267,6 +287,17 @@ class _FieldHand(_Hand):
         text = " " + self.vocabulary.detokenize(bar)
         self._keep(text, bar)
         return text, [*bar, line]
+
+    def _wishes(self, bar: list[int], wanted: int | None) -> tuple[NDArray[np.int64], NDArray[np.float64]] | None:
+        """What the controls and the phrase that is said again would like."""
+        wishes = self.wish(self.state, bar) if self.wish is not None else None
+        if wanted is None:
+            return wishes
+        ids, amounts = wishes if wishes is not None else (np.zeros(0, np.int64), np.zeros(0))
+        return np.append(ids, wanted), np.append(amounts, NATS)
+
+    def _kind(self, token: int) -> str:
+        return self.constraint.field(token).kind
 
     def _shortest_way(self, allowed: np.ndarray) -> np.ndarray:
         """Of ``allowed``, what ends the bar soonest: its line, else the longest step, else anything but a bend."""
@@ -295,7 +326,7 @@ class _TextHand(_Hand):
         said = [bar if number else bar.strip() for number, bar in enumerate(prompt.bars)]
         self.bars = [model.vocabulary.tokenize(bar) for bar in said]
 
-    def bar(self, refused: Refused) -> Writing[tuple[str, list[int]]]:
+    def bar(self, refused: Refused, again: list[int] | None = None) -> Writing[tuple[str, list[int]]]:
         """See :meth:`_Hand.bar`."""
         if self._must_open():
             yield from self.window.open(self.bars)

@@ -46,6 +46,7 @@ def compose(
     dry: float = typer.Option(0.0, "--dry", help="Brake on repeated tokens within bars; 0.8 is its author's."),
     no_repeat: int = typer.Option(0, "--no-repeat", help="No run of so many tokens twice; 0 = off."),
     guard: bool = typer.Option(True, "--guard/--no-guard", help="Draw bars again that make a loop."),
+    recall: bool = typer.Option(True, "--recall/--no-recall", help="Say phrases again as often as music does."),
     may_be_empty: bool = typer.Option(False, "--may-be-empty", help="What is filled in may stay silent."),
     controls: bool = typer.Option(False, "--controls", help="List what can be asked, and how well it is obeyed."),
     model: str = typer.Option(
@@ -81,7 +82,7 @@ def compose(
         formats.module_for(target, "write")  # a wrong suffix is said before the work, not after
     score = formats.read(file) if file is not None else None
     sampling = Sampling(temperature=temperature, top_p=top_p, top_k=top_k, min_p=min_p, typical_p=typical)
-    decoding = Decoding(sampling, Brakes(dry=dry, no_repeat=no_repeat), guard)
+    decoding = Decoding(sampling, Brakes(dry=dry, no_repeat=no_repeat), guard, recall)
     composer = load_model(model, adapter=adapter, quantize=quantize)
     if score is not None and file is not None:
         typer.echo(f"{file.name}: {len(score.tracks)} tracks, {score.n_notes:,} notes")
