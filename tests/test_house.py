@@ -79,6 +79,12 @@ def test_converting_loads_no_framework(tmp_path):
     assert loaded & {"torch", "transformers", "onnxruntime", "onnx", "matplotlib", "scipy", "symusic", "numba"} == set()
 
 
+def test_reading_a_few_files_for_a_corpus_compiles_nothing():
+    path = str(ROOT / "examples" / "chorale.mid")
+    code = f"from cadenza import formats\nfor _ in range(20): formats.read_quickly({path!r})"
+    assert "numba" not in _loaded_by(code)
+
+
 @pytest.mark.parametrize("point", ENTRY_POINTS, ids=lambda p: f"{p.group}:{p.name}")
 def test_entry_point_loads(point):
     assert point.load() is not None

@@ -260,5 +260,5 @@ def _read(body: Any, note: Any, control: Any, is_parameter: Any, max_notes: int,
     )  # fmt: skip
 
 
-#: Plain, 2 MiB take about as long as loading numba and what it kept.
-EVENTS = Loop(_read, plain_work=2 << 20)
+#: Plain, 3 MiB take about as long as loading numba and what it kept (``benchmarks/compiled_midi.py``).
+EVENTS = Loop(_read, plain_work=3 << 20)

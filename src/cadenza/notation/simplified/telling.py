@@ -175,6 +175,6 @@ def _tell(
     return ids[:at].copy(), stops, unknown[:n_unknown].copy()
 
 
-#: Column by column, 300,000 notes take about as long as loading numba and what it kept.
-ARRANGE = Loop(_arrange, plain_work=300_000)
-TELL = Loop(_tell, plain_work=300_000)
+#: By columns, 600,000 notes take about as long as loading numba and what it kept (``benchmarks/compiled_midi.py``).
+ARRANGE = Loop(_arrange, plain_work=600_000)
+TELL = Loop(_tell, plain_work=600_000)
