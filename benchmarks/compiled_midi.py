@@ -3,11 +3,11 @@
     python benchmarks/compiled_midi.py --data DIR --out FILE.json [--mutations 3] [--seed 0] [--every 1] [--told 500]
 
 Every .mid file below ``--data`` is read by both; of each, ``--mutations`` more with one to four bytes changed, put in
-or left out at random places. Scores must be equal, and errors the same to the letter. The figures: files, how many were
-refused, how many disagreed, and the CPU seconds of both readers over the files as they are. Of the first ``--told``
-scores: whether the shipped model's text is told alike in ids by NumPy's columns and by the compiled loops, and what this
-takes both ways. Of a new process: what it pays before the compiled reader has read its first file, with an empty cache
-(it compiles) and with a full one (it loads), and then for the loops that tell ids.
+or left out at random places. Scores must be equal, and errors the same to the letter. The figures: files, how many
+were refused, how many disagreed, and the CPU seconds of both readers over the files as they are. Of the first
+``--told`` scores: whether the shipped model's text is told alike in ids by NumPy's columns and by the compiled loops,
+and what this takes both ways. Of a new process: what it pays before the compiled reader has read its first file, with
+an empty cache (it compiles) and with a full one (it loads), and then for the loops that tell ids.
 """
 
 from __future__ import annotations
