@@ -27,7 +27,7 @@ FORMATS = sorted(set(PROJECT["entry-points"]["cadenza.formats"].values()))
 RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))
 HEAVY = {
     *("torch", "transformers", "onnxruntime", "onnx", "PIL", "guitarpro", "symusic", "matplotlib", "scipy", "numpy"),
-    *("tinysoundfont", "lxml", "music21", "pretty_midi", "mido", "verovio", "typst"),
+    *("numba", "llvmlite", "tinysoundfont", "lxml", "music21", "pretty_midi", "mido", "verovio", "typst"),
 }
 
 
@@ -76,7 +76,13 @@ def test_help_loads_nothing_heavy(arguments):
 def test_converting_loads_no_framework(tmp_path):
     loaded = _loaded_by(_run("convert", str(ROOT / "examples" / "chorale.mid"), str(tmp_path / "chorale.smidi")))
     assert "numpy" in loaded
-    assert loaded & {"torch", "transformers", "onnxruntime", "onnx", "matplotlib", "scipy", "symusic"} == set()
+    assert loaded & {"torch", "transformers", "onnxruntime", "onnx", "matplotlib", "scipy", "symusic", "numba"} == set()
+
+
+def test_reading_a_few_files_for_a_corpus_compiles_nothing():
+    path = str(ROOT / "examples" / "chorale.mid")
+    code = f"from cadenza import formats\nfor _ in range(20): formats.read_quickly({path!r})"
+    assert "numba" not in _loaded_by(code)
 
 
 @pytest.mark.parametrize("point", ENTRY_POINTS, ids=lambda p: f"{p.group}:{p.name}")

@@ -6,41 +6,42 @@ It reads what that one reads, event for event, into columns; wherever that one w
 
 from __future__ import annotations
 
-from array import array
 from typing import Any
 
 import numpy as np
 
-from cadenza.base.compiled import lazily
+from cadenza.base.compiled import Loop
 from cadenza.base.limits import Limits
 from cadenza.formats import _smf
-from cadenza.score.model import NO_FRET, NO_SPELLING, NOTE_DTYPE
+from cadenza.score.model import CONTROL_DTYPE, NO_FRET, NO_SPELLING, NOTE_DTYPE
 
 _NOTE = np.zeros(1, NOTE_DTYPE)
 _NOTE["fret"], _NOTE["spelling"] = NO_FRET, NO_SPELLING
+_CONTROL = np.zeros(1, CONTROL_DTYPE)
 # Controllers that name parameters or enter their data.
 _PARAMETER = np.isin(np.arange(128), list(_smf.PARAMETER_CONTROLLERS))
 
 
 def parse_chunk(data: bytes, start: int, stop: int, limits: Limits, n_notes: int, n_events: int) -> _smf.Chunk:
-    """See :func:`cadenza.formats._smf.parse_chunk`; the same without numba."""
-    events = _events()
+    """See :func:`cadenza.formats._smf.parse_chunk`, which does a process's first work; the same without numba."""
+    read = EVENTS.after(stop - start)
     found = None
-    if events is not None:
+    if read is not None:
         body = np.frombuffer(data, np.uint8, stop - start, start)
-        found = events(body, _NOTE, _PARAMETER, limits.notes - n_notes, limits.events - n_events)
+        found = read(body, _NOTE, _CONTROL, _PARAMETER, limits.notes - n_notes, limits.events - n_events)
     if found is None or not found[0]:
         return _smf.parse_chunk(data, start, stop, limits, n_notes, n_events)
-    _, end_ticks, notes, places, wheels, wheel_of, controls, programs, channels, metas = found
+    _, lone, in_order, end_ticks, notes, places, wheels, wheel_of, controls, programs, channels, metas = found
+    controls, control_places = controls
     chunk = _smf.Chunk(
-        end_ticks=end_ticks, notes=notes, places=_array("h", places),
-        wheels_before=_array("i", wheel_of[:, 0]), wheels_until=_array("i", wheel_of[:, 1]),
-        wheel_ticks=_array("q", wheels[:, 0]), wheel_channels=_array("b", wheels[:, 1]),
-        wheel_cents=_array("h", wheels[:, 2]),
-        control_ticks=_array("q", controls[:, 0]), control_places=_array("h", controls[:, 1]),
-        controllers=_array("h", controls[:, 2]), values=_array("h", controls[:, 3]),
-        programs=dict.fromkeys(programs.tolist()), channels=channels.tolist(),
+        end_ticks=end_ticks, notes=notes, places=places, controls=controls, control_places=control_places,
+        programs=dict.fromkeys(programs.tolist()), channels=channels.tolist(), lone=lone, in_order=in_order,
     )  # fmt: skip
+    if len(wheels):
+        chunk.wheels_before, chunk.wheels_until = wheel_of[:, 0].astype(np.int32), wheel_of[:, 1].astype(np.int32)
+        chunk.wheel_ticks, chunk.wheel_channels, chunk.wheel_cents = (
+            wheels[:, column].astype(kind) for column, kind in enumerate((np.int64, np.int8, np.int16))
+        )
     for kind, tick, at, length in metas.tolist():
         payload = data[start + at : start + at + length]
         if kind == _smf.TEXT_NAME:
@@ -50,14 +51,12 @@ def parse_chunk(data: bytes, start: int, stop: int, limits: Limits, n_notes: int
     return chunk
 
 
-def _array(code: str, values: np.ndarray) -> array[int]:
-    """A column as the plain reader has it."""
-    return array(code, np.ascontiguousarray(values, code).tobytes()) if len(values) else array(code)
+def _read(body: Any, note: Any, control: Any, is_parameter: Any, max_notes: int, max_events: int) -> Any:
+    """(whether all was read, ``lone`` and ``in_order`` of the Chunk, last tick, notes, places, wheels, wheel events
+    before each note's on and off, controls with their places, programs, channels, metas).
 
-
-def _read(body: Any, note: Any, is_parameter: Any, max_notes: int, max_events: int) -> Any:
-    """(whether all was read, last tick, notes, places, wheels, wheel events before each note's on and off, controls,
-    programs, channels, metas); the loop of the plain reader, statement by statement."""
+    The loop is that of the plain reader, statement by statement; ``note`` and ``control``: one row each, to start from.
+    """
     size = len(body)
     most = size // 3 + 1  # a note takes at least three bytes
     notes = np.empty(most, note.dtype)
@@ -66,7 +65,7 @@ def _read(body: Any, note: Any, is_parameter: Any, max_notes: int, max_events: i
     following = np.empty(most, np.int64)  # the next note that sounds on the same key
     first, last = np.full(2048, -1, np.int64), np.full(2048, -1, np.int64)
     wheels = np.empty((most, 3), np.int64)
-    controls = np.empty((most, 4), np.int64)
+    controls, control_places = np.empty(most, control.dtype), np.empty(most, np.int16)
     metas = np.empty((size // 4 + 1, 4), np.int64)
     programs, channels = np.empty(2048, np.int64), np.empty(16, np.int64)
     has_program, has_channel = np.zeros(2048, np.bool_), np.zeros(16, np.bool_)
@@ -150,8 +149,10 @@ def _read(body: Any, note: Any, is_parameter: Any, max_notes: int, max_events: i
             if status < 0xB0:
                 continue
             if not is_parameter[one]:
-                controls[n_controls, 0], controls[n_controls, 1] = tick, place[channel]
-                controls[n_controls, 2], controls[n_controls, 3] = one, two
+                controls[n_controls].onset_ticks = tick
+                controls[n_controls].controller = one
+                controls[n_controls].value = two
+                control_places[n_controls] = place[channel]
                 n_controls += 1
                 if n_controls + n_wheels > max_events:
                     good = False
@@ -224,14 +225,40 @@ def _read(body: Any, note: Any, is_parameter: Any, max_notes: int, max_events: i
                 named = named or kind == 3
                 if n_metas - named > max_events:
                     good = False
+    lone = n_notes > 0 and n_wheels == 0
     for row in range(n_notes):
+        lone = lone and places[row] == places[0]
         if wheel_of[row, 1] < 0:
             notes[row].duration_ticks = tick - notes[row].onset_ticks
             wheel_of[row, 1] = n_wheels
+    for row in range(n_controls):
+        lone = lone and control_places[row] & 15 == control_places[0] & 15
+    # Only notes of one onset can be out of a Track's order. The bound is for thousands of them in one chord.
+    moves_left = 64 * n_notes if lone else 0
+    for row in range(1, n_notes if lone else 0):
+        low = row
+        onset, pitch = notes[row].onset_ticks, notes[row].pitch
+        duration, velocity = notes[row].duration_ticks, notes[row].velocity
+        while low > 0 and moves_left > 0 and notes[low - 1].onset_ticks == onset:
+            before = notes[low - 1]
+            if before.pitch < pitch:
+                break
+            if before.pitch == pitch:
+                if before.duration_ticks < duration:
+                    break
+                if before.duration_ticks == duration and before.velocity <= velocity:
+                    break
+            notes[low].pitch, notes[low].velocity = before.pitch, before.velocity
+            notes[low].duration_ticks = before.duration_ticks
+            low -= 1
+            moves_left -= 1
+        notes[low].pitch, notes[low].velocity, notes[low].duration_ticks = pitch, velocity, duration
     return (
-        good, tick, notes[:n_notes].copy(), places[:n_notes], wheels[:n_wheels], wheel_of[:n_notes],
-        controls[:n_controls], programs[:n_programs], channels[:n_channels], metas[:n_metas],
+        good, lone, moves_left > 0, tick, notes[:n_notes].copy(), places[:n_notes], wheels[:n_wheels],
+        wheel_of[:n_notes], (controls[:n_controls].copy(), control_places[:n_controls]), programs[:n_programs],
+        channels[:n_channels], metas[:n_metas],
     )  # fmt: skip
 
 
-_events = lazily(_read)
+#: Plain, 3 MiB take about as long as loading numba and what it kept (``benchmarks/compiled_midi.py``).
+EVENTS = Loop(_read, plain_work=3 << 20)

@@ -16,6 +16,7 @@ from array import array
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,11 +34,14 @@ PARAMETER_CONTROLLERS = frozenset({6, 38, 96, 97, 98, 99, 100, 101})  # paramete
 
 TEXT_NAME, TEXT_MARKER, META_END, META_TEMPO, META_METRE, META_KEY = 0x03, 0x06, 0x2F, 0x51, 0x58, 0x59
 
+Column: TypeAlias = Any  # array[int], or an NDArray of the same item
+
 
 @dataclass(slots=True)
 class Chunk:
     """What one MTrk holds. Arrays of equal length belong together, in the order of the file.
 
+    Columns are arrays as :func:`parse_chunk` makes them, or NumPy's of the same item.
     A ``place`` is ``program << 4 | channel`` at the moment of the event.
 
     Args:
@@ -50,33 +54,44 @@ class Chunk:
         channels: channels in the order of their first event.
         metas: (type, tick, payload) of tempo, metre, key and marker events.
         notes: the notes in a Track's columns, in place of onsets, ends, pitches and velocities.
+        controls: the controllers likewise, in place of their ticks, numbers and values.
+        lone: whether it has notes, all of one place, no wheel, and controllers of one channel; None: not looked at.
+        in_order: the notes of a lone chunk are in a Track's order.
     """
 
     name: bytes | None = None
     end_ticks: int = 0
     onsets: array[int] = field(default_factory=lambda: array("q"))
     ends: array[int] = field(default_factory=lambda: array("q"))
-    places: array[int] = field(default_factory=lambda: array("h"))
+    places: Column = field(default_factory=lambda: array("h"))
     pitches: array[int] = field(default_factory=lambda: array("h"))
     velocities: array[int] = field(default_factory=lambda: array("h"))
-    wheels_before: array[int] = field(default_factory=lambda: array("i"))
-    wheels_until: array[int] = field(default_factory=lambda: array("i"))
-    wheel_ticks: array[int] = field(default_factory=lambda: array("q"))
-    wheel_channels: array[int] = field(default_factory=lambda: array("b"))
-    wheel_cents: array[int] = field(default_factory=lambda: array("h"))
+    wheels_before: Column = field(default_factory=lambda: array("i"))
+    wheels_until: Column = field(default_factory=lambda: array("i"))
+    wheel_ticks: Column = field(default_factory=lambda: array("q"))
+    wheel_channels: Column = field(default_factory=lambda: array("b"))
+    wheel_cents: Column = field(default_factory=lambda: array("h"))
     control_ticks: array[int] = field(default_factory=lambda: array("q"))
-    control_places: array[int] = field(default_factory=lambda: array("h"))
+    control_places: Column = field(default_factory=lambda: array("h"))
     controllers: array[int] = field(default_factory=lambda: array("h"))
     values: array[int] = field(default_factory=lambda: array("h"))
     programs: dict[int, None] = field(default_factory=dict)
     channels: list[int] = field(default_factory=list)
     metas: list[tuple[int, int, bytes]] = field(default_factory=list)
     notes: NDArray[np.void] | None = None
+    controls: NDArray[np.void] | None = None
+    lone: bool | None = None
+    in_order: bool = False
 
     @property
     def n_notes(self) -> int:
         """How many it holds."""
         return len(self.places)
+
+    @property
+    def n_controls(self) -> int:
+        """How many controllers."""
+        return len(self.control_places)
 
 
 ReadChunk = Callable[[bytes, int, int, Limits, int, int], Chunk]
@@ -124,7 +139,7 @@ def parse(data: bytes, limits: Limits, read_chunk: ReadChunk | None = None) -> t
             if chunk.end_ticks > max_ticks:
                 limits.check("quarters", -(-chunk.end_ticks // division), f"track {len(chunks)}")
             n_notes += chunk.n_notes
-            n_events += len(chunk.wheel_ticks) + len(chunk.control_ticks) + len(chunk.metas)
+            n_events += len(chunk.wheel_ticks) + chunk.n_controls + len(chunk.metas)
             chunks.append(chunk)
         at = start + size
     return kind, division, chunks

@@ -160,11 +160,11 @@ def _tracks(chunk: _smf.Chunk, by_channel: bool, max_points: int, limits: Limits
     name = _smf.text(chunk.name or b"")
 
     places = np.frombuffer(chunk.places, np.int16)
-    if chunk.n_notes and not chunk.wheel_ticks and (places == places[0]).all() and _on_one_channel(chunk):
+    if _is_lone(chunk, places) if chunk.lone is None else chunk.lone:
         place = int(places[0])
         is_drums = place & 15 == _smf.DRUM_CHANNEL
         limits.check("tracks", 1)
-        return [Track.known(_notes(chunk), _controls(chunk), name, place >> 4, is_drums)]
+        return [Track.known(_notes(chunk), _controls(chunk), name, place >> 4, is_drums, in_order=chunk.in_order)]
     note_groups = _group_of(places, by_channel)
     groups = _distinct(note_groups) or _group_of(np.array(list(chunk.programs)[:1], np.int16), by_channel).tolist()
     limits.check("tracks", len(groups))
@@ -193,10 +193,11 @@ def _tracks(chunk: _smf.Chunk, by_channel: bool, max_points: int, limits: Limits
     return tracks
 
 
-def _on_one_channel(chunk: _smf.Chunk) -> bool:
-    """All controllers are of one channel: none only repeats what another channel was told."""
-    places = chunk.control_places
-    return not places or all(place & 15 == places[0] & 15 for place in set(places))
+def _is_lone(chunk: _smf.Chunk, places: NDArray[np.int16]) -> bool:
+    """See ``Chunk.lone``; with controllers of one channel none only repeats what another channel was told."""
+    if not chunk.n_notes or len(chunk.wheel_ticks) or not (places == places[0]).all():
+        return False
+    return len({place & 15 for place in set(chunk.control_places)}) < 2
 
 
 def _notes(chunk: _smf.Chunk) -> NDArray[np.void]:
@@ -214,7 +215,9 @@ def _notes(chunk: _smf.Chunk) -> NDArray[np.void]:
 
 
 def _controls(chunk: _smf.Chunk) -> NDArray[np.void]:
-    controls = np.zeros(len(chunk.control_ticks), CONTROL_DTYPE)
+    if chunk.controls is not None:
+        return chunk.controls
+    controls = np.zeros(chunk.n_controls, CONTROL_DTYPE)
     controls["onset_ticks"] = np.array(chunk.control_ticks, np.int64)
     controls["controller"] = np.array(chunk.controllers, np.int16)
     controls["value"] = np.array(chunk.values, np.int16)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import random
+import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
 
 from cadenza import formats
 from cadenza.base import compiled
@@ -14,10 +16,17 @@ from cadenza.base.limits import DEFAULT_LIMITS, Limits
 from cadenza.formats import _compiled_smf, _smf, midi
 from cadenza.formats._smf import chunk_bytes, meta, quantity
 from cadenza.score.model import Score
+from tests.strategies import examples, scores
 
 from .test_midi import END, smf
 
 pytest.importorskip("numba", reason="what is compiled needs numba, of the extra [corpus]")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def compiled_at_once() -> None:
+    """No first work for the plain reader."""
+    assert _compiled_smf.EVENTS.now is not None
 
 
 def outcome(data: bytes, read_chunk: _smf.ReadChunk) -> Score | str:
@@ -124,6 +133,51 @@ def test_chunks_cut_short_are_refused_alike() -> None:
             agrees(chunk_bytes(b"MThd", bytes([0, 0, 0, 1, 1, 0xE0])) + chunk_bytes(b"MTrk", body[:stop]))
 
 
+def _sixteen_channels(rng: random.Random) -> bytes:
+    """One chunk in which all channels play, bend and change programs, by running status where it holds."""
+    out, running = bytearray(), -1
+    for _ in range(300):
+        status = rng.choice((0x90, 0x90, 0x90, 0x80, 0x80, 0xB0, 0xC0, 0xE0)) | rng.randrange(16)
+        out += quantity(rng.choice((0, 0, 1, 60))) + (b"" if status == running else bytes([status]))
+        running = status
+        out += bytes([rng.choice((60, 64, 7, 6, 100, 101, 38, 121))])
+        out += b"" if status & 0xF0 == 0xC0 else bytes([rng.choice((0, 2, 64, 127))])
+    return bytes(out + b"\0" + meta(0x2F, b""))
+
+
+@pytest.mark.parametrize("kind", [0, 1])
+def test_sixteen_channels_in_one_chunk_are_read_alike(kind: int) -> None:
+    rng = random.Random(10)
+    header = chunk_bytes(b"MThd", bytes([0, kind, 0, 1, 1, 0xE0]))
+    assert all(agrees(header + chunk_bytes(b"MTrk", _sixteen_channels(rng))) for _ in range(60))
+
+
+@pytest.mark.parametrize("header", ["00 02 00 01 01 e0", "00 01 00 01 e7 28", "00 01 00 01 00 00", "00 01"])
+def test_other_kinds_of_files_are_refused_alike(header: str) -> None:
+    """Format 2, time in frames, no time, a short header."""
+    body = bytes.fromhex(f"00 90 3c 50 0a 80 3c 00 {END}")
+    assert not agrees(chunk_bytes(b"MThd", bytes.fromhex(header)) + chunk_bytes(b"MTrk", body))
+
+
+def test_chords_of_thousands_of_notes_are_sorted_alike() -> None:
+    """Falling pitches of one onset are the worst case of the compiled loop's sorting, which leaves them to NumPy."""
+    for n in (2, 127, 128, 3000):
+        ons = b"".join(bytes([0, 0x90, 127 - i % 128, 1 + i % 100]) for i in range(n))
+        offs = b"".join(bytes([i % 3, 0x80, i * 7 % 128, 0]) for i in range(n))
+        body = ons + offs + bytes.fromhex(END)
+        assert agrees(chunk_bytes(b"MThd", bytes([0, 0, 0, 1, 1, 0xE0])) + chunk_bytes(b"MTrk", body))
+
+
+@settings(max_examples=examples(60), deadline=None, suppress_health_check=list(HealthCheck))
+@given(score=scores())
+def test_written_scores_are_read_alike(score: Score) -> None:
+    try:
+        data = midi.encode(score)
+    except CadenzaError:  # it needs more channels than there are
+        return
+    assert agrees(data)
+
+
 # ── one by one ───────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -146,6 +200,7 @@ def test_chunks_cut_short_are_refused_alike() -> None:
         "00 90 3c 50 0a 80 3c 00 00 91 3c 50 0a 81 3c 00 00 b0 07 50 00 b1 07 50",  # two channels
         "00 90 3c 50 00 f0 02 01 f7 0a 80 3c 00",  # system exclusive, then running status
         "00 90 3c 50 05 ff 03 01 61 00 ff 03 01 62 05 3c 00",  # names between notes
+        "87 ff ff 7f 90 3c 50 87 ff ff 7f 80 3c 00",  # very long times
     ],
 )
 def test_bodies_are_read_alike(body: str) -> None:
@@ -159,6 +214,7 @@ def test_bodies_are_read_alike(body: str) -> None:
     [
         "00", "00 90", "00 90 3c", "00 3c 50", "00 90 80 50", "00 90 3c 80", "80 80 80 80 00 90 3c 50", "00 c0 80",
         "00 f1 00", "00 ff", "00 ff 51", "00 ff 51 05 00", "00 ff 51 80 80 80 80 01", "00 e0 00 80", "00 b0 80 00",
+        "ff ff ff 7f 90 3c 50 00 80 3c 00 00 ff 2f 00",
     ],
 )  # fmt: skip
 def test_what_is_unsound_is_said_alike(body: str) -> None:
@@ -183,9 +239,10 @@ def test_limits_and_errors_are_those_of_the_plain_reader(tmp_path: Path) -> None
 
 
 def test_without_numba_the_plain_reader_reads(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "numba", None)
-    assert compiled.compiled(len) is None
-    monkeypatch.setattr(_compiled_smf, "_events", lambda: None)
+    monkeypatch.setitem(sys.modules, "numba", None)
+    loop = compiled.Loop(_compiled_smf.EVENTS._function, plain_work=0)
+    assert loop.now is None
+    monkeypatch.setattr(_compiled_smf, "EVENTS", loop)
     data = smf(f"00 90 3c 50 0a 80 3c 00 {END}")
     assert midi.decode(data, DEFAULT_LIMITS, _compiled_smf.parse_chunk) == midi.decode(data)
 

@@ -12,9 +12,10 @@ That both ways agree is a property test; the projection and :meth:`SimplifiedMid
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,18 +46,19 @@ _KINDS = ("|", "t", "i", "p", ":v", ":d", ":t", ":b")
 _BAR, _REST, _TRACK, _PITCH, _VELOCITY, _DURATION, _STEP, _BEND = range(len(_KINDS))
 
 
-@dataclass(frozen=True)
-class _Columns:
+class _Columns(NamedTuple):
     """The notes of a score after the projection, in telling order; shape (n,) each.
 
     Args:
         frame: of the score after the projection.
+        last_ticks: where the last note ends.
+        edges: shape (lines + 1,), the first note of each line.
         track: index among the tracks that the text tells.
-        n_tracks: of these.
     """
 
     frame: Frame
-    n_tracks: int
+    last_ticks: int
+    edges: NDArray[np.int64]
     track: NDArray[np.int64]
     onset: NDArray[np.int64]
     pitch: NDArray[np.int64]
@@ -92,6 +94,9 @@ class FieldIds:
         self._headers: dict[str, NDArray[np.int64]] = {}
         self._line = np.array(tokenize("\n"), np.int64)
         self._velocity, self._bins = losses.option(notation.velocity, "velocity", ("keep", "drop", "bins", "auto"))
+        self._velocities = np.arange(128)  # what is told of each
+        if self._velocity == "bins":
+            self._velocities = edit.velocity_bin(self._velocities, self._bins)
         self._time, self._ticks = losses.option(notation.resolution, "resolution", ("file", "grid", "flat"))
 
     def __call__(self, score: Score) -> NDArray[np.int64]:
@@ -104,8 +109,7 @@ class FieldIds:
             return np.array(self._tokenize(options.encode(score)), np.int64)
         lines = self._told(told)
         if options.profile == "cadenza":
-            last = int((told.onset + told.duration).max(initial=0))
-            header = options.header_line(told.frame, score.tracks, last)
+            header = options.header_line(told.frame, score.tracks, told.last_ticks)
             lines.insert(0, self._header(header))
         parts = [part for line in lines for part in (self._line, line)][1:]
         return np.concatenate(parts) if parts else np.zeros(0, np.int64)
@@ -120,25 +124,57 @@ class FieldIds:
         n_tracks = len(tracks)
         if score.length_ticks > MAX_TICK or n_tracks > MAX_TRACKS:
             return None
-        every = np.concatenate(tracks) if tracks else np.zeros(0, NOTE_DTYPE)
-        onset, duration = every["onset_ticks"], every["duration_ticks"]
-        frame, onset, duration = self._timed(score, onset, duration)
+        edges = np.array(list(accumulate(map(len, tracks), initial=0)))
+        every = tracks[0] if n_tracks == 1 else _joined(tracks, edges)
+        place = self._arranged if self._time != "flat" else self._placed
+        last, last_told, columns = place(score, every, edges)
+        frame = self._frame(score, last)
         if frame.length_ticks > MAX_TICK:
             return None
-        if options.bars and not (n_tracks if by_track else frame.length_ticks or len(onset)):
+        if options.bars and not (n_tracks if by_track else frame.length_ticks or len(every)):
             frame = frame._replace(bars=(), length_ticks=0)  # with no line there is no bar
+        return _Columns(frame, last_told, edges if by_track else edges[[0, -1]], *columns)
+
+    def _arranged(
+        self, score: Score, every: NDArray[np.void], edges: NDArray[np.int64]
+    ) -> tuple[int, int, Sequence[NDArray[np.int64]]]:
+        """See :meth:`_placed`; by the compiled loop where there is one."""
+        arrange, options = telling.ARRANGE.after(len(every)), self.notation
+        if arrange is None:
+            return self._placed(score, every, edges)
+        by_track = options.layout == "by_track"
+        how = (
+            telling.BY_TRACK * by_track + telling.MERGED * (options.profile == "published" and not by_track)
+            + telling.TABLE * (options.durations == "table")
+        )  # fmt: skip
+        old = score.ticks_per_quarter
+        new = self._ticks if self._time == "grid" else old
+        done, last, last_told, columns = arrange(how, every, edges, old, new, losses.NEAREST, self._velocities)
+        return (last, last_told, columns) if done else self._placed(score, every, edges)
+
+    def _placed(
+        self, score: Score, every: NDArray[np.void], edges: NDArray[np.int64]
+    ) -> tuple[int, int, Sequence[NDArray[np.int64]]]:
+        """Where the last note ends on the notation's grid, and where with the durations told; then the columns track,
+        onset, pitch, velocity and duration in telling order.
+
+        Args:
+            every: the notes of all tracks, one track after another.
+            edges: shape (tracks + 1,), the first note of each.
+        """
+        options = self.notation
+        onset, duration = self._timed(score, every["onset_ticks"], every["duration_ticks"])
+        last = int((onset + duration).max(initial=0))
         if options.durations == "table":
             duration = losses.nearest_durations(duration)
-        velocity = every["velocity"].astype(np.int64)
-        if self._velocity == "bins":
-            velocity = edit.velocity_bin(velocity, self._bins)
+        velocity = self._velocities[every["velocity"]]
         pitch = every["pitch"].astype(np.int64)
-        track = np.repeat(np.arange(n_tracks), [len(notes) for notes in tracks])
+        track = np.repeat(np.arange(len(edges) - 1), np.diff(edges))
         # Line after line, within one by onset, then track, then pitch from above; then by duration and velocity.
-        if by_track:
+        if options.layout == "by_track":
             place = (track << 44) + onset
-        elif published:
-            place, track, n_tracks = onset, np.zeros(len(onset), np.int64), 1
+        elif options.profile == "published":
+            place, track = onset, np.zeros(len(onset), np.int64)
         else:
             place = onset * MAX_TRACKS + track
         place = (place << 7) - pitch
@@ -146,34 +182,39 @@ class FieldIds:
         placed = place[order]
         if (placed[1:] == placed[:-1]).any():
             order = np.lexsort([velocity, duration, place])
-        return _Columns(frame, n_tracks, track[order], onset[order], pitch[order], velocity[order], duration[order])
+        last_told = int((onset + duration).max(initial=0))
+        return last, last_told, [column[order] for column in (track, onset, pitch, velocity, duration)]
 
     def _timed(
         self, score: Score, onset: NDArray[np.int64], duration: NDArray[np.int64]
-    ) -> tuple[Frame, NDArray[np.int64], NDArray[np.int64]]:
-        """What the header says, and onsets and durations, on the notation's grid."""
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Onsets and durations on the notation's grid."""
+        old, new = score.ticks_per_quarter, self._ticks
+        if self._time == "file" or (self._time == "grid" and old == new):
+            return onset, duration
+        end = onset + duration
+        if self._time == "grid":
+            onset, end = (2 * onset * new + old) // (2 * old), (2 * end * new + old) // (2 * old)
+        else:
+            onset, end = (np.rint(ticks_to_seconds(score, at) * 2 * new).astype(np.int64) for at in (onset, end))
+        return onset, np.maximum(end - onset, duration > 0)  # a sounding note never rounds away to nothing
+
+    def _frame(self, score: Score, last_ticks: int) -> Frame:
+        """What the header says; ``last_ticks``: where the last note ends on the notation's grid."""
         old, new = score.ticks_per_quarter, self._ticks
         time = self._time if self._time != "grid" or old != new else "file"
-        if time != "file":
-            end = onset + duration
-            if time == "grid":
-                onset, end = (2 * onset * new + old) // (2 * old), (2 * end * new + old) // (2 * old)
-            else:
-                onset, end = (np.rint(ticks_to_seconds(score, at) * 2 * new).astype(np.int64) for at in (onset, end))
-            duration = np.maximum(end - onset, duration > 0)  # a sounding note never rounds away to nothing
-        last = int((onset + duration).max(initial=0))
         if time != "flat" and self.notation.header == "first":
-            return _first_of_each(score, new if time == "grid" else old, last), onset, duration
+            return _first_of_each(score, new if time == "grid" else old, last_ticks)
         frame = replace(score, tracks=())
         if time == "grid":
             frame = edit.rescale(new, exact=False).apply(frame)
         elif time == "flat":
             frame = losses.flatten_tempo(new).apply(frame)
-        frame = replace(frame, length_ticks=max(frame.length_ticks, last))
+        frame = replace(frame, length_ticks=max(frame.length_ticks, last_ticks))
         for one in losses.frame_edits(self.notation):
             frame = one.apply(frame)
         maps = (frame.tempos, frame.metres, frame.keys, frame.bars)
-        return Frame(frame.ticks_per_quarter, frame.length_ticks, *maps), onset, duration
+        return Frame(frame.ticks_per_quarter, frame.length_ticks, *maps)
 
     def _header(self, text: str) -> NDArray[np.int64]:
         """Its ids; many pieces share one."""
@@ -187,11 +228,9 @@ class FieldIds:
 
     def _told(self, told: _Columns) -> list[NDArray[np.int64]]:
         """The ids of each line of notes, by the compiled loop where there is one."""
-        tell, options = telling.tell(), self.notation
+        tell, options = telling.TELL.after(len(told.onset)), self.notation
         if tell is None:
             return self._lines(told)
-        n, by_track = len(told.onset), options.layout == "by_track"
-        edges = np.searchsorted(told.track, np.arange(told.n_tracks + 1)) if by_track else np.array([0, n])
         starts = ends = told.track[:0]
         if options.bars:
             starts, ends = _bars(told.frame, int(told.onset.max(initial=-1)))
@@ -202,7 +241,7 @@ class FieldIds:
             + telling.COMPACT * options.compact + telling.BENDS * bent
         )  # fmt: skip
         flat, stops, unknown = tell(
-            says, edges, told.track, told.onset, told.pitch, told.velocity, told.duration, starts, ends,
+            says, told.edges, told.track, told.onset, told.pitch, told.velocity, told.duration, starts, ends,
             self._square, self._sizes, bend_codes.NO_BEND_CODE,
         )  # fmt: skip
         if len(unknown):
@@ -227,9 +266,7 @@ class FieldIds:
     def _lines(self, told: _Columns) -> list[NDArray[np.int64]]:
         """The ids of each line of notes; what :mod:`.telling` does note by note, column by column."""
         options, n = self.notation, len(told.onset)
-        by_track = options.layout == "by_track"
-        onset, track = told.onset, told.track
-        edges = np.searchsorted(track, np.arange(told.n_tracks + 1)) if by_track else np.array([0, n])
+        onset, track, edges = told.onset, told.track, told.edges
         opens_line = np.zeros(n, bool)
         opens_line[edges[:-1][edges[:-1] < edges[1:]]] = True
         opens = opens_line  # a line or bar
@@ -339,6 +376,15 @@ class FieldIds:
             space = "" if _KINDS[kind].startswith(":") or at in begins else " "
             out.append(self._tokenize(f"{space}{_KINDS[kind]}{number}"))
         return out
+
+
+def _joined(tracks: list[NDArray[np.void]], edges: NDArray[np.int64]) -> NDArray[np.void]:
+    """All rows, read-only as a Track's are; ``np.concatenate`` looks at every field of the type anew."""
+    every = np.empty(edges[-1], NOTE_DTYPE)
+    for notes, start, stop in zip(tracks, edges[:-1].tolist(), edges[1:].tolist(), strict=True):
+        every[start:stop] = notes
+    every.setflags(write=False)
+    return every
 
 
 def _table(numbers: Mapping[int, int]) -> NDArray[np.int64]:

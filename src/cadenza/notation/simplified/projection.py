@@ -212,7 +212,7 @@ def table_durations() -> Edit:
 
 def nearest_durations(durations: np.ndarray) -> np.ndarray:
     """The nearest of :data:`DURATION_TABLE` to each."""
-    return _NEAREST[np.minimum(durations, DURATION_TABLE[-1])]
+    return NEAREST[np.minimum(durations, DURATION_TABLE[-1])]
 
 
 def _nearest_in_table() -> np.ndarray:
@@ -222,7 +222,8 @@ def _nearest_in_table() -> np.ndarray:
     return np.where(durations - low <= high - durations, low, high)  # of two as near the shorter
 
 
-_NEAREST = _nearest_in_table()
+#: The nearest of :data:`DURATION_TABLE` to 0, 1, 2 … ticks; the last stands for all that are longer.
+NEAREST = _nearest_in_table()
 
 
 def _inside(bends: np.ndarray, durations: np.ndarray) -> np.ndarray:

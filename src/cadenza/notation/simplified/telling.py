@@ -1,6 +1,6 @@
-"""The loop of :class:`~cadenza.notation.simplified.ids.FieldIds`: notes in telling order → ids; compiled by numba.
+"""The loops of :class:`~cadenza.notation.simplified.ids.FieldIds`: notes → telling order → ids; compiled by numba.
 
-Its twin in NumPy is ``FieldIds._lines``, which serves without numba and is the oracle.
+Their twins in NumPy are ``FieldIds._placed`` and ``FieldIds._lines``, which serve without numba and are the oracles.
 """
 
 from __future__ import annotations
@@ -9,9 +9,74 @@ from typing import Any
 
 import numpy as np
 
-from cadenza.base.compiled import lazily
+from cadenza.base.compiled import Loop
 
 BARS, RESTS, TRACKS, VELOCITIES, COMPACT, BENDS = (1 << n for n in range(6))
+BY_TRACK, MERGED, TABLE = (1 << n for n in range(3))
+
+
+def _arrange(how: Any, every: Any, edges: Any, old: Any, new: Any, nearest: Any, velocities: Any) -> Any:
+    """(whether it was done, last offset before durations are changed, and after, notes in telling order).
+
+    Args:
+        how: bits: line after line BY_TRACK, else by onset, then track unless MERGED; durations by TABLE.
+        every: the notes of all tracks, one track after another, each in a Track's order.
+        edges: (tracks + 1,) the first note of each.
+        old, new: ticks per quarter; onsets and offsets are rounded where these differ.
+        nearest: duration → that of the table. velocities: (128,) what is told of each.
+
+    The notes are (5, n): track, onset, pitch, velocity, duration. Thousands of notes of one place are not done.
+    """
+    n, n_tracks = len(every), len(edges) - 1
+    told = np.empty((5, n), np.int64)
+    heads, at = np.empty(n_tracks, np.int64), edges[:-1].copy()
+    for part in range(n_tracks):
+        if at[part] < edges[part + 1]:
+            heads[part] = every[at[part]].onset_ticks
+            if old != new:
+                heads[part] = (2 * heads[part] * new + old) // (2 * old)
+    last = np.int64(0)
+    last_told = np.int64(0)
+    moves_left = 64 * n
+    now = 0
+    for row in range(n):
+        if how & 1:
+            while at[now] == edges[now + 1]:
+                now += 1
+        else:
+            now = -1
+            for part in range(n_tracks):
+                if at[part] < edges[part + 1] and (now < 0 or heads[part] < heads[now]):
+                    now = part
+        note = every[at[now]]
+        onset, duration = heads[now], note.duration_ticks
+        if old != new:
+            end = (2 * (note.onset_ticks + duration) * new + old) // (2 * old)
+            duration = max(end - onset, np.int64(duration > 0))  # a sounding note never rounds away to nothing
+        last = max(last, onset + duration)
+        if how & 4:
+            duration = nearest[min(duration, len(nearest) - 1)]
+        last_told = max(last_told, onset + duration)
+        at[now] += 1
+        if at[now] < edges[now + 1]:
+            heads[now] = every[at[now]].onset_ticks
+            if old != new:
+                heads[now] = (2 * heads[now] * new + old) // (2 * old)
+        track = 0 if how & 2 else now
+        pitch, velocity = np.int64(note.pitch), velocities[note.velocity]
+        # Within one place: pitch from above, then duration, then velocity.
+        low = row
+        while low > 0 and told[1, low - 1] == onset and told[0, low - 1] == track and moves_left > 0:
+            above, longer = told[2, low - 1] - pitch, told[4, low - 1] - duration
+            if above > 0 or (above == 0 and (longer < 0 or (longer == 0 and told[3, low - 1] <= velocity))):
+                break
+            for field in range(2, 5):
+                told[field, low] = told[field, low - 1]
+            low -= 1
+            moves_left -= 1
+        told[0, row], told[1, row] = track, onset
+        told[2, low], told[3, low], told[4, low] = pitch, velocity, duration
+    return moves_left > 0 or n == 0, last, last_told, told
 
 
 def _tell(
@@ -110,5 +175,6 @@ def _tell(
     return ids[:at].copy(), stops, unknown[:n_unknown].copy()
 
 
-#: The compiled loop, or None without numba.
-tell = lazily(_tell)
+#: By columns, 600,000 notes take about as long as loading numba and what it kept (``benchmarks/compiled_midi.py``).
+ARRANGE = Loop(_arrange, plain_work=600_000)
+TELL = Loop(_tell, plain_work=600_000)
