@@ -31,6 +31,7 @@ import numpy as np
 from benchmarks.continuations import _unplayable, reopened
 from cadenza import formats
 from cadenza.base.errors import CadenzaError
+from cadenza.base.files import write_atomically
 from cadenza.base.run import versions
 from cadenza.corpus.build import rng_for
 from cadenza.infer import names
@@ -188,6 +189,7 @@ def main() -> None:
     order = np.random.default_rng(0).permutation(len(pieces))
     rows: list[dict[str, Any]] = []
     begun = time.process_time()
+    summary: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as place:
         for number in range(options.n):
             name, score = pieces[int(order[number % len(pieces)])]
@@ -198,23 +200,28 @@ def main() -> None:
             rows.append(run(piece, name, number, model, options.bars, Path(place)))
             if rows[-1].get("faults"):
                 print(rows[-1], flush=True)
+            if number % 500 == 499 or number == options.n - 1:  # a long run that is stopped leaves what it has
+                summary = summarised(rows, options.bars, model) | {"cpu_seconds": round(time.process_time() - begun, 1)}
+                write_atomically(options.out, json.dumps(summary | {"versions": versions()}, indent=1).encode())
+                print(f"{number + 1}: {summary['with_faults']} with faults", flush=True)
+    print(json.dumps(summary, indent=1))
+
+
+def summarised(rows: list[dict[str, Any]], bars: int, model: ComposerModel) -> dict[str, Any]:
+    """Of the outputs so far."""
     done = [row for row in rows if "faults" in row]
     refused = Counter(row["refused"][:90] for row in rows if "refused" in row)
-    summary = {
-        "command": f"benchmarks/compose_many.py --n {options.n} --bars {options.bars}",
+    return {
+        "command": f"benchmarks/compose_many.py --n {len(rows)} --bars {bars}",
         "model": model.folder.name,
         "outputs": len(done),
         "with_faults": sum(bool(row["faults"]) for row in done),
         "by_task": dict(Counter(row["task"] for row in done)),
         "by_format": dict(Counter(row["format"] for row in done)),
-        "refused": sum(refused.values()),
+        "refused": dict(refused),
         "wishes": sum(len(row["asked"]) for row in done),
-        "cpu_seconds": round(time.process_time() - begun, 1),
+        "unmet": dict(Counter(wish.partition(":")[0] for row in done for wish in row["unmet"])),
     }
-    options.out.write_text(json.dumps({"summary": summary, "versions": versions(), "refused": refused}, indent=1))
-    print(json.dumps(summary, indent=1))
-    for reason, count in refused.most_common(8):
-        print(count, reason)
 
 
 if __name__ == "__main__":
