@@ -36,7 +36,7 @@ pre { overflow-x: auto; background: color-mix(in srgb, var(--line) 35%, transpar
 code { font-size: .9em } figcaption { overflow-wrap: anywhere }
 table.even { table-layout: fixed } table.even th:first-child { width: 24% }
 """.strip()
-ROW, LABEL, PLOT, NUMBER = 18, 118, 170, 62  # pixels of an interval plot
+ROW, LABEL, PLOT, NUMBER = 18, 140, 170, 62  # pixels of an interval plot
 SHADES = ((0.2, ""), (0.5, "far1"), (0.8, "far2"))  # |effect| below which a cell has this shade; beyond, the last
 LAST_SHADE = "far3"
 
