@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
@@ -222,6 +223,8 @@ def base_of(adapter: Path | str) -> str:
         path = Path(adapter) / name
         if path.is_file():
             found = read_json_object(read_model_file(path), str(path)).get(key)
+            if found == "shipped":
+                return str(files("cadenza").joinpath("models", "composer"))
             if isinstance(found, str) and found:
                 return found
     raise ModelError("an adapter that names its base", "none there", where=str(adapter), hint="Give --model as well.")

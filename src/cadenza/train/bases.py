@@ -140,11 +140,11 @@ def open_base(config: TrainConfig, fields: Sequence[str], texts: Callable[[Codec
         size = -(-len(vocabulary) // ROUND_VOCABULARY) * ROUND_VOCABULARY
         model = scratch_model(config.shape(), size, config.context_tokens, config.seed, config.attention, config.rope)
         return Base(model, vocabulary)
-    folder = Path(config.base)
+    folder = Path(config.source)
     if (folder / "vocabulary.json").is_file():
         codec: Codec = Vocabulary.load(folder / "vocabulary.json")
     else:
-        codec = HubVocabulary.load(config.base)
+        codec = HubVocabulary.load(config.source)
     model = pretrained(config)
     n_rows = int(model.get_input_embeddings().weight.shape[0])
     if len(codec) > n_rows:
@@ -174,7 +174,7 @@ def pretrained(config: TrainConfig) -> Any:
     from transformers import AutoConfig, AutoModelForCausalLM
 
     try:
-        shape = AutoConfig.from_pretrained(config.base)
+        shape = AutoConfig.from_pretrained(config.source)
         stretch(shape, config.rope)
         options: dict[str, Any] = {"config": shape, "attn_implementation": config.attention}
         if config.method == "qlora":
@@ -184,7 +184,7 @@ def pretrained(config: TrainConfig) -> Any:
             # Adapters over frozen weights may leave these in half precision; what is trained is float32.
             half = config.method == "lora" and config.precision == "bfloat16"
             options["dtype"] = torch.bfloat16 if half else torch.float32
-        model = AutoModelForCausalLM.from_pretrained(config.base, **options)
+        model = AutoModelForCausalLM.from_pretrained(config.source, **options)
     except (OSError, ValueError, KeyError) as error:
         said = str(error).partition("\n")[0][:300]
         hint = "Give a folder of a saved model, a hub id that can be reached, or scratch:small."

@@ -11,6 +11,7 @@ double quantisation.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from importlib.resources import files
 from typing import Any
 
 from cadenza.base.errors import ConfigError, did_you_mean
@@ -19,6 +20,7 @@ METHODS = ("full", "lora", "qlora")
 OPTIMISERS = ("adamw", "adafactor", "adamw_8bit", "muon")
 SCHEDULERS = ("cosine", "linear", "constant", "cosine_with_restarts")
 ROPES = ("none", "linear", "dynamic", "yarn")
+SHIPPED = "shipped"
 PRECISIONS = ("float32", "bfloat16", "auto")
 ATTENTIONS = ("sdpa", "flash_attention_2", "eager")
 OBJECTIVES = ("sft", "dpo", "grpo")
@@ -208,7 +210,8 @@ class TrainConfig:
     Args:
         objective: "sft" (learn the examples), "dpo" (learn from pairs of takes) or "grpo" (from the takes' rewards).
         preference: of dpo and grpo, see :class:`Preference`.
-        base: folder or hub id of a causal model, or ``scratch:`` and a shape (tiny, small, medium).
+        base: folder or hub id of a causal model, "shipped" for the composer that comes with cadenza, or ``scratch:``
+            and a shape (tiny, small, medium).
         scratch: the shape itself, for ``base: scratch:``.
         adapter_of: folder of an adapter that training goes on with (methods lora and qlora).
         extend_vocabulary: give the notation's fields tokens of their own in a pretrained tokenizer, with embeddings
@@ -391,6 +394,11 @@ class TrainConfig:
     def is_scratch(self) -> bool:
         """Whether the model starts from random weights."""
         return self.base.startswith("scratch:")
+
+    @property
+    def source(self) -> str:
+        """Where a pretrained base lies: a folder or a hub id."""
+        return str(files("cadenza").joinpath("models", "composer")) if self.base == SHIPPED else self.base
 
     def shape(self) -> Scratch:
         """The shape of a model from scratch.

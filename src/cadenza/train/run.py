@@ -31,6 +31,7 @@ from cadenza.model.hub_vocabulary import HubVocabulary
 from cadenza.model.merged_vocabulary import FILE as MERGES
 from cadenza.model.merged_vocabulary import MergedVocabulary
 from cadenza.model.vocabulary import Vocabulary
+from cadenza.notation.base import Notation
 from cadenza.train import allocator, bases, memory, rows, sharding
 from cadenza.train.recipe import TrainConfig
 from cadenza.train.rows import Codec, Documents, RowSet
@@ -90,6 +91,7 @@ def prepare(config: TrainConfig, cache: Path | None = None, say: Say = print, n_
     base = bases.open_base(
         config, corpus.fields, lambda codec: rows.pieces(corpus.rows("train"), codec, notation.unit_start)
     )
+    _check_fields(base.codec, notation)
     key = _key(corpus, base.codec, config)
     train = documents_of(corpus, "train", base.codec, config, key, cache)
     validation = None
@@ -138,6 +140,20 @@ def _key(corpus: BuiltCorpus, codec: Codec, config: TrainConfig) -> str:
     parts = [merges, corpus.manifest["fingerprint"], hashlib.sha256(fields).hexdigest(), name, len(codec)]
     parts += [config.context_tokens, config.loss_on, versions()["cadenza"]]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def _check_fields(codec: Codec, notation: Notation) -> None:
+    """A base whose tokens are a notation's fields can go on with that notation only.
+
+    Raises:
+        ConfigError: the corpus is told in another.
+    """
+    if isinstance(codec, Vocabulary):
+        missing = [field for field in notation.vocabulary() if field[0] not in "qwmk" and codec.id_of(field) is None]
+        if missing:
+            hint = "Build the corpus with the base's notation; for the shipped composer: --recipe composer."
+            found = f"{len(missing)} fields that are no tokens of it ({', '.join(map(repr, missing[:3]))} …)"
+            raise ConfigError("a corpus in the notation of the base", found, where="recipe base", hint=hint)
 
 
 def settled(config: TrainConfig) -> TrainConfig:

@@ -25,10 +25,13 @@ from cadenza import formats  # noqa: E402
 from cadenza.base import recipes  # noqa: E402
 from cadenza.base.config import load_config  # noqa: E402
 from cadenza.base.errors import ConfigError, ModelError  # noqa: E402
+from cadenza.corpus.pipeline import CorpusConfig, build  # noqa: E402
 from cadenza.infer.generate import continue_score  # noqa: E402
 from cadenza.infer.model import load_model  # noqa: E402
 from cadenza.train import export, loop, run  # noqa: E402
 from cadenza.train.recipe import Loss, TrainConfig  # noqa: E402
+
+from .conftest import song  # noqa: E402
 
 TINY = [
     "context_tokens=256", "batch_rows=2", "accumulate=2", "steps=6", "epochs=1", "evaluate_every=3",
@@ -39,6 +42,7 @@ TINY = [
 RUNS = {
     "scratch-small": ("scratch-small", "", ["base=scratch:tiny"]),
     "composer": ("composer", "", ["base=scratch:tiny", "data_workers=0"]),
+    "from the shipped composer": ("scratch-small", "", ["base=shipped", "optimiser=adamw", "steps=2", "batch_rows=1"]),
     "lora-1b": ("lora-1b", "llama", []),
     "qlora-7b": ("qlora-7b", "mistral", ["extend_vocabulary=true"]),
     "long-context": ("long-context", "llama", ["extend_vocabulary=true", "rope.factor=4"]),
@@ -113,6 +117,25 @@ def test_killed_runs_resume_to_the_same_bits_and_compose(name, built_corpus, tin
     assert len(take.bars) == 2
     formats.write(take.score, tmp_path / "continued.mid")
     assert formats.read(tmp_path / "continued.mid").n_notes == another_song.n_notes + take.n_notes
+
+
+def test_a_style_goes_on_from_the_shipped_composer(built_corpus, tiny, another_song, tmp_path):
+    songs = tmp_path / "songs"
+    songs.mkdir()
+    for seed in range(12):
+        formats.write(song(seed), songs / f"{seed}.mid")
+    build([songs], tmp_path / "corpus", load_config(CorpusConfig, [str(recipes.find("composer", "corpus"))]))
+    config = config_for("from the shipped composer", tmp_path / "corpus", tiny)
+    run.train(config, tmp_path / "run")
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["config"]["base"] == "shipped"
+    export.export(tmp_path / "run", tmp_path / "mine")
+    take = continue_score(another_song, load_model(tmp_path / "mine"), bars=2)
+    assert len(take.bars) == 2
+    adapter = run.train(replace(config, method="lora"), tmp_path / "lora")
+    assert json.loads((adapter / "base.json").read_text())["base"] == "shipped"
+    export.merge(tmp_path / "lora", tmp_path / "merged")
+    with pytest.raises(ConfigError, match="--recipe composer"):
+        run.prepare(config_for("from the shipped composer", built_corpus, tiny))
 
 
 @pytest.mark.slow

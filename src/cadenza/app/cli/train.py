@@ -14,6 +14,7 @@ def train(
     out: Path | None = typer.Option(
         None, "-o", "--out", help="Folder of the run; starting again goes on where it was."
     ),
+    base: str = typer.Option("", "--from", help="Model to go on from: shipped, a folder or a hub id (--set base=…)."),
     settings: list[str] = typer.Option([], "--set", help="key=value or part.key=value; may be given again."),
     dry_run: bool = typer.Option(False, "--dry-run", help="Say steps, tokens, seconds of music and memory; train not."),
     preview: int = typer.Option(0, "--preview", min=0, help="Show so many rows; what is learned is marked. Train not."),
@@ -26,7 +27,7 @@ def train(
     from cadenza.train.recipe import TrainConfig
 
     arguments = [str(find(recipe, "train"))]
-    for setting in settings:
+    for setting in [f"base={base}"] * bool(base) + settings:
         arguments += ["--set", setting]
     config = load_config(TrainConfig, arguments)
     if out is None and not (dry_run or preview):
