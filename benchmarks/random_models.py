@@ -117,6 +117,10 @@ def optimiser_of(model: Any, config: TrainConfig) -> Any:
         import bitsandbytes as bnb
 
         return bnb.optim.AdamW(trained, lr=rate, optim_bits=8)
+    if config.optimiser == "muon":
+        from cadenza.train import loop
+
+        return loop.muon_with_adamw(model, config)
     if config.optimiser == "adafactor":
         return Adafactor(trained, lr=rate, scale_parameter=False, relative_step=False)
     return torch.optim.AdamW(trained, lr=rate)

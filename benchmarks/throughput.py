@@ -1,12 +1,14 @@
 """Training throughput beside plain TRL: the same model, documents and loss; real tokens per CPU second.
 
-python -m benchmarks.throughput --corpus DIR --out FILE [--steps 6] [--rounds 3]
+python -m benchmarks.throughput --corpus DIR --out FILE [--steps 6] [--rounds 3] [--again]
 
 Both train the shape ``scratch:small`` from the same weights on the same token documents (a built corpus), cross entropy
 on completions alone, AdamW, one thread. ``trl`` is its SFTTrainer with nothing set but what the task says (context,
 batch, completion-only loss, processor); ``trl plain float32`` has its two costly defaults for a processor switched off
 as well (bfloat16 autocast, gradient checkpointing). Each run is a process of its own, the three take turns, the first
-step is not counted, and padding is no token. A run's figure is real tokens over CPU seconds of its steps.
+step is not counted, and padding is no token. A run's figure is real tokens over CPU seconds of its steps; beside it
+stand learned tokens, of which a real token of TRL's batches holds more. The loss of the same documents is compared.
+``--again`` trains nothing: it compares losses and sums up the runs that FILE holds.
 """
 
 from __future__ import annotations
@@ -144,6 +146,43 @@ def theirs(prepared: Any, out: Path, n_steps: int, clock: Clock, plain: bool) ->
     trainer.train()
 
 
+def losses(corpus: str, n_rows: int = 4) -> dict[str, Any]:
+    """Mean loss (nats a target) of the same documents: in our packed rows, and as TRL collates them."""
+    import torch
+    from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
+
+    from cadenza.train import head, rows, run
+    from cadenza.train.recipe import TrainConfig
+
+    torch.set_num_threads(1)
+    prepared = run.prepare(TrainConfig(corpus=corpus, precision="float32", n_threads=1), say=lambda line: None)
+    model, pad_id = prepared.base.model.eval(), prepared.base.codec.pad_id
+    packed = rows.Collate(pad_id)([prepared.train_rows[index] for index in range(n_rows)])
+    documents = [prepared.train.document(index) for row in prepared.train_rows.rows[:n_rows] for index in row]
+    collate = DataCollatorForLanguageModeling(pad_id)
+    padded = collate([{"input_ids": ids.tolist(), "labels": labels.tolist()} for ids, labels in documents])
+    with torch.no_grad():
+        with head.summed_loss(head.head_of(model), packed["labels"]):
+            given = {key: packed[key] for key in ("input_ids", "position_ids")}
+            total = float(model(**given, use_cache=False).logits)
+        theirs = float(model(**padded, use_cache=False).loss)
+    n_targets = int((packed["labels"][:, 1:] != -100).sum())
+    assert n_targets == int((padded["labels"][:, 1:] != -100).sum())
+    return {"targets": n_targets, "cadenza": round(total / n_targets, 6), "trl": round(theirs, 6)}
+
+
+def summary(runs: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
+    """Medians over the rounds, and how many times another way's figure ours is."""
+    found: dict[str, Any] = {}
+    for what, times in (("tokens", "times"), ("targets", "times_by_targets")):
+        median = {way: statistics.median(one[what] / one["cpu_seconds"] for one in each) for way, each in runs.items()}
+        found[f"{what}_per_cpu_second"] = {way: round(value, 1) for way, value in median.items()}
+        found[times] = {
+            way: round(median["cadenza"] / value, 2) for way, value in median.items() if "cadenza" in median
+        }
+    return found
+
+
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -152,6 +191,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=6)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--ways", nargs="+", default=list(WAYS))
+    parser.add_argument("--again", action="store_true", help="compare losses and sum up the runs of FILE")
     parser.add_argument("--here", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.here:
@@ -159,21 +199,19 @@ def main() -> None:
             print(json.dumps(child(options.here, options.corpus, options.steps, Path(folder) / "run")))
         return
     runs: dict[str, list[dict[str, Any]]] = {way: [] for way in options.ways}
-    for _ in range(options.rounds):
+    made_by = versions()
+    if options.again:
+        before = json.loads(options.out.read_text("utf-8"))
+        runs, made_by = before["runs"], before["versions"]
+    for _ in range(0 if options.again else options.rounds):
         for way in options.ways:
             command = [sys.executable, "-W", "ignore", "-m", "benchmarks.throughput", "--corpus", options.corpus]
             command += ["--steps", str(options.steps), "--here", way]
             answer = subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=7200)
             runs[way].append(json.loads(answer.stdout.decode().splitlines()[-1]))
             print(way, json.dumps(runs[way][-1]), flush=True)
-    median = {way: statistics.median(one["tokens_per_cpu_second"] for one in found) for way, found in runs.items()}
-    result = {
-        "tokens_per_cpu_second": median,
-        "times": {way: round(median["cadenza"] / value, 2) for way, value in median.items() if "cadenza" in median},
-        "runs": runs,
-        "versions": versions(),
-    }
-    print(json.dumps({key: result[key] for key in ("tokens_per_cpu_second", "times")}, indent=1))
+    result = summary(runs) | {"losses": losses(options.corpus), "runs": runs, "versions": made_by}
+    print(json.dumps({key: value for key, value in result.items() if key not in ("runs", "versions")}, indent=1))
     if options.out:
         write_atomically(options.out, (json.dumps(result, indent=1) + "\n").encode())
 

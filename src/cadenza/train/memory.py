@@ -24,10 +24,16 @@ if TYPE_CHECKING:
     from cadenza.train.recipe import TrainConfig
     from cadenza.train.run import Prepared
 
-#: Optimiser states, bytes a trained number.
+#: Optimiser states, bytes a trained number. Muon's: of the blocks' matrices; embeddings and head have AdamW's.
 OPTIMISER_BYTES = {"adamw": 8.0, "adamw_8bit": 2.0, "adafactor": 0.1, "muon": 4.0}
 #: sdpa's math kernel: matrices (float32, s² a head) that autograd keeps, and those of a layer's own pass beside them.
 MATH_KEPT, MATH_AT_WORK = 1, 3
+#: Temporaries of the optimiser's step, which goes tensor by tensor; the head is the largest. AdamW's root and
+#: Adafactor's square have a copy on their way.
+STEP_AT_WORK = 2
+#: bitsandbytes' 8-bit Adam has a fused kernel on accelerators alone. On a processor (``backends/cpu/ops.py`` of 0.50.2)
+#: both states in float32, a scaled gradient, the root of the second moment and the root divided are there at once.
+EIGHT_BIT_AT_WORK = 5
 
 
 @dataclass(frozen=True)
@@ -172,6 +178,8 @@ def estimate(
     adapters = 0 if full else 4 * n_trainable
     gradients = 4 * n_trainable
     optimiser = int(OPTIMISER_BYTES[config.optimiser] * n_trainable)
+    if full and config.optimiser == "muon":
+        optimiser += int((OPTIMISER_BYTES["adamw"] - OPTIMISER_BYTES["muon"]) * head_weights * (1 if shape.tied else 2))
 
     one = layer_activations(shape, n_tokens, rows, config.method, config.precision, attention, config.lora.rank)
     # What a block's backward pass adds at its highest: three gradients of the feed-forward's width, when the product
@@ -197,9 +205,9 @@ def estimate(
     standing = gradients if config.accumulate > 1 else 0
     beginning = copies + max(kept + mask + logits, activations + (4 * head_weights if full else 0)) + standing
     end = copies + gradients + one + at_work
-    # AdamW's root and Adafactor's square have a copy on their way, tensor by tensor; the head is the largest.
     largest = 4 * max(head_weights, d * f) if full else 0
-    at_once = gradients if on_accelerator and config.optimiser == "adamw" else 2 * largest
+    n_temporaries = EIGHT_BIT_AT_WORK if config.optimiser == "adamw_8bit" and not on_accelerator else STEP_AT_WORK
+    at_once = gradients if on_accelerator and config.optimiser == "adamw" else n_temporaries * largest
     total = weights + adapters + optimiser + max(beginning, end, gradients + at_once)
     weights += copies
     return Memory(weights, adapters, gradients, optimiser, activations, logits, total)
