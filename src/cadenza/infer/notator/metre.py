@@ -156,8 +156,8 @@ def features(
     middle = np.zeros(8)
     if n % 2 == 0 and n > 2 and (rows == n // 2).any():
         middle = accents[rows == n // 2].mean(axis=0)
-    elif n % 3 == 0 and n > 3 and (rows % (n // 3) == 0).any():
-        middle = accents[(rows % (n // 3) == 0) & (rows > 0)].mean(axis=0)
+    elif n % 3 == 0 and n > 3 and (thirds := (rows % (n // 3) == 0) & (rows > 0)).any():
+        middle = accents[thirds].mean(axis=0)
     one_hot = [float(reading.metre == metre) for metre in METRES]
     like = [lags[reading.pulse][min(lag, len(lags[reading.pulse]) - 1)] if lag else 0.0 for lag in
             (n, n // 2 if n % 2 == 0 else 0, n // 3 if n % 3 == 0 else 0, 2 * n)]  # fmt: skip

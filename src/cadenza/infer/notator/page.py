@@ -41,13 +41,13 @@ class Line:
     Args:
         seconds, quarters: shape (k,), both rising.
         tempo: quarter notes a minute over all.
-        bar_quarters: length of a bar.
     """
 
     seconds: Floats
     quarters: Floats
     tempo: float
     metre: tuple[int, int]
+    first_bar_quarters: float = 0.0  # where the first bar line after 0 lies, if not at a bar's length
 
     @property
     def bar_quarters(self) -> float:
@@ -97,9 +97,8 @@ def notate(
     line = time_line(notes, events, said)
     score_key = said.key or _found_key(notes)
     if said.grid == 0:
-        onset, steady = None, is_steady(line) and said.tempo is None
-        if steady:
-            line = straightened(line)
+        onset = None
+        line = _from_the_beginning(straightened(line) if is_steady(line) else line)
     else:
         slope = _seconds_a_quarter(line, events.seconds)
         onset = quantise.snapped(
@@ -173,6 +172,12 @@ def straightened(line: Line) -> Line:
     return replace(line, seconds=start + slope * line.quarters, tempo=60 / float(slope))
 
 
+def _from_the_beginning(line: Line) -> Line:
+    """The line with quarter 0 at second 0; the first bar is as short as that makes it."""
+    start = float(line.at(np.zeros(1))[0])
+    return replace(line, quarters=line.quarters - start, first_bar_quarters=-start % line.bar_quarters)
+
+
 def _seconds_a_quarter(line: Line, seconds: Floats) -> Floats:
     slope = np.diff(line.seconds) / np.diff(line.quarters)
     row = np.clip(np.searchsorted(line.seconds, seconds, side="right") - 1, 0, len(slope) - 1)
@@ -191,13 +196,14 @@ def _spare_bars(onset: NDArray[np.int64], line: Line) -> int:
 
 def tempo_map(line: Line, said: Given) -> tuple[Tempo, ...]:
     """One tempo where it is steady, else one for each stretch of bars with its own."""
-    if said.tempo is not None:
+    if said.tempo is not None and said.grid != 0:
         return (Tempo(0, said.tempo),)
     if said.grid == 0:
         if is_steady(line):
-            return (Tempo(0, round(line.tempo, 3)),)
+            return (Tempo(0, line.tempo),)
         speed = 60 * np.diff(line.quarters) / np.diff(line.seconds)
         ticks = np.maximum(np.rint(line.quarters[:-1] * TICKS_PER_QUARTER), 0).astype(int)
+        ticks[0] = 0
         return tuple(Tempo(int(at), float(value)) for at, value in zip(ticks, speed, strict=True))
     if is_steady(line):
         return (Tempo(0, _readable(line.tempo)),)
@@ -392,7 +398,8 @@ def _finished(performance: Score, tracks: list[Track], line: Line, key: Key | No
     if cut:
         tracks = [_earlier(track, cut) for track in tracks]
         tempos = tuple(replace(tempo, onset_ticks=max(0, tempo.onset_ticks - cut)) for tempo in tempos)
-    bars = (BarMark(bar - cut),) if cut else ()
+    first_line = bar - cut if cut else round(line.first_bar_quarters * TICKS_PER_QUARTER)
+    bars = (BarMark(first_line),) if 0 < first_line < bar else ()
     found = () if key is None else (replace(key, onset_ticks=0),)
     out = Score(
         tuple(tracks), TICKS_PER_QUARTER, tempos, (Metre(0, top, bottom),), found, bars,
