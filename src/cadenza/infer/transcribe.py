@@ -1,8 +1,8 @@
 """A recording → a Score: the ear's notes as they were played, by instrument.
 
 Level and tuning are measured first on stretches spread over the recording; then the ear listens in windows, its axis
-moved to the recording's tuning. What is written keeps its timing: a tick is about a millisecond. Finding beats, metre
-and a page from such notes is another step's matter.
+moved to the recording's tuning. The score keeps the timing: a tick is about a millisecond. Beats, metre and a page are
+found in such a performance by :func:`cadenza.infer.notator.notate`.
 """
 
 from __future__ import annotations

@@ -148,10 +148,20 @@ def test_the_tempo_is_written_and_changes_nothing_heard(tmp_path, ear, piece):
 def test_the_command_writes_what_it_hears(tmp_path, piece):
     path, out = tmp_path / "piece.wav", tmp_path / "out" / "heard.mid"
     wav.write(piece, path, soundfont="built-in", sample_rate=22_050)
-    done = CliRunner().invoke(app, ["transcribe", str(path), "-o", str(out), "--no-drums"])
+    done = CliRunner().invoke(app, ["transcribe", str(path), "-o", str(out), "--no-drums", "--quantize", "none"])
     assert done.exit_code == 0, done.output
     assert "notes in" in done.output
     assert matched(formats.read(out), piece) > 0.9
+    page = tmp_path / "page.musicxml"
+    said = ["--tempo", "100", "--metre", "3/4", "--key", "Eb", "--quantize", "16"]
+    done = CliRunner().invoke(app, ["transcribe", str(path), "-o", str(page), "--no-drums", *said])
+    assert done.exit_code == 0, done.output
+    assert "100 quarters a minute, 3/4, Eb" in done.output
+    written = formats.read(page)
+    assert (written.metres[0].numerator, written.metres[0].denominator) == (3, 4)
+    assert written.keys[0].fifths == -3
+    wrong = CliRunner().invoke(app, ["transcribe", str(path), "-o", str(page), "--metre", "3/5"])
+    assert wrong.exit_code != 0
 
 
 @pytest.mark.parametrize("sound", [np.zeros(RATE), np.zeros(1), 1e-6 * np.ones(RATE)], ids=["silent", "one", "faint"])

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
+
+if TYPE_CHECKING:
+    from cadenza.score.model import Score
 
 
 def transcribe(
@@ -15,27 +19,36 @@ def transcribe(
     instruments: str = typer.Option(
         "", "--instruments", help="Only these, with commas: piano, mallet, organ, plucked, bass, bowed, voice, wind."
     ),
-    tempo: float = typer.Option(120.0, "--tempo", help="Quarter notes a minute to write; what sounds stays the same."),
+    tempo: float | None = typer.Option(None, "--tempo", help="Quarter notes a minute; found where it is not said."),
+    metre: str | None = typer.Option(None, "--metre", help="3/4, 6/8 …; found where it is not said."),
+    key: str | None = typer.Option(None, "--key", help="G, Bb, F#m …; found where it is not said."),
+    quantize: str = typer.Option(
+        "auto",
+        "--quantize",
+        help="Grid: places a whole note (4, 8, 12, 16, 24, 32, 48), auto: each beat's own, or none: timing as played.",
+    ),
     drums: bool = typer.Option(True, "--drums/--no-drums", help="Whether drums are listened for."),
     threshold: float = typer.Option(
         0.0, "--threshold", help="Onset probability from which a note counts; 0 = the model's own."
     ),
     model: Path | None = typer.Option(None, "--model", help="Folder of another ear."),
 ) -> None:
-    """Write the notes of a recording, as they were played, by instrument."""
+    """Write down the notes of a recording by instrument: tempo, bars, key, note values, hands, strings and frets."""
     import time
 
     from cadenza import formats
     from cadenza.base.errors import ConfigError
     from cadenza.base.files import make_folder_for
     from cadenza.infer.heard_notes import Thresholds
+    from cadenza.infer.notator import notate
+    from cadenza.infer.notator.options import given
     from cadenza.infer.transcribe import transcribe as listen
     from cadenza.model.ear import Ear
 
     if not 0 <= threshold < 1:
         raise ConfigError("--threshold of 0–1", str(threshold))
-    if not 5 <= tempo <= 1000:
-        raise ConfigError("--tempo of 5–1000", str(tempo))
+    grid = None if quantize == "auto" else quantize
+    given(tempo, metre, key, grid)  # what cannot be is said before the work, not after
     for target in out:
         formats.module_for(target, "write")  # a wrong suffix is said before the work, not after
     ear = Ear(model)
@@ -46,7 +59,6 @@ def transcribe(
             audio,
             ear,
             instruments=wanted,
-            tempo=tempo,
             drums=drums,
             thresholds=Thresholds(onset=threshold) if threshold else None,
             on_progress=advance,
@@ -60,10 +72,22 @@ def transcribe(
     for track in found.score.tracks:
         bent = f", {len(set(track.bends['note'].tolist()))} of them bent" if len(track.bends) else ""
         typer.echo(f"  {track.name}: {len(track):,} notes{bent}")
+    page = notate(found.score, tempo=tempo, metre=metre, key=key, quantize=grid)
+    typer.echo(f"  {_said(page)}")
     for target in out:
         make_folder_for(target)
-        formats.write(found.score, target)
+        formats.write(page, target)
         typer.echo(f"  {target}")
+
+
+def _said(page: Score) -> str:
+    """Tempo, metre and key in words."""
+    from cadenza.notation.abc.pitches import key_name
+
+    speeds = [tempo.quarters_per_minute for tempo in page.tempos]
+    pace = f"{speeds[0]:g}" if len(speeds) == 1 else f"{min(speeds):.0f}–{max(speeds):.0f}"
+    keys = [key_name(key.fifths, key.mode) for key in page.keys[:1]]
+    return ", ".join([f"{pace} quarters a minute", f"{page.metres[0].numerator}/{page.metres[0].denominator}", *keys])
 
 
 class _progress:
