@@ -52,6 +52,10 @@ def writing_atomically(path: Path | str) -> Iterator[BinaryIO]:
         finally:
             os.close(folder)
     except OSError as error:
+        if not path.parent.exists():
+            raise FormatError(
+                "a folder to write in", f"no folder {path.parent}", where=str(path), hint="Make it first."
+            ) from error
         raise FormatError(
             "a writable place with room", error.strerror or str(error), where=str(path), hint=hint
         ) from error

@@ -39,7 +39,9 @@ class BuiltCorpus:
             manifest = json.loads((folder / "manifest.json").read_bytes())
         except (OSError, ValueError) as error:
             hint = "Start cadenza corpus build again: it goes on where it was." if (folder / "work").is_dir() else ""
-            raise FormatError("a built corpus", str(error)[:200], where=str(folder), hint=hint) from None
+            missing = isinstance(error, FileNotFoundError | NotADirectoryError)
+            actual = "no manifest.json there" if missing else str(error)[:200]
+            raise FormatError("a built corpus", actual, where=str(folder), hint=hint) from None
         return cls(folder, manifest)
 
     @property

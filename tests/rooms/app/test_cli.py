@@ -9,9 +9,11 @@ import wave
 from pathlib import Path
 
 import pytest
+import typer
+from rich.text import Text
 
 from cadenza import formats
-from cadenza.app.cli.main import main
+from cadenza.app.cli.main import app, main
 from cadenza.infer.model import shipped_folder
 from cadenza.score.edit import select_ticks
 from cadenza.score.model import STANDARD_TUNINGS, BarMark, Bend, Marker, Note, Score, Technique, Tempo, Track
@@ -67,6 +69,25 @@ def test_convert_that_loses_nothing_says_nothing(cli, tab: Path, tmp_path: Path)
     assert status == 0
     assert "this conversion" not in out
     assert formats.read(tmp_path / "copy.gp5") == formats.read(tab)
+
+
+def test_convert_never_writes_over_what_it_reads(cli, tmp_path: Path) -> None:
+    """Least of all a book by one of its tunes."""
+    book = tmp_path / "book.abc"
+    book.write_text("X:1\nT:a\nL:1/4\nK:C\nCDEF|\n\nX:2\nT:b\nL:1/4\nK:C\nGABc|\n")
+    before = book.read_bytes()
+    (tmp_path / "link.abc").symlink_to(book)
+    for target in (book, tmp_path / "link.abc"):
+        status, _, err = cli("convert", f"{book}#2", target)
+        assert status == 2
+        assert "expected another file than the one that is read" in err
+        assert book.read_bytes() == before
+
+
+def test_a_missing_folder_is_named(cli, tab: Path, tmp_path: Path) -> None:
+    status, _, err = cli("convert", tab, tmp_path / "none" / "out.mid")
+    assert status == 2
+    assert f"expected a folder to write in, found no folder {tmp_path / 'none'}" in err
 
 
 def test_strict_refuses_and_writes_nothing(cli, tab: Path, tmp_path: Path) -> None:
@@ -285,6 +306,20 @@ def test_doctor(cli) -> None:
 def test_help_and_version(cli) -> None:
     assert "convert" in cli("--help")[1]
     assert cli("--version")[1].startswith("cadenza ")
+
+
+def test_no_help_text_is_taken_for_markup() -> None:
+    """Rich swallows ``[word]``: an extra would be named by nothing."""
+    pending = [typer.main.get_command(app)]
+    seen = 0
+    while pending:
+        command = pending.pop()
+        pending += getattr(command, "commands", {}).values()
+        texts = [command.help or "", *(getattr(parameter, "help", "") or "" for parameter in command.params)]
+        for text in texts:
+            seen += 1
+            assert Text.from_markup(text).plain == text, (command.name, text)
+    assert seen > 100
 
 
 def test_a_new_process_imports_nothing_heavy(tab: Path, tmp_path: Path) -> None:

@@ -59,6 +59,9 @@ def _file(source: Path, target: Path, strict: bool, unfold: bool, repair: bool) 
     from cadenza.base.errors import FormatError
     from cadenza.score import repeats
 
+    file, _ = formats.numbered(source)
+    if file.exists() and target.exists() and target.samefile(file):  # what a Score does not hold would be gone
+        raise FormatError("another file than the one that is read", "the same", where=str(target), hint="Name another.")
     score, said = reading.read(source, repair)
     for sentence in said:
         typer.echo(f"reading {source.name} {sentence}")

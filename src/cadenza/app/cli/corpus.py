@@ -27,7 +27,7 @@ def build(
     ),
     settings: list[str] = typer.Option([], "--set", help="key=value over the recipe; may be given again."),
     workers: int = typer.Option(0, "--workers", min=0, help="Processes. Default: one a core."),
-    engine: str = typer.Option("processes", "--engine", help="processes, or ray (extra [cluster])."),
+    engine: str = typer.Option("processes", "--engine", help="processes, or ray (needs the extra cluster)."),
     address: str = typer.Option("", "--address", help="Of the Ray cluster; without it one is started here."),
     from_audio: bool = typer.Option(False, "--from-audio", help="Recordings too: the ear says their notes."),
     min_confidence: float = typer.Option(
@@ -124,7 +124,7 @@ def _render(corpus: Any, row: dict[str, Any], stem: Path) -> list[Path]:
 def stats(
     folder: Path = _FOLDER,
     tokenizer: list[Path] = typer.Option(
-        [], "--tokenizer", help="tokenizer.json to count with too (extra [train]); may be given again."
+        [], "--tokenizer", help="tokenizer.json to count with too (needs the extra train); may be given again."
     ),
     page: Path | None = typer.Option(None, "--page", help="Also write a page with plots, FILE.html."),
     as_json: bool = typer.Option(False, "--json", help="Machine-readable."),
