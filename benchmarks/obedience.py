@@ -184,7 +184,7 @@ def main() -> None:
                 wanted.setdefault("bars", options.bars)
             piece = None if "new" in wanted else seed
             (one,) = compose(piece, model=model, random_seed=number, **wanted)
-            met.setdefault(name, []).append(check(seed, one, asked, options.bars, model))
+            met.setdefault(name, []).append(bool(check(seed, one, asked, options.bars, model)))
         controls = keep(options.out, options, met)
         print(number + 1, {name: f"{sum(hits)}/{len(hits)}" for name, hits in met.items()}, flush=True)
     for name, row in controls.items():
