@@ -15,13 +15,12 @@ the build was killed and whatever ran it.
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import io
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,14 +31,15 @@ from cadenza.base.errors import CadenzaError, ConfigError, FormatError
 from cadenza.base.files import clear_unfinished, locked, scratch, write_atomically
 from cadenza.base.run import versions
 from cadenza.corpus import augment as augmenting
-from cadenza.corpus import band, likeness, prompts, shards, sources
+from cadenza.corpus import band, likeness, manifest, shards, sources
 from cadenza.corpus import select as selecting
 from cadenza.corpus.build import rng_for
 from cadenza.corpus.engines import Engine, Processes
 from cadenza.corpus.excerpts import viewed
 from cadenza.corpus.facts import facts_of
+from cadenza.corpus.manifest import SPLITS, VERSION
 from cadenza.corpus.sources import Recipe, content_hash
-from cadenza.corpus.split import SHARES, split_of
+from cadenza.corpus.split import split_of
 from cadenza.corpus.store import Piece, load_pieces, save_pieces
 from cadenza.corpus.task import TASKS, Example, Length, Settings, examples
 from cadenza.notation import NOTATIONS
@@ -47,8 +47,6 @@ from cadenza.notation.base import Notation
 from cadenza.score.model import Score
 from cadenza.score.repeats import unfold
 
-VERSION = 2
-SPLITS = tuple(name for name, _ in SHARES)
 VIEWS = ("", "composer")
 Progress = Callable[[str, int, int], None]
 
@@ -170,6 +168,9 @@ def build(
         FormatError: no music is there, the disk refuses, or another build works in ``out``.
     """
     shards.versions()  # what is not installed is said before the work
+    recipes = sources.scan(roots, listen)
+    if not recipes:  # said before anything is written
+        raise FormatError("folders with music", "none that can be read", where=", ".join(map(str, roots)))
     work = out / "work"
     _make(work)
     _make(out / "data")
@@ -177,11 +178,12 @@ def build(
         for folder in (out, work, out / "data"):
             clear_unfinished(folder)
         say = progress or (lambda stage, done, total: None)
-        return _build(roots, out, work, config, engine or Processes(), say, listen)
+        return _build(roots, recipes, out, work, config, engine or Processes(), say, listen)
 
 
 def _build(
     roots: Sequence[Path],
+    recipes: Sequence[Recipe],
     out: Path,
     work: Path,
     config: CorpusConfig,
@@ -190,9 +192,6 @@ def _build(
     listen: sources.Listen | None,
 ) -> dict[str, Any]:
     _same_config(out, config, roots, listen)
-    recipes = sources.scan(roots, listen)
-    if not recipes:
-        raise FormatError("folders with music", "none that can be read", where=", ".join(map(str, roots)))
     chunks = [recipes[at : at + config.chunk_files] for at in range(0, len(recipes), config.chunk_files)]
 
     def run(stage: str, function: Callable[..., Any], arguments: list[tuple[Any, ...]]) -> None:
@@ -223,7 +222,8 @@ def _build(
     if to_write:  # shards are about to change: no manifest shall name what is no more
         (out / "manifest.json").unlink(missing_ok=True)
     run("writing", write, to_write)
-    return _finish(out, config, roots, bases, marks, decisions)
+    notation = resolved(config.make_notation(), decisions["velocities"])
+    return manifest.finish(out, config, notation, bases, marks, decisions)
 
 
 def _make(folder: Path) -> None:
@@ -543,69 +543,3 @@ def _counts(rows: list[dict[str, Any]]) -> dict[str, Any]:
         "seconds": round(sum(row["seconds"] for row in rows), 3),
         "tasks": dict(sorted(Counter(row["task"] for row in rows).items())),
     }
-
-
-# ── the end ──────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def _finish(
-    out: Path,
-    config: CorpusConfig,
-    roots: Sequence[Path],
-    bases: Sequence[Path],
-    marks: Sequence[Path],
-    decisions: dict[str, Any],
-) -> dict[str, Any]:
-    """Gather what the chunks say into ``manifest.json`` and ``rejected.csv``."""
-    written = [json.loads(mark.read_bytes()) for mark in marks]
-    rejected: list[dict[str, str]] = []
-    used: Counter[tuple[str, str, str]] = Counter()
-    for base, entries, one in zip(bases, decisions["chunks"], written, strict=True):
-        read = json.loads(base.with_suffix(".json").read_bytes())
-        rejected += read["rejected"]
-        for row, entry in zip(read["pieces"], entries, strict=True):
-            if entry["dropped"]:
-                kind = "Duplicate" if entry["dropped"].startswith("same notes as") else "NotSelected"
-                said = {"error": kind, "reason": entry["dropped"]}
-                rejected.append({"source": row["source"], "path": row["path"], **said})
-            else:
-                used[row["source"], row["licence"], row["attribution"]] += 1
-        rejected += one["rejected"]
-    names = ("source", "path", "error", "reason")
-    text = io.StringIO()
-    table = csv.DictWriter(text, names, lineterminator="\n")
-    table.writeheader()
-    table.writerows(sorted(rejected, key=lambda row: tuple(row[name] for name in names)))
-    write_atomically(out / "rejected.csv", text.getvalue().encode())
-    hashes = {name: digest for one in written for name, digest in one["shards"].items()}
-    for path in (out / "data").glob("*.parquet"):  # of an earlier run over more files
-        if f"data/{path.name}" not in hashes:
-            path.unlink()
-    notation = resolved(config.make_notation(), decisions["velocities"])
-    manifest = {
-        "version": VERSION,
-        "fingerprint": hashlib.sha256(json.dumps(sorted(hashes.items())).encode()).hexdigest(),
-        "config": {f.name: getattr(config, f.name) for f in fields(config)},
-        "notation": {"name": notation.name, **notation.options()},
-        "prompts": prompts.template(notation) if config.style == "instruct" else {},
-        "versions": versions() | shards.versions(),
-        "sources": [
-            {"source": source, "licence": licence, "attribution": attribution, "pieces": count}
-            for (source, licence, attribution), count in sorted(used.items())
-        ],
-        "splits": {
-            split: _summed([one["counts"][split] for one in written if split in one["counts"]]) for split in SPLITS
-        },
-        "rejected": dict(sorted(Counter(row["error"] for row in rejected).items())),
-        "shards": dict(sorted(hashes.items())),
-    }  # fmt: skip
-    write_atomically(out / "manifest.json", json.dumps(manifest, indent=1, ensure_ascii=False).encode())
-    return manifest
-
-
-def _summed(counts: list[dict[str, Any]]) -> dict[str, Any]:
-    tasks: Counter[str] = Counter()
-    for one in counts:
-        tasks.update(one["tasks"])
-    totals = {name: sum(one[name] for one in counts) for name in ("examples", "pieces", "notes", "seconds")}
-    return totals | {"seconds": round(totals["seconds"], 3), "tasks": dict(sorted(tasks.items()))}

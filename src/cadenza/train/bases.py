@@ -12,6 +12,7 @@ One function, :func:`open_base`, gives the model and its codec as a recipe asks 
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,9 @@ from cadenza.model.vocabulary import BOS, EOS, PAD, Vocabulary
 from cadenza.notation.base import Notation
 from cadenza.train.recipe import Rope, Scratch, TrainConfig
 from cadenza.train.rows import Codec
+
+# On import bitsandbytes warns of a faster kernel for processors that could be had from elsewhere.
+logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
 
 #: Embeddings are padded to a multiple of this: matrix products of odd sizes are slow.
 ROUND_VOCABULARY = 32

@@ -228,6 +228,8 @@ def test_nothing_to_read_is_said(tmp_path: Path):
         build([tmp_path / "empty"], tmp_path / "out", CONFIG)
     with pytest.raises(FormatError, match="a folder"):
         build([tmp_path / "absent"], tmp_path / "out2", CONFIG)
+    assert not (tmp_path / "out").exists()
+    assert not (tmp_path / "out2").exists()  # nothing is left that a right try would stumble over
 
 
 def heard(path: Path) -> Score:
