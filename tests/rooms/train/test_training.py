@@ -30,6 +30,7 @@ from cadenza.infer.generate import continue_score  # noqa: E402
 from cadenza.infer.model import load_model  # noqa: E402
 from cadenza.train import export, loop, run  # noqa: E402
 from cadenza.train.recipe import Loss, TrainConfig  # noqa: E402
+from tests.training_jobs import train_slowly  # noqa: E402
 
 from .conftest import song  # noqa: E402
 
@@ -88,7 +89,7 @@ def test_killed_runs_resume_to_the_same_bits_and_compose(name, built_corpus, tin
     config = config_for(name, built_corpus, tiny)
     whole = run.train(config, tmp_path / "whole")
     broken = tmp_path / "broken"
-    child = processes.Process(target=run.train, args=(config, broken))
+    child = processes.Process(target=train_slowly, args=(config, broken))
     child.start()
     end = time.monotonic() + 240
     while not loop.checkpoints(broken) and child.is_alive() and time.monotonic() < end:
