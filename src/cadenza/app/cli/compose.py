@@ -46,7 +46,9 @@ def compose(
     dry: float = typer.Option(0.0, "--dry", help="Brake on repeated tokens within bars; 0.8 is its author's."),
     no_repeat: int = typer.Option(0, "--no-repeat", help="No run of so many tokens twice; 0 = off."),
     guard: bool = typer.Option(True, "--guard/--no-guard", help="Draw bars again that make a loop."),
-    recall: bool = typer.Option(True, "--recall/--no-recall", help="Say phrases again as often as music does."),
+    recall: bool = typer.Option(
+        True, "--recall/--no-recall", help="Say phrases again as music does (models in fields)."
+    ),
     may_be_empty: bool = typer.Option(False, "--may-be-empty", help="What is filled in may stay silent."),
     controls: bool = typer.Option(False, "--controls", help="List what can be asked, and how well it is obeyed."),
     model: str = typer.Option(
