@@ -119,7 +119,9 @@ def unfold() -> Edit:
     def apply(score: Score) -> Score:
         if not any(mark.repeat_close or mark.endings or mark.directions for mark in score.bars):
             return replace(score, bars=tuple(replace(m, repeat_open=False) for m in score.bars if not m.repeat_open))
-        table, order = bar_table(score), play_order(score)
+        table = bar_table(score)
+        # Endings whose pass never comes can silence every bar; then the bars sound once, as they are written.
+        order = play_order(score) or range(len(table.starts_ticks))
         runs: list[list[int]] = []
         for bar in order:
             if runs and bar == runs[-1][-1] + 1:

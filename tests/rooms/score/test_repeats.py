@@ -124,3 +124,13 @@ def test_jumps_sound_in_order(name):
     score, expected = JUMPS[name]
     assert repeats.play_order(score) == expected
     assert [n.pitch - 60 for n in repeats.unfold()(score).tracks[0]] == expected
+
+
+def test_endings_whose_pass_never_comes_leave_the_bars_as_written():
+    notes = (Note(0, 480, 60), Note(1920, 480, 62))
+    marks = (BarMark(0, endings=(2,)), BarMark(1920, repeat_close=1, endings=(2,)))
+    score = Score((Track.of(notes),), bars=marks)
+    assert repeats.play_order(score) == []
+    sounding = repeats.unfold().apply(score)
+    assert sounding.tracks[0].notes["pitch"].tolist() == [60, 62]
+    assert sounding.tracks[0].notes["onset_ticks"].tolist() == [0, 1920]
