@@ -136,7 +136,13 @@ def compose(
             typer.echo(f"  {count} bars stayed although they make {reason}")
         if one.original:
             run, share = one.original.get("copied_run", 0), one.original.get("copied_bars", 0)
-            typer.echo(f"  longest run known from the training set: {run:.0f} notes; {share:.0%} of a track's bars are")
+            human = composer.originality
+            beside = ""
+            if human is not None and human.bar_share is not None:
+                beside = f" (human music: hardly ever beyond {human.max_run}; {human.bar_share.mean:.0%})"
+            typer.echo(
+                f"  longest run known from the training set: {run:.0f} notes; {share:.0%} of a track's bars are{beside}"
+            )
         if number == 1:
             if take.left_out:
                 typer.echo(f"  not read (silent there, or beyond 16 tracks): {', '.join(take.left_out)}")
