@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,9 +14,11 @@ from cadenza.model.architecture import Architecture
 from cadenza.model.vocabulary import Vocabulary
 
 
-def write_composer(folder: Path, context_tokens: int = 512, seed: int = 0, spread: float = 0.5) -> Path:
+def write_composer(
+    folder: Path, context_tokens: int = 512, seed: int = 0, spread: float = 0.5, notation: Any = MODEL_NOTATION
+) -> Path:
     """A model folder as a training run saves it, small and untrained."""
-    vocabulary = Vocabulary.of(MODEL_NOTATION.vocabulary())
+    vocabulary = Vocabulary.of(notation.vocabulary(), notation.joint)
     config = {
         "model_type": "ministral",
         "vocab_size": len(vocabulary),
@@ -42,6 +45,6 @@ def write_composer(folder: Path, context_tokens: int = 512, seed: int = 0, sprea
     (folder / "config.json").write_text(json.dumps(config))
     write_safetensors(folder / "model.safetensors", weights)
     vocabulary.save(folder / "vocabulary.json")
-    saved = {"name": MODEL_NOTATION.name, "options": MODEL_NOTATION.options(), "context_tokens": context_tokens}
+    saved = {"name": notation.name, "options": notation.options(), "context_tokens": context_tokens}
     (folder / "notation.json").write_text(json.dumps(saved))
     return folder

@@ -1,0 +1,289 @@
+"""ABC under its instruments' ranges; see :mod:`cadenza.infer.players`.
+
+A pitch is spelled over several fields (accidental, letter, octave marks) and depends on the key, on the bar so far and
+on what is tied into it. So a letter is offered where some octave of it can be played, an octave mark where it leads on
+to one, and what would end the note only where the note as it stands can be played. Notes of a chord rise; those that
+start together in all voices of a fretted track have a fingering. Metre, key and tempo stay, bars end plainly, the last
+one with the sign of the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from typing import Self
+
+from cadenza.infer.constrain import Instrument
+from cadenza.infer.players.base import MAX_EMPTY_BARS, MAX_EMPTY_OF_ONE, Player, longest, within
+from cadenza.notation.abc.fields import ACCIDENTALS, DECORATIONS, DYNAMIC_FIELDS, LETTERS, MAX_OCTAVE_MARKS, SIGNS
+from cadenza.notation.abc.grammar import AbcState
+from cadenza.notation.abc.notation import Abc
+from cadenza.notation.abc.pitches import ACCIDENTALS as ALTERATIONS
+from cadenza.notation.abc.pitches import may_stand_plain, parse_key
+from cadenza.notation.abc.voices import pitch_of
+from cadenza.notation.grammar import END, NEWLINE, Field, Span
+
+END_SIGN = "|]"
+_STAYS = ("[M:", "[K:", "[Q:1/4=", "|:", "&", END, "V:")
+_ENDS_NOTE = {"", "/", "-", " ", "]", "}", *SIGNS, *LETTERS, *ACCIDENTALS}
+_NOTES = {*ACCIDENTALS, *LETTERS}
+Place = tuple[int, int]  # letter, octave
+Spelled = tuple[int, int]  # letter, alteration
+
+
+class AbcPlayer(Player):
+    """A place in a tune.
+
+    Args:
+        voices: which track each voice of the text belongs to.
+        free: the tracks that play; the others rest.
+    """
+
+    def __init__(
+        self, notation: Abc, instruments: Sequence[Instrument], voices: Sequence[int], free: Sequence[int]
+    ) -> None:
+        self.by_track = notation.layout == "by_track"
+        super().__init__(AbcState(notation), instruments, MAX_EMPTY_OF_ONE if self.by_track else MAX_EMPTY_BARS)
+        self.state: AbcState
+        self.voices, self.free = tuple(voices), frozenset(free)
+        self._key = self._first_key = (0,) * 7
+        self._altered: dict[Place, int] = {}  # in this bar of this voice
+        self._tied: dict[int, dict[int, Spelled]] = {}  # voice → what its last notes tie on: pitch → as first spelled
+        self._apart: frozenset[int] = frozenset()  # voices that have rested since
+        self._note: tuple[str, int, int | None] = ("", 0, None)  # letter, octave marks, written alteration
+        self._element: tuple[tuple[int, Spelled], ...] = ()  # the notes so far: pitch, spelling
+        self._ties: frozenset[int] = frozenset()  # pitches of these that are tied on
+        self._struck_at: dict[tuple[int, Fraction], tuple[tuple[int, int], ...]] = {}  # of the bar: (voice, pitch)
+
+    def copy(self) -> Self:
+        """See :meth:`Player.copy`."""
+        other = super().copy()
+        other._altered, other._tied, other._struck_at = self._altered.copy(), self._tied.copy(), self._struck_at.copy()
+        return other
+
+    # ── what may follow ──────────────────────────────────────────────────────────────────────────────────
+
+    def allowed(self) -> list[Span]:
+        """See :meth:`Player.allowed`."""
+        if self._is_between():
+            return []
+        state = self.state
+        if state.place == "inline" or (not self.by_track and state.place in ("signed", "line")):
+            return [span for span in state.allowed() if span.kind in ("]", NEWLINE, "[V:")]
+        sign = END_SIGN if self.n_bars == self.n_last else "|"
+        note_ends = self._stands()
+        in_note, full = bool(self._note[0]), self._is_full()
+        out: list[Span] = []
+        for span in state.allowed():
+            kind = span.kind
+            if kind in _STAYS or (kind in SIGNS and not (full and kind == sign)) or (kind == " " and full):
+                continue
+            if kind == "z" and self._must_play():
+                continue
+            if in_note and kind in _ENDS_NOTE and not note_ends:
+                continue
+            if in_note and kind in (",", "'") and not self._leads_on(kind):
+                continue
+            if kind in _NOTES and not self._may_begin(kind):
+                continue
+            if kind in ("[", "{", *DYNAMIC_FIELDS, *DECORATIONS) and not self._may_sound():
+                continue
+            out.append(span)
+        return out
+
+    def opening(self) -> list[Span]:
+        """See :meth:`Player.opening`."""
+        return [span for span in self.state.allowed() if span.kind in ("[V:", " ", NEWLINE)] if self._is_between() else []
+
+    def soonest(self, spans: list[Span]) -> list[Span]:
+        """See :meth:`Player.soonest`."""
+        for wanted in (SIGNS, ("",), (" ", "z", "]", "}"), LETTERS):
+            found = [span for span in spans if span.kind in wanted]
+            if found:
+                return longest(found) if wanted == ("",) else found
+        return [span for span in spans if span.kind in ("'", ",")] or spans
+
+    def _is_between(self) -> bool:
+        """At a bar line: what follows belongs to the next bar."""
+        state = self.state
+        if self.by_track:
+            return state.place in ("signed", "sounded")
+        if state.place == "heads":
+            return True
+        return state.place == "line" and state.voice == state.n_voices
+
+    def _is_full(self) -> bool:
+        """Whether the bar is full once the element at hand is counted."""
+        state = self.state.copy()
+        state._settle()
+        return state.tuplet is None and state.now == state.full
+
+    def _must_play(self) -> bool:
+        last = self.by_track or self.state.voice == self.state.n_voices
+        return last and self.is_silent() and self._may_sound()
+
+    def _track(self) -> Instrument:
+        return self.instruments[self.voices[self.state.voice - 1]]
+
+    def _onset(self) -> Fraction:
+        state = self.state
+        if state.tuplet is None:
+            return Fraction(state.now)
+        enters, times, _, done = state.tuplet
+        return state.now + Fraction(done * times, enters)
+
+    def _in_grace(self) -> bool:
+        at = self.state.element
+        return at in ("graces", "grace") or (at == "accidental" and self.state.in_grace)
+
+    def _pitch(self, letter: str, marks: int, written: int | None) -> tuple[Place, int, int]:
+        """(place, alteration, pitch), as the reader finds them: as written, by the bar so far, by the key, or by what is
+        tied into the bar."""
+        index, octave, natural = pitch_of(letter, ("'" if letter.islower() else ",") * marks)
+        place = (index, octave)
+        alteration = self._altered.get(place, self._key[index]) if written is None else written
+        if written is None and place not in self._altered and self._onset() == 0:
+            held = self._tied.get(self.state.voice, {})
+            for pitch in (natural + alteration, natural + 1, natural - 1):
+                if held.get(pitch) == (index, pitch - natural):
+                    alteration = pitch - natural
+                    break
+        return place, alteration, natural + alteration
+
+    def _fits(self, letter: str, marks: int, written: int | None) -> bool:
+        """Whether the note can be played as it stands."""
+        (_, _), alteration, pitch = self._pitch(letter, marks, written)
+        if written is None and not may_stand_plain(pitch - alteration):
+            return False
+        instrument = self._track()
+        if not within(instrument, pitch):
+            return False
+        if self._in_grace():
+            return True
+        voice, own = self.state.voice, tuple(one for one, _ in self._element)
+        if own and pitch <= own[-1]:
+            return False
+        struck = self._struck_at.get((self.voices[voice - 1], self._onset()), ())
+        others = tuple(one for other, one in struck if other != voice)
+        return pitch not in others and instrument.takes((*others, *own, pitch))
+
+    def _stands(self) -> bool:
+        letter, marks, written = self._note
+        return bool(letter) and self._fits(letter, marks, written)
+
+    def _leads_on(self, mark: str) -> bool:
+        letter, marks, written = self._note
+        right = (mark == "'") == letter.islower()
+        return right and any(self._fits(letter, more, written) for more in range(marks + 1, MAX_OCTAVE_MARKS + 1))
+
+    def _may_begin(self, kind: str) -> bool:
+        """Whether an accidental or a letter can lead to a note that can be played."""
+        if self.voices[self.state.voice - 1] not in self.free:
+            return False
+        trial = self if not self._note[0] or not self._stands() else self._with_note()
+        if kind in ACCIDENTALS:
+            return any(trial._has_octave(letter, ALTERATIONS[kind]) for letter in LETTERS)
+        written = self._note[2] if self.state.element == "accidental" else None
+        return trial._has_octave(kind, written)
+
+    def _with_note(self) -> AbcPlayer:
+        """With the note at hand counted in the chord."""
+        trial = self.copy()
+        trial._end_note()
+        return trial
+
+    def _has_octave(self, letter: str, written: int | None) -> bool:
+        return any(self._fits(letter, marks, written) for marks in range(MAX_OCTAVE_MARKS + 1))
+
+    def _may_sound(self) -> bool:
+        """Whether any note can begin here."""
+        if self.voices[self.state.voice - 1] not in self.free:
+            return False
+        return any(self._has_octave(letter, written) for letter in LETTERS for written in (None, 0, 1, -1))
+
+    # ── reading on ───────────────────────────────────────────────────────────────────────────────────────
+
+    def feed(self, field: Field) -> None:
+        """See :meth:`Player.feed`."""
+        kind, value = field
+        state = self.state
+        place, voice, element, in_chord = state.place, state.voice, state.element, state.in_chord
+        if self._note[0] and kind not in ("'", ","):
+            self._end_note()
+        state.feed(field)
+        if self.is_writing:
+            state.is_open = False  # no upbeat
+        self.last = field
+        if kind in ("K:", "[K:"):
+            found, _ = parse_key(value)
+            self._key, self._altered = (found.alterations if found is not None else (0,) * 7), {}
+            self._first_key = self._key if kind == "K:" else self._first_key
+        elif kind in ("'", ","):
+            letter, marks, written = self._note
+            self._note = (letter, marks + 1, written)
+        elif kind in ACCIDENTALS:
+            self._note = ("", 0, ALTERATIONS[kind])
+        elif kind in LETTERS:
+            self._note = (kind, 0, self._note[2] if element == "accidental" else None)
+        elif kind == "-":
+            self._ties |= frozenset(pitch for pitch, _ in (self._element[-1:] if in_chord else self._element))
+        elif kind == "z":
+            self._apart |= {voice}
+        elif kind in (" ", *SIGNS) and place == "element":
+            self._end_element(voice)
+        if kind in ("[V:", "V:", *SIGNS) or (kind == "&"):
+            self._altered = {}
+        if self.by_track and kind == "V:":
+            self.begin_part(0)
+            self._key = self._first_key
+        elif self.by_track and (place == "signed" or (place == "sounded" and state.place == "bar")):
+            self._struck_at = {}
+            self.open_bar()
+        elif not self.by_track and kind == "[V:" and value == "1":
+            self._struck_at = {}
+            self.open_bar()
+
+    def _end_note(self) -> None:
+        """The note at hand is whole: it sounds, and what it alters holds."""
+        letter, marks, written = self._note
+        place, alteration, pitch = self._pitch(letter, marks, written)
+        is_grace = self._in_grace()
+        self._note = ("", 0, None)
+        if written is not None:
+            self._altered[place] = alteration
+        if is_grace:
+            return
+        onset, voice = self._onset(), self.state.voice
+        track = self.voices[voice - 1]
+        if pitch not in self._tied.get(voice, {}) or voice in self._apart:
+            self.struck.append((onset, track, pitch))
+        at = (track, onset)
+        self._struck_at[at] = (*self._struck_at.get(at, ()), (voice, pitch))
+        self._element = (*self._element, (pitch, (place[0], alteration)))
+
+    def _end_element(self, voice: int) -> None:
+        """What is tied on from the notes at hand."""
+        if self._element:
+            held = {} if voice in self._apart else self._tied.get(voice, {})
+            tied = {pitch: held.get(pitch, spelled) for pitch, spelled in self._element if pitch in self._ties}
+            self._tied[voice] = tied
+            self._apart -= {voice}
+        self._element, self._ties = (), frozenset()
+
+    def sounding(self, field: Field) -> int | None:
+        """See :meth:`Player.sounding`."""
+        if field.kind not in LETTERS or self._track().is_drums:
+            return None
+        written = self._note[2] if self.state.element == "accidental" else None
+        return self._pitch(field.kind, 0, written)[2] % 12 + 12
+
+
+def voices_of(fields: Iterator[Field]) -> list[int]:
+    """Which track each voice of a tune belongs to."""
+    out: list[int] = []
+    for field in fields:
+        if field.kind == "V:":
+            out.append(out[-1] + 1 if out else 0)
+        elif field.kind == " merge":
+            out[-1] = out[-2]
+    return out
