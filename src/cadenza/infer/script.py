@@ -95,6 +95,8 @@ def write_script(
             while True:
                 drawn = hand.chooser.n_tokens
                 ids = yield from hand.bar(refused)
+                if hand.player.reached <= done:
+                    raise ModelError("a bar that ends", "nothing that may follow", where=repr(hand.text[-60:]))
                 heard = [*hand.player.heard, hand.player.key()]
                 reason = ""
                 if guard is not None and guard.objects(heard):

@@ -178,7 +178,7 @@ class Sheet:
                 onset, track, pitch = word.split(":")
                 notes[int(track)].append(Note(number * length + round(Fraction(onset) * KEY_TICKS), 1, int(pitch)))
         tracks = (Track.of(part, is_drums=one.is_drums) for part, one in zip(notes, self.instruments, strict=True))
-        return Score(tuple(tracks), max(length // 4, 1), length_ticks=len(keys) * length)
+        return Score(tuple(tracks), min(max(length // 4, 1), 65_535), length_ticks=len(keys) * length)
 
 
 def read_sheet(

@@ -107,12 +107,14 @@ class Player:
         """What the bar at hand says; empty for a silent one."""
         return " ".join(f"{onset}:{track}:{pitch}" for onset, track, pitch in sorted(self.struck))
 
-    def is_silent(self) -> bool:
-        """Whether nothing has been struck in the bar at hand, and something has to be."""
-        if self.struck:
-            return False
+    def must_play(self) -> bool:
+        """Whether something has to be struck in the bar at hand."""
         n = self.max_empty_bars
         return self.insists or (len(self.heard) >= n and not any(self.heard[len(self.heard) - n :]))
+
+    def is_silent(self) -> bool:
+        """Whether nothing has been struck in the bar at hand, and something has to be."""
+        return not self.struck and self.must_play()
 
 
 def within(instrument: Instrument, pitch: int) -> bool:

@@ -14,7 +14,7 @@ from typing import Self
 
 from cadenza.infer.constrain import Instrument
 from cadenza.infer.players.base import Player, longest, runs, within
-from cadenza.notation.dadagp.grammar import DadaGPState, event_of
+from cadenza.notation.dadagp.grammar import ALL_KINDS, DadaGPState, event_of
 from cadenza.notation.dadagp.tunings import Tuning
 from cadenza.notation.grammar import Field, Span
 from cadenza.score.fingering import MAX_FRET, SPAN_FRETS
@@ -27,7 +27,7 @@ _OCTAVE_HARMONICS, _ANY_PARTIAL = (4, 5), (2, 3)
 _NEED_STRINGS = (
     "nfx:bend", "nfx:harmonic", "nfx:slide", "nfx:trill", "nfx:grace", "nfx:hammer", "nfx:tie", "bfx:tremolo_bar",
 )  # fmt: skip
-_NEVER = ("measure:", "bfx:tempo_", "end", "artist:", "start", "tempo:", "downtune:")
+_NEVER = ("new_measure", "measure:", "bfx:tempo_", "end", "artist:", "start", "tempo:", "downtune:")
 
 
 class DadaGPPlayer(Player):
@@ -42,6 +42,7 @@ class DadaGPPlayer(Player):
         super().__init__(DadaGPState(), instruments)
         self.state: DadaGPState
         self.names, self.bar_ticks = names, bar_ticks
+        self._kinds = _kinds_of(frozenset(names))
         self._name, self._string = "", 0
         self._pressed: dict[str, tuple[tuple[int, int], ...]] = {}  # name → (told string, real fret) at this time
         self._graces: tuple[int, ...] = ()  # frets, at this time
@@ -61,10 +62,8 @@ class DadaGPPlayer(Player):
         """See :meth:`Player.allowed`."""
         room = self.bar_ticks - self.state.bar_ticks
         out: list[Span] = []
-        for span in self.state.allowed():
+        for span in self.state.allowed(self._kinds):
             kind = span.kind
-            if kind == "new_measure" or kind.startswith(_NEVER):
-                continue
             if kind == "wait:":
                 fills = span.low == room and self.is_silent()
                 if span.high <= room and not fills:
@@ -80,7 +79,7 @@ class DadaGPPlayer(Player):
         state = self.state
         if state.n_bars and state.bar_ticks != self.bar_ticks:
             return []
-        return [span for span in state.allowed() if span.kind == "new_measure"]
+        return state.allowed(("new_measure",))
 
     def soonest(self, spans: list[Span]) -> list[Span]:
         """See :meth:`Player.soonest`."""
@@ -97,7 +96,7 @@ class DadaGPPlayer(Player):
             return []
         instrument, pressed = self.instruments[place], self._pressed.get(name, ())
         if rest == "rest":
-            return [span]
+            return [] if self.is_silent() else [span]
         if name == "drums":
             low, high = max(span.low, instrument.low), min(span.high, instrument.high)
             return [Span(span.kind, low, high)] if low <= high and len(pressed) < MAX_DRUMS else []
@@ -127,7 +126,8 @@ class DadaGPPlayer(Player):
         if kind.startswith(_NEED_STRINGS) and not instrument.may_bend:
             return []
         if kind == "nfx:tie":
-            return [span] if self._name in self._begun else []
+            alone = len(self.struck) < 2 and self.must_play()
+            return [span] if self._name in self._begun and not alone else []
         if kind == "param:val":
             return [Span(kind, *((0, MAX_BEND) if self._curve == "nfx:bend:type" else (-MAX_BEND, MAX_BEND)))]
         if kind == "nfx:grace:fret":
@@ -206,6 +206,14 @@ class DadaGPPlayer(Player):
         if field.kind != ":f" or not self._string:
             return None
         return self.state.tuning_of(self._name).open_pitch(self._string) + int(field.value)
+
+
+@lru_cache(maxsize=64)
+def _kinds_of(names: frozenset[str]) -> tuple[str, ...]:
+    """Kinds of fields of measures that such instruments have."""
+    of_others = {kind for kind in ALL_KINDS if event_of(kind)[1] in ("note:", "note:s", "rest", "downtune:", "tuning:")}
+    own = {kind for kind in of_others if event_of(kind)[0] in names and event_of(kind)[1] in ("note:", "note:s", "rest")}
+    return tuple(kind for kind in ALL_KINDS if not kind.startswith(_NEVER) and (kind in own or kind not in of_others))
 
 
 @lru_cache(maxsize=1 << 10)

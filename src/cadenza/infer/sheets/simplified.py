@@ -12,6 +12,7 @@ from cadenza.infer.players.simplified import SimplifiedPlayer
 from cadenza.infer.prompt import resolution_of
 from cadenza.infer.sheet import Part, Told, View
 from cadenza.notation.simplified import SimplifiedMidi
+from cadenza.notation.simplified.projection import option
 from cadenza.score.model import Score, Track
 from cadenza.score.time import bar_ticks, rescaled, ticks_to_seconds
 
@@ -22,12 +23,13 @@ _LAST_NOTE = re.compile(r"(p\d+(?::v\d+)?(?::d\d+)?)[^\s]*$")
 def told(model: ComposerModel, view: View) -> Told:
     """The view as texts; where bars have no words, silent bars at its end are left out."""
     notation: SimplifiedMidi = model.notation
-    real_time = notation.resolution.startswith("flat")
+    kind, count = option(notation.resolution, "resolution", ("file", "grid", "flat"))
+    real_time = kind == "flat"
     whole = view
     if not notation.bars:
         view = replace(whole.sounding_end(), start_ticks=whole.start_ticks)
     score = view.score if notation.bars else replace(view.score, length_ticks=0)
-    unit = resolution_of(notation, score)
+    unit = count if real_time else resolution_of(notation, score)
     borders, onsets = _borders(notation, view, unit)
     by_track = notation.layout == "by_track"
     n_tracks = len(score.tracks)

@@ -188,9 +188,9 @@ class DadaGPState:
 
     # ── what may follow ──────────────────────────────────────────────────────────────────────────────────
 
-    def allowed(self) -> list[Span]:
-        """What may come next."""
-        return [span for kind in ALL_KINDS for span in self._of_kind(kind)]
+    def allowed(self, kinds: Iterable[str] | None = None) -> list[Span]:
+        """What may come next, of all kinds or of some."""
+        return [span for kind in (ALL_KINDS if kinds is None else kinds) for span in self._of_kind(kind)]
 
     def _of_kind(self, kind: str) -> Iterable[Span]:
         """Of what may come next all of ``kind``."""
