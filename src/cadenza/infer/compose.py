@@ -237,6 +237,8 @@ def _manner(model: ComposerModel, controls: Controls, decoding: Decoding, may_be
         wish=controls.wish if controls.bends else None,
         objection=None if original is None else original.objection,
         may_be_empty=may_be_empty,
+        narrow=controls.narrowed,
+        bend=controls.bend if controls.bends else None,
     )
 
 

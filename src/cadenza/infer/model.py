@@ -100,7 +100,9 @@ class ComposerModel:
             return Trie(texts, ALPHABET)
         # Texts are cut where units begin when a model is trained: no token reaches over that.
         start = re.compile(self.notation.unit_start)
-        texts = [None if text and any(0 < m.start() < len(text) for m in start.finditer(text)) else text for text in texts]
+        texts = [
+            None if text and any(0 < m.start() < len(text) for m in start.finditer(text)) else text for text in texts
+        ]
         return Trie(texts, {*"0123456789-\n ", *(letter for field in self.notation.vocabulary() for letter in field)})
 
 

@@ -1,15 +1,15 @@
 """Writing in any notation: what stands is read, then bars are drawn under a player (:mod:`cadenza.infer.players`).
 
-A text that tells all tracks on one time line is one part; one that tells track after track has a part for each: its bars
-that stand are read, its new ones written, then the next track's are read. Each bar is drawn, looked at, and where it
-makes a loop or copies what it should not, drawn again from where it began. As in :mod:`cadenza.infer.write`, tokens are
-either a notation's fields or those of any text vocabulary; here both ask the same player.
+A text that tells all tracks on one time line is one part; one that tells track after track has a part for each: its
+bars that stand are read, its new ones written, then the next track's are read. Each bar is drawn, looked at, and where
+it makes a loop or copies what it should not, drawn again from where it began. As in :mod:`cadenza.infer.write`, tokens
+are either a notation's fields or those of any text vocabulary; here both ask the same player.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -33,9 +33,6 @@ from cadenza.metrics.originality import copied
 from cadenza.model.units import tokenize_units, units
 from cadenza.notation.grammar import NEWLINE, Field, Span, between
 
-#: The player, the bar's tokens so far → (ids, what to add to their logits), or None.
-Bend = Callable[[Player, Sequence[int]], tuple[NDArray[np.int64], NDArray[np.float64]] | None]
-
 
 @dataclass
 class Script(Written):
@@ -58,15 +55,15 @@ def write_script(
     manner: Manner,
     rng: np.random.Generator,
     on_bar: Callable[[int], None] | None = None,
-    bend: Bend | None = None,
 ) -> Writing[Script]:
     """The bars of a sheet.
 
     Args:
         on_bar: called with the number of bars done, the mean over the parts.
-        bend: wishes; fields only.
     """
-    hand = (_FieldPen if model.has_fields else _TextPen)(model, sheet, manner, rng, bend)
+    if manner.narrow is not None:
+        sheet = replace(sheet, instruments=tuple(manner.narrow(sheet.instruments, sheet.free, sheet.tracks)))
+    hand = (_FieldPen if model.has_fields else _TextPen)(model, sheet, manner, rng)
     original = model.originality if manner.objection is not None else None
     out = Script()
     n_parts, told = len(sheet.parts), 0
@@ -76,15 +73,15 @@ def write_script(
             continue
         player = hand.player
         player.write(part.n_bars)
-        seed = [*player.heard, player.key()] if player.n_bars else []
-        seed += [""] * (sheet.n_standing - len(seed))
+        seed = [*player.heard, player.key(), *[""] * sheet.n_standing][: sheet.n_standing]
+        begun = player.n_bars > sheet.n_standing  # in a text that has nothing to begin bars with
         guard = LoopGuard(manner.table, [seed]) if manner.decoding.guard else None
         out.known += seed
         is_last = number == n_parts - 1
         if player.is_leading_in:
             hand.player.insists = is_last and not any(out.keys) and not manner.may_be_empty
             yield from hand.bar(NOTHING, leads_in=True)
-        done = hand.player.reached
+        done = sheet.n_standing if begun else hand.player.reached
         goal = hand.player.n_last
         while done < goal:
             hand.player.insists = is_last and done == goal - 1 and not any(out.keys) and not manner.may_be_empty
@@ -94,7 +91,7 @@ def write_script(
             refused, before = Refused(), hand.chooser.log2_likelihood
             while True:
                 drawn = hand.chooser.n_tokens
-                ids = yield from hand.bar(refused)
+                ids = yield from hand.bar(refused, leads_in=begun and done == len(seed))
                 if hand.player.reached <= done:
                     raise ModelError("a bar that ends", "nothing that may follow", where=repr(hand.text[-60:]))
                 heard = [*hand.player.heard, hand.player.key()]
@@ -164,7 +161,7 @@ class _Pen:
         if not head:
             head = [model.vocabulary.eos_id]  # something has to stand first
         self.window = Window(model.decoder, head, model.context_tokens, closing, (0, 0))
-        self.player = sheet.player()
+        self.player = sheet.player(sheet.instruments)
         self.text = ""
         self.units: list[list[int]] = []
         self.first: int | None = None
@@ -216,12 +213,10 @@ class _Pen:
 class _FieldPen(_Pen):
     """Fields are tokens."""
 
-    def __init__(
-        self, model: ComposerModel, sheet: Sheet, manner: Manner, rng: np.random.Generator, bend: Bend | None
-    ) -> None:
+    def __init__(self, model: ComposerModel, sheet: Sheet, manner: Manner, rng: np.random.Generator) -> None:
         super().__init__(model, sheet, manner, rng, CLOSING_FIELDS)
         self.fields, self.tables, self.plain = field_tables(self.vocabulary, self.notation)
-        self.bend = bend
+        self.bend = manner.bend(model, sheet, self.player) if manner.bend is not None else None
 
     def bar(self, refused: Refused, leads_in: bool = False) -> Writing[list[int]]:
         """See :meth:`_Pen.bar`."""
@@ -285,11 +280,10 @@ def _is_among(said: Field, spans: Sequence[Span]) -> bool:
 class _TextPen(_Pen):
     """Fields are spelled in a text vocabulary's tokens, which may reach over their borders, not over a bar's."""
 
-    def __init__(
-        self, model: ComposerModel, sheet: Sheet, manner: Manner, rng: np.random.Generator, bend: Bend | None
-    ) -> None:
+    def __init__(self, model: ComposerModel, sheet: Sheet, manner: Manner, rng: np.random.Generator) -> None:
         super().__init__(model, sheet, manner, rng, CLOSING_FIELDS * TOKENS_A_FIELD)
-        del bend
+        if manner.bend is not None:
+            manner.bend(model, sheet, self.player)  # says that it needs fields
         self.trie = model.trie
 
     def bar(self, refused: Refused, leads_in: bool = False) -> Writing[list[int]]:

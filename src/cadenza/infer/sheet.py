@@ -47,17 +47,19 @@ class Told:
     Args:
         header: text that always stands first.
         parts: the rest.
-        player: makes the player before the first field.
+        player: makes the player before the first field, of what the tracks can play.
         read: the finished text → the new bars alone, from time 0, a track for each of the view's.
         bar_units: length of a bar in the units of the player's keys.
+        n_standing: bars that stand.
         silent: tracks of the view that the text cannot tell apart from others, or at all.
     """
 
     header: str
     parts: tuple[Part, ...]
-    player: Callable[[], Player]
+    player: Callable[[Sequence[Instrument]], Player]
     read: Callable[[str], Score]
     bar_units: int
+    n_standing: int
     silent: frozenset[int] = frozenset()
 
 
@@ -155,7 +157,7 @@ class Sheet:
     words: str
     header: str
     parts: tuple[Part, ...]
-    player: Callable[[], Player]
+    player: Callable[[Sequence[Instrument]], Player]
     read: Callable[[str], Score]
     bar_units: int
     tracks: tuple[int, ...]
@@ -188,7 +190,6 @@ def read_sheet(
     bars: int,
     metre: Metre | None = None,
     only: Sequence[int] | None = None,
-    instruments: Callable[[Sequence[Instrument], Sequence[int]], Sequence[Instrument]] | None = None,
 ) -> Sheet:
     """The sheet to continue a piece.
 
@@ -196,7 +197,6 @@ def read_sheet(
         bars: how many to write.
         metre: of these, where it is to change; the bars that stand are told in it, too.
         only: the tracks that go on; the others rest.
-        instruments: narrows what the tracks can play, given which of the piece's they are.
 
     Raises:
         RangeError: the piece has no notes, or the notation cannot tell it.
@@ -213,15 +213,10 @@ def read_sheet(
     if begin >= start:
         raise RangeError("a seed of at least one bar of the new metre", "a shorter one")
     stop = start + bars * bar_ticks(metre or last, tpq)
-    return _sheet(score, model, begin, start, stop, metre or last, only, instruments)
+    return _sheet(score, model, begin, start, stop, metre or last, only)
 
 
-def new_sheet(
-    score: Score,
-    model: ComposerModel,
-    bars: int,
-    instruments: Callable[[Sequence[Instrument], Sequence[int]], Sequence[Instrument]] | None = None,
-) -> Sheet:
+def new_sheet(score: Score, model: ComposerModel, bars: int) -> Sheet:
     """The sheet to begin a piece: ``score`` has tracks, a tempo and a metre, and no notes.
 
     Raises:
@@ -231,7 +226,7 @@ def new_sheet(
         raise RangeError(f"1 to {MAX_MODEL_TRACKS} tracks", str(len(score.tracks)))
     metre = metre_at(score, 0)
     stop = bars * bar_ticks(metre, score.ticks_per_quarter)
-    return _sheet(score, model, 0, 0, stop, metre, None, instruments)
+    return _sheet(score, model, 0, 0, stop, metre, None)
 
 
 def _sheet(
@@ -242,7 +237,6 @@ def _sheet(
     stop: int,
     metre: Metre,
     only: Sequence[int] | None,
-    narrowed: Callable[[Sequence[Instrument], Sequence[int]], Sequence[Instrument]] | None,
 ) -> Sheet:
     from cadenza.infer import sheets
 
@@ -261,8 +255,7 @@ def _sheet(
     view = replace(edit.select_tracks(chosen)(context), metres=(Metre(0, part.numerator, part.denominator),))
     if model.sees_model_view:
         view = model_view(view)
-    places = [instrument_of(score.tracks[i]) for i in chosen]
-    instruments = tuple(places if narrowed is None else narrowed(places, chosen))
+    instruments = tuple(instrument_of(score.tracks[i]) for i in chosen)
     length = bar_ticks(part, tpq)
     tempos = [Tempo(0, tempo_at(score, begin).quarters_per_minute)]
     tempos += [Tempo(t.onset_ticks - begin, t.quarters_per_minute) for t in score.tempos if t.onset_ticks > begin]
@@ -279,7 +272,7 @@ def _sheet(
     words = instruction("continue", view, notation, model.prompts) + "\n" if model.style == "instruct" else ""
     return Sheet(
         words, told.header, told.parts, told.player, told.read, told.bar_units, tuple(chosen), instruments, free,
-        part, split, start, stop, told_view.n_standing, tuple(left_out),
+        part, split, start, stop, told.n_standing, tuple(left_out),
     )  # fmt: skip
 
 

@@ -5,9 +5,9 @@ is parts joined by colons: the first part of a word is a bare token (``p57``), e
 (``:d960``), the line break a token of its own; spaces are implied. What is not in the vocabulary is spelled in UTF-8
 bytes, so that no text is unrepresentable: ``detokenize(tokenize(text)) == text`` for every text.
 
-Those are texts of words. A notation may join its fields otherwise (``joint``): a line each, or with nothing between them.
-Then fields hold blanks and colons as they like, a text is cut into the longest fields that it begins with, and a line
-break is implied between two fields of which the second does not begin with a colon.
+Those are texts of words. A notation may join its fields otherwise (``joint``): a line each, or with nothing between
+them. Then fields hold blanks and colons as they like, a text is cut into the longest fields that it begins with, and a
+line break is implied between two fields of which the second does not begin with a colon.
 """
 
 from __future__ import annotations

@@ -23,8 +23,8 @@ class Notation(Protocol):
     name: ClassVar[str]
     #: A pattern that matches where a bar (or, in a notation without bars, a segment of time) begins in a text.
     unit_start: ClassVar[str]
-    #: What stands between two fields in a text: a blank or a line break (neither before a field that begins with a colon
-    #: nor beside a line break), or nothing.
+    #: What stands between two fields in a text: a blank or a line break (neither before a field that begins with a
+    #: colon nor beside a line break), or nothing.
     joint: ClassVar[Literal[" ", "\n", ""]]
     #: Sets of options that the law is tested with.
     variants: ClassVar[tuple[Mapping[str, Any], ...]]

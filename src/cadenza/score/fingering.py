@@ -170,8 +170,8 @@ def finger(
 
 
 def with_playable_places(track: Track) -> Track:
-    """``track`` without the strings and frets of notes that start together where no hand can hold them: two on a string,
-    frets too far apart or beyond the neck, or one without a place."""
+    """``track`` without the strings and frets of notes that start together where no hand can hold them: two on a
+    string, frets too far apart or beyond the neck, or one without a place."""
     notes = track.notes.copy()
     for rows in _onset_groups(notes):
         strings, frets = notes["string"][rows].tolist(), notes["fret"][rows].tolist()

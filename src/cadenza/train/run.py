@@ -89,7 +89,10 @@ def prepare(config: TrainConfig, cache: Path | None = None, say: Say = print, n_
     corpus = BuiltCorpus.open(config.corpus)
     notation = corpus.notation
     base = bases.open_base(
-        config, corpus.fields, lambda codec: rows.pieces(corpus.rows("train"), codec, notation.unit_start), notation.joint
+        config,
+        corpus.fields,
+        lambda codec: rows.pieces(corpus.rows("train"), codec, notation.unit_start),
+        notation.joint,
     )
     _check_fields(base.codec, notation)
     key = _key(corpus, base.codec, config)

@@ -13,7 +13,6 @@ from cadenza.corpus.excerpts import MODEL_NOTATION
 from cadenza.model.architecture import Architecture
 from cadenza.model.vocabulary import Vocabulary
 
-
 WINDOWED = {
     "model_type": "ministral", "head_dim": 16, "sliding_window": 32,
     "layer_types": ["sliding_attention", "full_attention"], "tie_word_embeddings": True,
@@ -34,7 +33,7 @@ def write_composer(
 
 
 def write_hub_composer(folder: Path, notation: Any, shape: dict[str, Any] = LLAMA, context_tokens: int = 2048) -> Path:
-    """A fine-tuned model of the hub with an ordinary text tokenizer, small and untrained; needs tokenizers, no torch."""
+    """A fine-tuned model of the hub with an ordinary text tokenizer, small and untrained; needs no torch."""
     from cadenza.model.hub_vocabulary import HubVocabulary
     from tests.rooms.model import tokenizers_made
 

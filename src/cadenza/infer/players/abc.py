@@ -39,6 +39,8 @@ class AbcPlayer(Player):
         free: the tracks that play; the others rest.
     """
 
+    pitch_kinds = frozenset(LETTERS)
+
     def __init__(
         self, notation: Abc, instruments: Sequence[Instrument], voices: Sequence[int], free: Sequence[int]
     ) -> None:
@@ -93,7 +95,9 @@ class AbcPlayer(Player):
 
     def opening(self) -> list[Span]:
         """See :meth:`Player.opening`."""
-        return [span for span in self.state.allowed() if span.kind in ("[V:", " ", NEWLINE)] if self._is_between() else []
+        return (
+            [span for span in self.state.allowed() if span.kind in ("[V:", " ", NEWLINE)] if self._is_between() else []
+        )
 
     def soonest(self, spans: list[Span]) -> list[Span]:
         """See :meth:`Player.soonest`."""
@@ -137,8 +141,8 @@ class AbcPlayer(Player):
         return at in ("graces", "grace") or (at == "accidental" and self.state.in_grace)
 
     def _pitch(self, letter: str, marks: int, written: int | None) -> tuple[Place, int, int]:
-        """(place, alteration, pitch), as the reader finds them: as written, by the bar so far, by the key, or by what is
-        tied into the bar."""
+        """(place, alteration, pitch), as the reader finds them: as written, by the bar so far, by the key, or by what
+        is tied into the bar."""
         index, octave, natural = pitch_of(letter, ("'" if letter.islower() else ",") * marks)
         place = (index, octave)
         alteration = self._altered.get(place, self._key[index]) if written is None else written
@@ -236,12 +240,15 @@ class AbcPlayer(Player):
         if self.by_track and kind == "V:":
             self.begin_part(0)
             self._key = self._first_key
-        elif self.by_track and (place == "signed" or (place == "sounded" and state.place == "bar")):
+        elif self._begins_bar(field, place):
             self._struck_at = {}
             self.open_bar()
-        elif not self.by_track and kind == "[V:" and value == "1":
-            self._struck_at = {}
-            self.open_bar()
+
+    def _begins_bar(self, field: Field, place: str) -> bool:
+        """Whether a bar began with a field that was read at a place."""
+        if self.by_track:
+            return place == "signed" or (place == "sounded" and self.state.place == "bar")
+        return field == Field("[V:", "1")
 
     def _end_note(self) -> None:
         """The note at hand is whole: it sounds, and what it alters holds."""

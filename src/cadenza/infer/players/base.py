@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Sequence
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from cadenza.infer.constrain import Instrument
 from cadenza.notation.grammar import Field, Span
@@ -29,6 +29,9 @@ class Player:
         insists: the bar at hand must not stay empty.
         is_writing: what is read is being written; else it stands already and nothing is narrowed.
     """
+
+    #: Kinds of fields that :meth:`sounding` knows.
+    pitch_kinds: ClassVar[frozenset[str]] = frozenset({"p"})
 
     def __init__(self, state: Any, instruments: Sequence[Instrument], max_empty_bars: int = MAX_EMPTY_BARS) -> None:
         self.state = state

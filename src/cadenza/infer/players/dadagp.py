@@ -38,6 +38,8 @@ class DadaGPPlayer(Player):
         bar_ticks: length of a bar, at 960 a quarter.
     """
 
+    pitch_kinds = frozenset({":f"})
+
     def __init__(self, instruments: Sequence[Instrument], names: Mapping[str, int], bar_ticks: int) -> None:
         super().__init__(DadaGPState(), instruments)
         self.state: DadaGPState
@@ -212,7 +214,9 @@ class DadaGPPlayer(Player):
 def _kinds_of(names: frozenset[str]) -> tuple[str, ...]:
     """Kinds of fields of measures that such instruments have."""
     of_others = {kind for kind in ALL_KINDS if event_of(kind)[1] in ("note:", "note:s", "rest", "downtune:", "tuning:")}
-    own = {kind for kind in of_others if event_of(kind)[0] in names and event_of(kind)[1] in ("note:", "note:s", "rest")}
+    own = {
+        kind for kind in of_others if event_of(kind)[0] in names and event_of(kind)[1] in ("note:", "note:s", "rest")
+    }
     return tuple(kind for kind in ALL_KINDS if not kind.startswith(_NEVER) and (kind in own or kind not in of_others))
 
 

@@ -1,7 +1,7 @@
 """MT3 events under instruments' ranges, with bars counted in real time; see :mod:`cadenza.infer.players`.
 
-The events know no bars: where the piece's bar lines lie, in steps, is given. Programs are those of the tracks; notes that
-begin together on a fretted one have a fingering.
+The events know no bars: where the piece's bar lines lie, in steps, is given. Programs are those of the tracks; notes
+that begin together on a fretted one have a fingering.
 """
 
 from __future__ import annotations

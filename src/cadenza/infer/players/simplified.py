@@ -51,6 +51,7 @@ class SimplifiedPlayer(Player):
         self.notation, self.by_track = notation, by_track
         self.borders, self.n_standing, self.shifts = tuple(borders), n_standing, tuple(shifts)
         self._shift = self.shifts[0] if self.shifts else 0
+        self._bar_start = 0
 
     def begin_part(self, number: int) -> None:
         """See :meth:`Player.begin_part`."""
@@ -158,10 +159,11 @@ class SimplifiedPlayer(Player):
             self.open_bar(at - self.n_bars)
         elif kind == BAR and self.notation.bars and not was_header:
             self.open_bar()
+            self._bar_start = self.state.now_ticks
         if kind == "p":
             onset = self.state.now_ticks
             if self.notation.bars:
-                onset -= self.state.bar_end_ticks
+                onset -= self._bar_start
             else:
                 onset += self._shift - self.borders[max(self.n_bars - 1, 0)]
             self.struck.append((onset, self.state.track, int(field.value)))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 
+from cadenza.infer.constrain import Instrument
 from cadenza.infer.model import ComposerModel
 from cadenza.infer.players.abc import END_SIGN, AbcPlayer, voices_of
 from cadenza.infer.sheet import Part, Told, View, matched
@@ -35,8 +37,8 @@ def told(model: ComposerModel, view: View) -> Told:
     # A track that is not told apart from another goes where that one goes.
     voices = [places[track] or 0 for track in voices_of(notation.fields(text))]
 
-    def player() -> AbcPlayer:
-        return AbcPlayer(notation, view.instruments, voices, view.free)
+    def player(instruments: Sequence[Instrument]) -> AbcPlayer:
+        return AbcPlayer(notation, instruments, voices, view.free)
 
     def read(text: str) -> Score:
         out: list[Track | None] = [None] * n_tracks
@@ -48,7 +50,7 @@ def told(model: ComposerModel, view: View) -> Told:
 
     silent = frozenset(range(n_tracks)) - {place for place in places if place is not None}
     units = WHOLE * view.metre.numerator // view.metre.denominator
-    return Told(header, parts, player, read, units, silent)
+    return Told(header, parts, player, read, units, view.n_standing, silent)
 
 
 def _by_bar(text: str, view: View) -> tuple[str, tuple[Part, ...]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from cadenza.base.errors import RangeError
@@ -38,8 +40,8 @@ def told(model: ComposerModel, view: View) -> Told:
         names = {name: place for place, (name, _) in enumerate(named)}
     free = {name: place for name, place in names.items() if place in view.free}
 
-    def player() -> DadaGPPlayer:
-        return DadaGPPlayer(view.instruments, free, length)
+    def player(instruments: Sequence[Instrument]) -> DadaGPPlayer:
+        return DadaGPPlayer(instruments, free, length)
 
     def read(text: str) -> Score:
         whole = f"{text.rstrip()}\n{END}"
@@ -51,7 +53,7 @@ def told(model: ComposerModel, view: View) -> Told:
         return view.new_bars(tracks, found.ticks_per_quarter)
 
     silent = frozenset(range(len(view.score.tracks))) - set(names.values())
-    return Told(header, (Part(body, view.n_bars),), player, read, length, silent)
+    return Told(header, (Part(body, view.n_bars),), player, read, length, view.n_standing, silent)
 
 
 def _standing(notation: DadaGP, view: View, length: int) -> tuple[str, str, dict[str, int]]:

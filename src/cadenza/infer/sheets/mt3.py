@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from cadenza.base.errors import RangeError
+from cadenza.infer.constrain import Instrument
 from cadenza.infer.model import ComposerModel
 from cadenza.infer.players.mt3 import Mt3Player
 from cadenza.infer.sheet import Part, Told, View
@@ -35,8 +38,8 @@ def told(model: ComposerModel, view: View) -> Told:
     for place, track in enumerate(view.score.tracks):
         standing.setdefault(DRUMS if track.is_drums else track.program, place)
 
-    def player() -> Mt3Player:
-        return Mt3Player(notation, view.instruments, programs, borders, view.n_standing)
+    def player(instruments: Sequence[Instrument]) -> Mt3Player:
+        return Mt3Player(notation, instruments, programs, borders, view.n_standing)
 
     def read(text: str) -> Score:
         tracks: list[Track | None] = [None] * len(view.score.tracks)
@@ -49,7 +52,7 @@ def told(model: ComposerModel, view: View) -> Told:
     given = _before(notation, view.score, borders[view.n_standing]) if view.n_standing else "t"
     silent = frozenset(range(len(view.score.tracks))) - set(standing.values())
     unit = max(borders[1] - borders[0], 1)
-    return Told("", (Part(given, view.n_bars),), player, read, unit, silent)
+    return Told("", (Part(given, view.n_bars),), player, read, unit, view.n_standing, silent)
 
 
 def _before(notation: Mt3, score: Score, stop: int) -> str:

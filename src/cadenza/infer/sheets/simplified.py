@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
+from cadenza.infer.constrain import Instrument
 from cadenza.infer.model import ComposerModel
 from cadenza.infer.players.simplified import SimplifiedPlayer
 from cadenza.infer.prompt import resolution_of
@@ -45,12 +47,15 @@ def told(model: ComposerModel, view: View) -> Told:
         lines += [""] * (n_tracks - len(lines))
         rests = [place not in view.free for place in range(n_tracks)]
         parts = [
-            Part(("\n" if place else "") + (line if rests[place] else _open(line, notation)), 0 if rests[place] else view.n_bars)
+            Part(
+                ("\n" if place else "") + (line if rests[place] else _open(line, notation)),
+                0 if rests[place] else view.n_bars,
+            )
             for place, line in enumerate(lines)
         ]
 
-    def player() -> SimplifiedPlayer:
-        return SimplifiedPlayer(notation, view.instruments, borders, view.n_standing, shifts, view.free)
+    def player(instruments: Sequence[Instrument]) -> SimplifiedPlayer:
+        return SimplifiedPlayer(notation, instruments, borders, view.n_standing, shifts, view.free)
 
     def read(text: str) -> Score:
         found = notation.decode(text)
@@ -64,7 +69,7 @@ def told(model: ComposerModel, view: View) -> Told:
             return view.new_bars_in_seconds(tracks, 2 * unit)
         return view.new_bars(tracks, unit)
 
-    return Told(header, tuple(parts), player, read, borders[1] - borders[0])
+    return Told(header, tuple(parts), player, read, borders[1] - borders[0], view.n_standing)
 
 
 def _lines(notation: SimplifiedMidi, view: View, score: Score) -> list[str]:

@@ -39,8 +39,8 @@ from cadenza.score.edit import (
     project,
     rescale,
 )
-from cadenza.score.leading import play_dangling
 from cadenza.score.fingering import tuning_for
+from cadenza.score.leading import play_dangling
 from cadenza.score.model import Metre, Score, Tempo, Track
 from cadenza.score.tab import effects as written
 from cadenza.score.tab.fit import (
