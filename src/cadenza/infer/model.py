@@ -113,6 +113,12 @@ def has_fields(vocabulary: Vocabulary | HubVocabulary, notation: Any) -> bool:
     return vocabulary.joint == notation.joint and all(vocabulary.id_of(text) is not None for text in told)
 
 
+def can_continue(notation: Any) -> bool:
+    """Whether a model of it can go on with a piece; bar words that stand every two seconds are no bars of one."""
+    of_seconds = isinstance(notation, SimplifiedMidi) and notation.bars and notation.resolution.startswith("flat")
+    return notation.name in CONTINUED and not of_seconds
+
+
 def is_barwise(notation: Any) -> bool:
     """Whether a notation has bar words, of the piece's own bars, on one time line."""
     if not isinstance(notation, SimplifiedMidi):
@@ -215,7 +221,7 @@ def _notation(places: list[Path]) -> tuple[Any, dict[str, Any], bool]:
         raise ModelError("a notation with its options", str(error), where=str(path)) from None
     if saved["name"] not in CONTINUED:
         raise ModelError(f"a notation of {', '.join(CONTINUED)}", saved["name"], where=str(path))
-    if isinstance(notation, SimplifiedMidi) and notation.bars and notation.resolution.startswith("flat"):
+    if not can_continue(notation):
         hint = "Build the corpus with bars: false, or with a resolution of the file or a grid."
         raise ModelError("bar words of the piece's own bars", repr(saved["options"])[:200], where=str(path), hint=hint)
     return notation, saved, True

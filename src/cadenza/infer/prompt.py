@@ -17,13 +17,13 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from cadenza.base.errors import RangeError
+from cadenza.base.errors import ModelError, RangeError
 from cadenza.corpus.excerpts import model_view
 from cadenza.corpus.prompts import instruction
 from cadenza.corpus.task import accompany_text, infill_text
 from cadenza.infer.constrain import Instrument
 from cadenza.infer.given import Given
-from cadenza.infer.model import ComposerModel
+from cadenza.infer.model import ComposerModel, is_barwise
 from cadenza.notation.simplified import SimplifiedMidi
 from cadenza.notation.simplified.projection import MAX_MODEL_TRACKS, MAX_STEP_TICKS, option
 from cadenza.score import edit
@@ -284,6 +284,8 @@ class _Frame:
     @classmethod
     def of(cls, score: Score, model: Reader, begin: int, stop: int, metre: Metre, must: Sequence[int]) -> _Frame:
         """Ticks ``begin`` … ``stop`` of ``score``, full bars of ``metre``; the tracks that sound there and ``must``."""
+        if not is_barwise(model.notation):
+            raise ModelError("a model of simplified-midi with bar words on one time line", model.notation.name)
         longest = MAX_STEP_TICKS if model.has_fields else None
         part, split = metre_of_model(metre, resolution_of(model.notation, score), longest)
         context = edit.select_ticks(begin, stop).apply(replace(score, bars=()))

@@ -205,7 +205,7 @@ class _Pen:
         raise NotImplementedError
 
     def _make_room(self) -> Writing[None]:
-        recent = max((len(unit) for unit in self.units[-4:]), default=0)
+        recent = min(max((len(unit) for unit in self.units[-4:]), default=0), self.window.context // 4)
         if self.window.logits is None or self.window.room < recent:
             yield from self.window.open(self.units)
 
@@ -234,7 +234,8 @@ class _FieldPen(_Pen):
             yield from self.window.push(token)
             inner, opening = self.player.allowed(), self.player.opening()
             if len(written) >= write.MAX_BAR_FIELDS or self.window.is_nearly_full:
-                inner = [] if len(self._ids(opening)) else self.player.soonest(inner)
+                soonest = [] if len(self._ids(opening)) else self.player.soonest(inner)
+                inner = soonest if not soonest or len(self._ids(soonest)) else inner
             token = self._draw([*inner, *opening], written, refused)
             if token is not None and _is_among(self.fields[token], opening):
                 self.first = token

@@ -222,8 +222,14 @@ def new_sheet(score: Score, model: ComposerModel, bars: int) -> Sheet:
     Raises:
         RangeError: no tracks or too many, or the notation cannot tell them.
     """
+    from cadenza.infer import sheets
+
     if not 1 <= len(score.tracks) <= MAX_MODEL_TRACKS:
         raise RangeError(f"1 to {MAX_MODEL_TRACKS} tracks", str(len(score.tracks)))
+    most = sheets.most_tracks(model.notation)
+    if len(score.tracks) > most:
+        hint = "Its texts do not say which notes are whose."
+        raise RangeError(f"{most} track in this form of {model.notation.name}", str(len(score.tracks)), hint=hint)
     metre = metre_at(score, 0)
     stop = bars * bar_ticks(metre, score.ticks_per_quarter)
     return _sheet(score, model, 0, 0, stop, metre, None)
@@ -266,6 +272,10 @@ def _sheet(
     )  # fmt: skip
     told = sheets.told(model, told_view)
     free = tuple(place for place in free if place not in told.silent)
+    if not free:
+        raise RangeError(
+            f"tracks that {notation.name} can tell", ", ".join(score.tracks[i].name for i in chosen) or "none"
+        )
     names = [score.tracks[i].name or f"track {i + 1}" for i in range(len(score.tracks))]
     left_out = [names[i] for i in range(len(names)) if i not in chosen]
     left_out += [names[chosen[place]] for place in sorted(told.silent)]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from benchmarks.continuations import faults
@@ -21,6 +21,7 @@ from cadenza.infer.generate import take_all, to_accompany, to_continue, to_infil
 from cadenza.infer.letters import Haste, Reading, Spot
 from cadenza.infer.model import ComposerModel, load_model
 from cadenza.infer.original import Originality
+from cadenza.infer.prompt import put
 from cadenza.infer.rows import run
 from cadenza.infer.script import Script, write_script
 from cadenza.infer.sheet import Sheet, read_sheet
@@ -32,6 +33,7 @@ from cadenza.model.units import tokenize_units, units
 from cadenza.model.vocabulary import Vocabulary
 from cadenza.notation import NOTATIONS
 from cadenza.notation.grammar import END
+from cadenza.score.edit import select_bars
 from cadenza.score.fingering import MAX_FRET, SPAN_FRETS, playable
 from cadenza.score.model import HARMONICS, Score, Technique
 from cadenza.score.time import bar_table, bar_ticks, metre_at
@@ -147,16 +149,15 @@ def test_fields_go_on_soundly(name, fields: ComposerModel) -> None:
 
 
 @pytest.mark.parametrize("name", ["guitar", "piano 3/4", "band"])
-def test_any_text_tokenizer_goes_on_soundly(name, spelled: ComposerModel) -> None:
+def test_any_text_tokenizer_goes_on_soundly(name, spelled: ComposerModel, monkeypatch) -> None:
     assert not spelled.has_fields
-    seed = SEEDS[name]
+    monkeypatch.setattr(write, "MAX_BAR_FIELDS", 8)
+    seed = select_bars(0, 2)(SEEDS[name])
     sheet, script = written(seed, spelled, 1)
     new = parses(spelled, sheet, script)
     assert new.n_notes
-    assert "".join([*(part.given for part in sheet.parts), *script.bars])
-    (take,) = take_all(seed, spelled, list(to_continue(spelled, BARS)), Manner(Decoding(), spelled.loops), [1])
-    assert faults(seed, take) == []
-    is_sound(seed, take.score, take.start_ticks)
+    score = put(seed, sheet, new, keeps_frets=True)
+    is_sound(seed, score, int(bar_table(seed).ends_ticks[-1]))
 
 
 @pytest.mark.parametrize("case", ["dadagp", "abc"])
@@ -173,6 +174,10 @@ def test_a_qwen_with_its_own_tokenizer(case, tmp_path: Path) -> None:
 def test_what_makes_trouble(name, case, tmp_path: Path) -> None:
     model = load_model(tiny.write_composer(tmp_path, 1024, notation=notation_of(case)))
     seed = SEEDS[name]
+    if (case, name) == ("dadagp", "very high"):  # no hand plays both
+        with pytest.raises(RangeError, match="can tell"):
+            compose(seed, model=model, bars=1)
+        return
     (take,) = take_all(seed, model, list(to_continue(model, BARS)), Manner(Decoding(), model.loops), [5])
     is_sound(seed, take.score, take.start_ticks)
 
@@ -222,9 +227,20 @@ def test_a_soft_key_pulls(case, tmp_path: Path) -> None:
         (one,) = compose(SEEDS["guitar"], model=model, bars=6, **wishes)
         notes = one.score.tracks[0].notes
         classes = notes["pitch"][notes["onset_ticks"] >= one.take.start_ticks] % 12
-        return float(np.mean(~np.isin(classes, [0, 2, 4, 5, 7, 9, 11])))
+        return float(np.mean(~np.isin(classes, [1, 3, 4, 6, 8, 9, 11])))
 
-    assert share_outside(key="C", nearness=0.1) < share_outside()
+    assert share_outside(key="E", nearness=0.1) < share_outside() - 0.05
+
+
+def test_tempo_and_metre_change_where_the_new_bars_begin(fields: ComposerModel) -> None:
+    seed = SEEDS["guitar"]
+    (one,) = compose(seed, model=fields, bars=3, tempo=60, metre="3/4")
+    assert one.take.start_ticks == seed.length_ticks
+    assert one.score.length_ticks == seed.length_ticks + 3 * 1440
+    assert one.score.tempos[-1].onset_ticks == seed.length_ticks
+    new = one.score.tracks[0].notes["onset_ticks"]
+    assert (new < one.score.length_ticks).all()
+    assert len(bar_table(one.score)) == len(bar_table(seed)) + 3
 
 
 def test_what_a_notation_cannot_do_is_said(fields: ComposerModel) -> None:
@@ -301,16 +317,11 @@ def test_joints_are_kept(tmp_path: Path) -> None:
 # ── letter by letter ─────────────────────────────────────────────────────────────────────────────────────
 
 
-@settings(max_examples=examples(12), deadline=None)
-@given(seed=st.integers(0, 10**6), case=st.sampled_from(sorted(CASES)))
-def test_random_letters_spell_the_notation(seed, case, made={}) -> None:  # noqa: B006
+@settings(max_examples=examples(4), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(seed=st.integers(0, 10**6))
+def test_random_letters_spell_the_notation(seed, fields: ComposerModel) -> None:
     """Whatever single letters are drawn, the text parses, and its bars are those asked for."""
-    model = made.get(case)
-    if model is None:
-        import tempfile
-
-        folder = Path(tempfile.mkdtemp())
-        model = made[case] = load_model(tiny.write_composer(folder, 1024, notation=notation_of(case)))
+    model = fields
     rng, joint = random.Random(seed), model.notation.joint
     sheet = read_sheet(SEEDS["guitar"], model, bars=1)
     alphabet = sorted({*"0123456789-\n ", *(letter for field in model.notation.vocabulary() for letter in field)})

@@ -48,7 +48,8 @@ class AbcPlayer(Player):
         super().__init__(AbcState(notation), instruments, MAX_EMPTY_OF_ONE if self.by_track else MAX_EMPTY_BARS)
         self.state: AbcState
         self.voices, self.free = tuple(voices), frozenset(free)
-        self._key = self._first_key = (0,) * 7
+        self._key: tuple[int, ...] = (0,) * 7
+        self._first_key = self._key
         self._altered: dict[Place, int] = {}  # in this bar of this voice
         self._tied: dict[int, dict[int, Spelled]] = {}  # voice → what its last notes tie on: pitch → as first spelled
         self._apart: frozenset[int] = frozenset()  # voices that have rested since
@@ -104,8 +105,15 @@ class AbcPlayer(Player):
         for wanted in (SIGNS, ("",), (" ", "z", "]", "}"), LETTERS):
             found = [span for span in spans if span.kind in wanted]
             if found:
-                return longest(found) if wanted == ("",) else found
+                return self._longest(found) if wanted == ("",) else found
         return [span for span in spans if span.kind in ("'", ",")] or spans
+
+    def _longest(self, spans: list[Span]) -> list[Span]:
+        """The greatest whole length that fills the bar, where there is one."""
+        state = self.state
+        units = (state.full - state.now) // state.steps_a_unit if state.tuplet is None else 0
+        fitting = [Span("", min(units, s.high), min(units, s.high)) for s in spans if s.low <= units]
+        return longest(fitting) or spans
 
     def _is_between(self) -> bool:
         """At a bar line: what follows belongs to the next bar."""

@@ -44,7 +44,7 @@ class SimplifiedPlayer(Player):
         by_track = notation.layout == "by_track"
         super().__init__(SimplifiedState(notation), instruments, MAX_EMPTY_OF_ONE if by_track else MAX_EMPTY_BARS)
         self.state: SimplifiedState
-        self.rules = Rules(instruments, self.max_empty_bars)
+        self.rules = self._leading = Rules(instruments, self.max_empty_bars)
         resting = frozenset(range(len(instruments))) - frozenset(free)
         if resting and not by_track:
             self.rules = GivenRules(instruments, Given(resting, {}), self.max_empty_bars)
@@ -121,7 +121,8 @@ class SimplifiedPlayer(Player):
     def _spans(self) -> list[Span]:
         n = len(self.heard)
         empty = next((k for k, key in enumerate(reversed(self.heard)) if key), n)
-        found = self.rules.spans(self.state, empty + (not self.struck))
+        rules = self._leading if self.is_leading_in and not self._over else self.rules
+        found = rules.spans(self.state, empty + (not self.struck))
         if self.notation.profile == "published" and not self.instruments[self.state.track].may_bend:
             return [Span(":b", NO_BEND_CODE, NO_BEND_CODE) if span.kind == ":b" else span for span in found]
         return found
