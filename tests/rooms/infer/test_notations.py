@@ -59,6 +59,10 @@ CASES = {
     "published by track": ("simplified-midi", {"profile": "published", "bend": "none", "layout": "by_track", **GRID}),
 }
 BARS = 2
+TROUBLE = (
+    "drop tuning", "ukulele", "twenty tracks", "ends in silence", "one note long ago", "change of metre", "pickup",
+    "5 ticks", "drums alone", "16/4", "very high",
+)  # fmt: skip
 
 
 def notation_of(case: str):
@@ -168,8 +172,7 @@ def test_a_qwen_with_its_own_tokenizer(case, tmp_path: Path) -> None:
     is_sound(SEEDS["guitar"], take.score, take.start_ticks, bars=1)
 
 
-@pytest.mark.parametrize("name", ["drop tuning", "ukulele", "twenty tracks", "ends in silence", "one note long ago",
-                                  "change of metre", "pickup", "5 ticks", "drums alone", "16/4", "very high"])  # fmt: skip
+@pytest.mark.parametrize("name", TROUBLE)
 @pytest.mark.parametrize("case", ["dadagp", "abc", "mt3", "without bars"])
 def test_what_makes_trouble(name, case, tmp_path: Path) -> None:
     model = load_model(tiny.write_composer(tmp_path, 1024, notation=notation_of(case)))

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from functools import lru_cache
 from typing import Self
 
 from cadenza.infer.constrain import Instrument
@@ -26,7 +27,13 @@ from cadenza.notation.grammar import END, NEWLINE, Field, Span
 END_SIGN = "|]"
 _STAYS = ("[M:", "[K:", "[Q:1/4=", "|:", "&", END, "V:")
 _ENDS_NOTE = {"", "/", "-", " ", "]", "}", *SIGNS, *LETTERS, *ACCIDENTALS}
-_NOTES = {*ACCIDENTALS, *LETTERS}
+_NOTES = frozenset((*ACCIDENTALS, *LETTERS))
+_LEAD_TO_NOTES = frozenset(("[", "{", *DYNAMIC_FIELDS, *DECORATIONS))
+#: Letter → its natural pitches, with as many octave marks as it may have.
+NATURALS = {
+    letter: tuple(pitch_of(letter, ("'" if letter.islower() else ",") * n)[2] for n in range(MAX_OCTAVE_MARKS + 1))
+    for letter in LETTERS
+}
 Place = tuple[int, int]  # letter, octave
 Spelled = tuple[int, int]  # letter, alteration
 
@@ -75,21 +82,22 @@ class AbcPlayer(Player):
             return [span for span in state.allowed() if span.kind in ("]", NEWLINE, "[V:")]
         sign = END_SIGN if self.n_bars == self.n_last else "|"
         note_ends = self._stands()
-        in_note, full = bool(self._note[0]), self._is_full()
+        in_note, full, begins = bool(self._note[0]), self._is_full(), self._beginnings()
+        must_play = self._must_play()
         out: list[Span] = []
         for span in state.allowed():
             kind = span.kind
             if kind in _STAYS or (kind in SIGNS and not (full and kind == sign)) or (kind == " " and full):
                 continue
-            if kind == "z" and self._must_play():
+            if kind == "z" and must_play and begins:
                 continue
             if in_note and kind in _ENDS_NOTE and not note_ends:
                 continue
             if in_note and kind in (",", "'") and not self._leads_on(kind):
                 continue
-            if kind in _NOTES and not self._may_begin(kind):
+            if kind in _NOTES and kind not in begins:
                 continue
-            if kind in ("[", "{", *DYNAMIC_FIELDS, *DECORATIONS) and not self._may_sound():
+            if kind in _LEAD_TO_NOTES and not begins:
                 continue
             out.append(span)
         return out
@@ -132,7 +140,7 @@ class AbcPlayer(Player):
 
     def _must_play(self) -> bool:
         last = self.by_track or self.state.voice == self.state.n_voices
-        return last and self.is_silent() and self._may_sound()
+        return last and self.is_silent()
 
     def _track(self) -> Instrument:
         return self.instruments[self.voices[self.state.voice - 1]]
@@ -162,41 +170,44 @@ class AbcPlayer(Player):
                     break
         return place, alteration, natural + alteration
 
-    def _fits(self, letter: str, marks: int, written: int | None) -> bool:
-        """Whether the note can be played as it stands."""
-        (_, _), alteration, pitch = self._pitch(letter, marks, written)
-        if written is None and not may_stand_plain(pitch - alteration):
-            return False
-        instrument = self._track()
-        if not within(instrument, pitch):
-            return False
+    def _playable(self) -> frozenset[int]:
+        """Pitches that can be played here, beside the chord so far and what other voices of the track strike."""
         if self._in_grace():
-            return True
+            return _pitches(self._track(), (), ())
         voice, own = self.state.voice, tuple(one for one, _ in self._element)
-        if own and pitch <= own[-1]:
-            return False
         struck = self._struck_at.get((self.voices[voice - 1], self._onset()), ())
-        others = tuple(one for other, one in struck if other != voice)
-        return pitch not in others and instrument.takes((*others, *own, pitch))
+        return _pitches(self._track(), own, tuple(one for other, one in struck if other != voice))
+
+    def _fits(self, letter: str, marks: int, written: int | None, playable: frozenset[int]) -> bool:
+        """Whether the note can be played as it stands."""
+        _, alteration, pitch = self._pitch(letter, marks, written)
+        return pitch in playable and (written is not None or may_stand_plain(pitch - alteration))
 
     def _stands(self) -> bool:
         letter, marks, written = self._note
-        return bool(letter) and self._fits(letter, marks, written)
+        return bool(letter) and self._fits(letter, marks, written, self._playable())
 
     def _leads_on(self, mark: str) -> bool:
         letter, marks, written = self._note
+        playable = self._playable()
         right = (mark == "'") == letter.islower()
-        return right and any(self._fits(letter, more, written) for more in range(marks + 1, MAX_OCTAVE_MARKS + 1))
+        more = range(marks + 1, MAX_OCTAVE_MARKS + 1)
+        return right and any(self._fits(letter, number, written, playable) for number in more)
 
-    def _may_begin(self, kind: str) -> bool:
-        """Whether an accidental or a letter can lead to a note that can be played."""
+    def _beginnings(self) -> frozenset[str]:
+        """The accidentals and letters that can lead to a note that can be played."""
         if self.voices[self.state.voice - 1] not in self.free:
-            return False
-        trial = self if not self._note[0] or not self._stands() else self._with_note()
-        if kind in ACCIDENTALS:
-            return any(trial._has_octave(letter, ALTERATIONS[kind]) for letter in LETTERS)
-        written = self._note[2] if self.state.element == "accidental" else None
-        return trial._has_octave(kind, written)
+            return frozenset()
+        trial = self._with_note() if self._stands() else self
+        playable = trial._playable()
+        if self.state.element == "accidental":
+            written = self._note[2]
+            return frozenset(letter for letter in LETTERS if trial._has_octave(letter, written, playable))
+        out = {letter for letter in LETTERS if trial._has_octave(letter, None, playable)}
+        for sign, written in ALTERATIONS.items():
+            if any(trial._has_octave(letter, written, playable) for letter in LETTERS):
+                out.add(sign)
+        return frozenset(out)
 
     def _with_note(self) -> AbcPlayer:
         """With the note at hand counted in the chord."""
@@ -204,14 +215,10 @@ class AbcPlayer(Player):
         trial._end_note()
         return trial
 
-    def _has_octave(self, letter: str, written: int | None) -> bool:
-        return any(self._fits(letter, marks, written) for marks in range(MAX_OCTAVE_MARKS + 1))
-
-    def _may_sound(self) -> bool:
-        """Whether any note can begin here."""
-        if self.voices[self.state.voice - 1] not in self.free:
-            return False
-        return any(self._has_octave(letter, written) for letter in LETTERS for written in (None, 0, 1, -1))
+    def _has_octave(self, letter: str, written: int | None, playable: frozenset[int]) -> bool:
+        if written is not None:
+            return any(natural + written in playable for natural in NATURALS[letter])
+        return any(self._fits(letter, marks, None, playable) for marks in range(MAX_OCTAVE_MARKS + 1))
 
     # ── reading on ───────────────────────────────────────────────────────────────────────────────────────
 
@@ -291,6 +298,14 @@ class AbcPlayer(Player):
             return None
         written = self._note[2] if self.state.element == "accidental" else None
         return self._pitch(field.kind, 0, written)[2] % 12 + 12
+
+
+@lru_cache(maxsize=1 << 12)
+def _pitches(instrument: Instrument, own: tuple[int, ...], others: tuple[int, ...]) -> frozenset[int]:
+    """What can be added to a chord, from below, beside what other voices strike."""
+    low = own[-1] + 1 if own else instrument.low
+    every = (pitch for pitch in range(max(low, instrument.low), instrument.high + 1) if within(instrument, pitch))
+    return frozenset(pitch for pitch in every if pitch not in others and instrument.takes((*others, *own, pitch)))
 
 
 def voices_of(fields: Iterator[Field]) -> list[int]:
