@@ -56,7 +56,7 @@ class AbcPlayer(Player):
         self.state: AbcState
         self.voices, self.free = tuple(voices), frozenset(free)
         self._key: tuple[int, ...] = (0,) * 7
-        self._first_key = self._key
+        self._first_key: tuple[int, ...] = (0,) * 7
         self._altered: dict[Place, int] = {}  # in this bar of this voice
         self._tied: dict[int, dict[int, Spelled]] = {}  # voice → what its last notes tie on: pitch → as first spelled
         self._apart: frozenset[int] = frozenset()  # voices that have rested since
