@@ -278,11 +278,12 @@ def _sheet(
         )
     names = [score.tracks[i].name or f"track {i + 1}" for i in range(len(score.tracks))]
     left_out = [names[i] for i in range(len(names)) if i not in chosen]
-    left_out += [names[chosen[place]] for place in sorted(told.silent)]
+    merged = [names[chosen[place]] for place in sorted(told.silent)]
+    remarks = (f"{notation.name} tells these within other tracks, so they rest: {', '.join(merged)}",) if merged else ()
     words = instruction("continue", view, notation, model.prompts) + "\n" if model.style == "instruct" else ""
     return Sheet(
         words, told.header, told.parts, told.player, told.read, told.bar_units, tuple(chosen), instruments, free,
-        part, split, start, stop, told.n_standing, tuple(left_out),
+        part, split, start, stop, told.n_standing, tuple(left_out), remarks,
     )  # fmt: skip
 
 
