@@ -3,9 +3,13 @@
     python -m benchmarks.composer_index --corpus DIR --out MODEL/originality.npz
 
 The corpus is one of the recipe ``composer``, with its folder ``work``. The index holds fingerprints of the passages of
-its training pieces as the composer sees them (on the grid of 24, one metre at a time), no music. ``human_run`` is the
-run of notes that 95 of 100 eight-bar windows of the held-out pieces do not exceed against the same index:
-what composers share with each other without copying; a bar that makes a longer one is drawn again.
+its training pieces as the composer sees them (on the grid of 24, one metre at a time), no music. Two bounds are
+measured on the pieces of the validation split against the same index, what composers share without copying:
+
+- ``human_run``, the run of notes that 95 of 100 eight-bar windows do not exceed; a bar that makes a longer one is drawn
+  again;
+- ``human_bars``, the share of a track's bars that stand in the index in the 32 bars after a seed of eight: its mean and
+  its least-squares line over the seed's own share (:class:`cadenza.infer.original.BarShare`).
 """
 
 from __future__ import annotations
@@ -17,16 +21,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks.composer_held_out import Maker
+from benchmarks.continuations import sounding
 from cadenza.base.files import write_atomically
 from cadenza.corpus.excerpts import viewed
-from cadenza.metrics.originality import OriginalityIndex, copied
+from cadenza.infer.original import SEED_BARS as LEAST_BARS
+from cadenza.metrics.originality import OriginalityIndex, bar_hashes, copied
 from cadenza.score import edit
 from cadenza.score.model import Score
-from cadenza.score.time import bar_table
 
 WINDOW_BARS = 8
+SEED_BARS, PASSAGE_BARS = 8, 40
 ROOT = Path(__file__).parents[1]
 
 
@@ -37,11 +44,24 @@ def parts(corpus: Path, split: str) -> Iterator[Score]:
             yield from (part for _, part, _ in viewed(piece.score))
 
 
-def windows(score: Score) -> Iterator[Score]:
-    """Eight bars after eight bars."""
-    n_bars = len(bar_table(score))
-    for first in range(0, n_bars - WINDOW_BARS + 1, WINDOW_BARS):
-        yield edit.select_bars(first, first + WINDOW_BARS).apply(score)
+def windows(score: Score, n_bars: int = WINDOW_BARS, step: int = WINDOW_BARS) -> Iterator[Score]:
+    """Some bars, eight bars later again, as far as the music reaches."""
+    for first in range(0, sounding(score) - n_bars + 1, step):
+        yield edit.select_bars(first, first + n_bars).apply(score)
+
+
+def shares(scores: Iterator[Score], index: OriginalityIndex) -> NDArray[np.float64]:
+    """Share of the bars that stand in the index, in a seed and in what follows it, shape (passages, 2)."""
+    found = []
+    for score in scores:
+        for passage in windows(score, PASSAGE_BARS):
+            both = [
+                index.bars.holds(bar_hashes(edit.select_bars(first, stop).apply(passage)))
+                for first, stop in ((0, SEED_BARS), (SEED_BARS, PASSAGE_BARS))
+            ]
+            if len(both[0]) >= LEAST_BARS and len(both[1]) >= LEAST_BARS:
+                found.append([float(hits.mean()) for hits in both])
+    return np.array(found)
 
 
 def main() -> None:
@@ -51,14 +71,19 @@ def main() -> None:
     chosen = parser.parse_args()
     fingerprint = json.loads((chosen.corpus / "manifest.json").read_bytes())["fingerprint"]
     index = OriginalityIndex.of(parts(chosen.corpus, "train"), split="train", corpus=fingerprint)
-    runs = [copied(part, index).get("run", 0.0) for score in parts(chosen.corpus, "test") for part in windows(score)]
-    human = int(np.quantile(runs, 0.95))
-    about: dict[str, Any] = index.about | {"human_run": human}
+    scores = list(parts(chosen.corpus, "validation"))
+    runs = [copied(part, index).get("run", 0.0) for score in scores for part in windows(score)]
+    bars = shares(iter(scores), index)
+    slope, base = np.polyfit(bars[:, 0], bars[:, 1], 1).tolist()
+    human_bars = {"mean": float(bars[:, 1].mean()), "base": base, "slope": slope}
+    about: dict[str, Any] = index.about | {"human_run": int(np.quantile(runs, 0.95)), "human_bars": human_bars}
     OriginalityIndex(index.passages, index.bars, about).save(chosen.out)
     found = about | {
         "windows": len(runs),
         "median_run": float(np.median(runs)),
         "longest_run": float(max(runs)),
+        "passages": len(bars),
+        "bars_correlation": float(np.corrcoef(bars.T)[0, 1]),
         "bytes": chosen.out.stat().st_size,
     }
     write_atomically(ROOT / "benchmarks/results/composer_index.json", (json.dumps(found, indent=1) + "\n").encode())

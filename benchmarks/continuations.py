@@ -106,18 +106,28 @@ def reopened(take: Take, folder: Path) -> list[str]:
     return found
 
 
-def seeds_of(corpus: Path, model: ComposerModel, n: int, bars: int, seed_bars: int = 8):
-    """(name, seed, human continuation's bars in text, seed's bars in text) from works of the test split."""
-    pieces = [(piece.name, piece.score) for piece in open_music(corpus).pieces("test")]
+def sounding(score: Score) -> int:
+    """Bars up to the last note: recordings' files may go on in silence (a drummer's by more than thirty bars)."""
+    table = bar_table(score)
+    lasts = [int(track.notes["onset_ticks"].max()) for track in score.tracks if len(track)]
+    return int(table.index_of(max(lasts))) + 1 if lasts else 0
+
+
+def seeds_of(corpus: Path, model: ComposerModel, n: int, bars: int, seed_bars: int = 8, *splits: str):
+    """(name, seed, human continuation's bars in text, seed's bars in text) from works of some splits (the test split
+    where none is named), in which the music reaches to the continuation's last bar."""
+    music = open_music(corpus)
+    held = [piece for split in splits or ("test",) for piece in music.pieces(split)]
+    pieces = [(piece.name, piece.score) for piece in held if piece.score.n_notes]
     found = 0
     for turn in range(50):
         for name, score in pieces:
             rng = rng_for(0, "seed", name, turn)
             plain = replace(score, bars=())
-            table = bar_table(plain)
-            if len(table) < seed_bars + bars + 1:
+            n_bars = sounding(plain)
+            if n_bars < seed_bars + bars + 1:
                 continue
-            first = int(rng.integers(0, len(table) - seed_bars - bars))
+            first = int(rng.integers(0, n_bars - seed_bars - bars))
             whole = edit.drop_doubled()(edit.select_bars(first, first + seed_bars + bars)(plain))
             seed = edit.select_bars(0, seed_bars)(whole)
             try:

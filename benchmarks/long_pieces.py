@@ -29,6 +29,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.continuations import sounding
 from cadenza.base.errors import CadenzaError
 from cadenza.base.files import write_atomically
 from cadenza.base.run import versions
@@ -60,13 +61,19 @@ def whole_pieces(corpus: Path, split: str) -> Iterator[tuple[str, Score]]:
                     yield piece.path, piece.score
 
 
-def seeds(corpus: Path, model: ComposerModel, n: int, bars: int) -> Iterator[tuple[str, Score, Score]]:
+def seeds(
+    corpus: Path, model: ComposerModel, n: int, bars: int, split: str = "test"
+) -> Iterator[tuple[str, Score, Score]]:
     """(name, seed, what follows it) in the model's view; one passage of a piece before any gives a second."""
-    pieces = [(path, score, runs_of(score, SEED_BARS + bars)) for path, score in whole_pieces(corpus, "test")]
+    pieces = [
+        (path, score, runs_of(score, SEED_BARS + bars), sounding(score))
+        for path, score in whole_pieces(corpus, split)
+        if score.n_notes
+    ]
     found = 0
     for turn in range(20):
-        for path, score, runs in pieces:
-            starts = [at for low, high in runs for at in range(low, high - SEED_BARS - bars + 1)]
+        for path, score, runs, end in pieces:
+            starts = [at for low, high in runs for at in range(low, min(high, end) - SEED_BARS - bars + 1)]
             if not starts or all(track.is_drums for track in score.tracks if len(track)):
                 continue
             first = int(rng_for(0, "long", path, turn).choice(starts))
@@ -122,11 +129,12 @@ def main() -> None:
     parser.add_argument("--n", type=int, default=100)
     parser.add_argument("--bars", type=int, default=64)
     parser.add_argument("--model", default="shipped")
+    parser.add_argument("--split", default="test", choices=("validation", "test"))
     options = parser.parse_args()
     model = load_model(options.model)
     rows: list[dict[str, Any]] = []
     tokens, spent = 0, 0.0
-    for number, (name, seed, human) in enumerate(seeds(options.corpus, model, options.n, options.bars)):
+    for number, (name, seed, human) in enumerate(seeds(options.corpus, model, options.n, options.bars, options.split)):
         begun = time.process_time()
         [made] = compose(seed, model=model, bars=options.bars, random_seed=number)
         spent, tokens = spent + time.process_time() - begun, tokens + made.take.n_tokens
@@ -146,7 +154,7 @@ def main() -> None:
             "model_quantiles": np.quantile(model_values, [0.5, 0.95, 1]).tolist(),
         }  # fmt: skip
     result = {
-        "pieces": len(rows), "bars": options.bars, "model": options.model,
+        "pieces": len(rows), "bars": options.bars, "model": options.model, "split": options.split,
         "tokens_per_cpu_second": round(tokens / max(spent, 1e-9), 1), "table": table, "versions": versions(),
     }  # fmt: skip
     write_atomically(options.out, (json.dumps(result, indent=1) + "\n").encode())

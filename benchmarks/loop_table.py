@@ -1,11 +1,12 @@
 """How far music repeats itself: the table that the loop guard asks (:mod:`cadenza.infer.loops`).
 
-    python benchmarks/loop_table.py --corpus CORPUS --out src/cadenza/models/loops.json [--pieces N] [--model FOLDER]
+    python benchmarks/loop_table.py --corpus CORPUS --out MODEL/loops.json [--pieces N] [--model FOLDER]
 
 CORPUS is a folder of ``cadenza corpus build`` or a file of ``python -m cadenza.corpus.build``. Of pieces of the
 training split, told as the model reads them, every bar is asked: how many times in a row have the last 1, 2, 3, 4, 6, 8
 bars been heard, and how many of the sixteen bars before equal it? The table holds the share of bars at which each count
-is reached. A model folder may bring one of its own corpus as ``loops.json``.
+is reached, and which phrases of two bars or more come again, from how far back, how often. A model folder may bring one
+of its own corpus as ``loops.json``; for the others the shipped composer's stands.
 """
 
 from __future__ import annotations
@@ -44,6 +45,8 @@ def main() -> None:
     table = LoopTable.measured(told, about)
     table.save(options.out)
     print(f"{table.about['pieces']} passages, {table.about['bars']:,} bars")
+    longer = sum(share for one, share in table.returns.items() if one.bars > 2)
+    print(f"phrases again: {sum(table.returns.values()):.4f} of the bars, of three bars or more {longer:.4f}")
     for kind in (*map(str, GROUPS), "near"):
         shares = "  ".join(f"{share:.4f}" for share in table.reached[kind][:8])
         print(f"{kind:>5}: at most {table.most(kind)} (rarer than {RARE:.0%} beyond); shares {shares}")

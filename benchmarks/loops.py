@@ -2,14 +2,15 @@
 
     python benchmarks/loops.py --corpus CORPUS --n 40 --bars 32 --out FILE.json [--model FOLDER] [--rows 16]
 
-CORPUS is a folder of ``cadenza corpus build`` or a file of ``python -m cadenza.corpus.build``. Of works of the test
-split (and their arrangements as bands) eight bars are the seed, and the ``--bars`` that follow in the piece are the
-human continuation. The model continues the same seeds: greedy, T = 1, top-p 0.9 and by default (T = 1, top-p 0.95),
-each with and without the bar-aware guard (with it phrases are said again at the corpus's rate, unless ``--no-recall``).
-Bars are compared as the model reads them, velocities aside. Printed for each, with its ratio to the human figure, and
-to that of the human continuations that do not loop:
+CORPUS is a folder of ``cadenza corpus build`` or a file of ``python -m cadenza.corpus.build``. Of held-out works (of
+both splits, or of one; and of their arrangements as bands) eight bars are the seed, and the ``--bars`` that follow in
+the piece are the human continuation; passages that reach beyond the piece's last note are left out. The model continues
+the same seeds: greedy, T = 1, top-p 0.9 and by default (T = 1, top-p 0.95), each without and with the bar-aware guard,
+as ``compose`` does: phrases are said again at the corpus's rate (unless ``--no-recall``) and copies of the training set
+drawn again. Bars are compared as the model reads them, velocities aside. Printed for each:
 
-- rep-1, rep-2 and rep-4 over bars in windows of 16 (``cadenza.metrics.repetition``), the mean over pieces;
+- rep-1, rep-2 and rep-4 over bars in windows of 16 (``cadenza.metrics.repetition``), the mean over pieces, and what it
+  is over the human one with a 95 % interval (bootstrap over the files that the seeds are from);
 - the loop rate (ends in four copies of a group of up to eight bars), with its 95 % upper bound (Clopper and Pearson);
 - bits per note of the written bars under the model itself, and what the guard costs of it;
 - bars drawn again, per 100 bars.
@@ -21,11 +22,13 @@ import argparse
 import json
 import math
 import time
+from collections import Counter
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks.continuations import seeds_of
 from cadenza.base.run import versions
@@ -45,15 +48,38 @@ SAMPLINGS = {
     "default": Sampling(top_p=0.95),
 }
 WINDOW = 16
+GRAMS = (1, 2, 4)
+SPLITS = {"held-out": ("validation", "test"), "validation": ("validation",), "test": ("test",)}
+
+
+def repetition(pieces: list[list[str]]) -> NDArray[np.float64]:
+    """rep-n of bars' keys in windows, shape (pieces, n of :data:`GRAMS`)."""
+    sequences = [numbered(keys) for keys in pieces]
+    return np.array(
+        [[in_windows(lambda window, n=n: rep_n(window, n), one, WINDOW) for n in GRAMS] for one in sequences],
+        np.float64,
+    )
+
+
+def ratios(ours: NDArray[np.float64], human: NDArray[np.float64], files: list[str]) -> dict[str, list[float]]:
+    """rep-n → ours over human with a 95 % interval: files drawn anew, with all seeds that are from them."""
+    rng = np.random.default_rng(0)
+    names = sorted(set(files))
+    places = [np.array([at for at, file in enumerate(files) if file == name]) for name in names]
+    drawn = []
+    for _ in range(2_000):
+        chosen = np.concatenate([places[file] for file in rng.integers(len(names), size=len(names)).tolist()])
+        drawn.append(ours[chosen].mean(0) / np.maximum(human[chosen].mean(0), 1e-9))
+    low, high = np.quantile(drawn, (0.025, 0.975), axis=0)
+    value = ours.mean(0) / np.maximum(human.mean(0), 1e-9)
+    return {f"rep_{n}": [float(value[i]), float(low[i]), float(high[i])] for i, n in enumerate(GRAMS)}
 
 
 def figures(pieces: list[list[str]]) -> dict[str, Any]:
     """Of bars' keys, piece by piece."""
-    out: dict[str, Any] = {}
+    means = repetition(pieces).mean(0)
+    out: dict[str, Any] = {f"rep_{n}_in_{WINDOW}": float(mean) for n, mean in zip(GRAMS, means, strict=True)}
     sequences = [numbered(keys) for keys in pieces]
-    for n in (1, 2, 4):
-        found = [in_windows(lambda window, n=n: rep_n(window, n), sequence, WINDOW) for sequence in sequences]
-        out[f"rep_{n}_in_{WINDOW}"] = float(np.mean([value for value in found if value is not None]))
     loops = sum(bool(ends_in_loop(sequence, max(GROUPS))) for sequence in sequences)
     out |= {"loops": loops, "loop_rate": loops / len(pieces), "loop_rate_upper": upper(loops, len(pieces))}
     return out
@@ -92,48 +118,54 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=16, help="continuations at a time")
     parser.add_argument("--only", default=",".join(SAMPLINGS), help="which decodings, with commas")
     parser.add_argument("--model", default="shipped")
+    parser.add_argument("--split", default="held-out", choices=SPLITS)
+    parser.add_argument("--guards", default="off,on", help="which of off and on, with commas")
     parser.add_argument(
         "--no-recall", dest="recall", action="store_false", help="the guard alone, no phrase said again"
     )
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     model = load_model(options.model)
-    seeds = list(seeds_of(options.corpus, model, options.n, options.bars))
+    seeds = list(seeds_of(options.corpus, model, options.n, options.bars, 8, *SPLITS[options.split]))
+    files = [name.partition(" from bar ")[0].partition(" bar ")[0] for name, *_ in seeds]
     human = [[key_of(bar) for bar in bars] for _, _, bars, _ in seeds]
     about = {
         "command": f"benchmarks/loops.py --n {len(seeds)} --bars {options.bars}"
+        + f" --split {options.split}" * (options.split != "held-out")
         + " --no-recall" * (not options.recall),
         "model": options.model,
+        "files": len(set(files)),
     }
     keep(options.out, about, "human", figures(human))
-    # A few pieces that themselves loop (ostinatos, drums) are most of the human figures for phrases.
-    looping = [bool(ends_in_loop(numbered(keys), max(GROUPS))) for keys in human]
-    calm = [keys for keys, loops in zip(human, looping, strict=True) if not loops]
-    keep(options.out, about, "human, without those that loop", figures(calm))
     for name in options.only.split(","):
-        for guard in (False, True):
-            manner = Manner(Decoding(SAMPLINGS[name], guard=guard, recall=guard and options.recall), model.loops)
+        for guard in (each == "on" for each in options.guards.split(",")):
+            manner = Manner(
+                Decoding(SAMPLINGS[name], guard=guard, recall=guard and options.recall, original=guard),
+                model.loops,
+                objection=model.objection,
+            )
             stages = list(to_continue(model, options.bars))
             jobs = [
                 partial(write_take, seed, model, stages, manner, number) for number, (_, seed, _, _) in enumerate(seeds)
             ]
             begun = time.process_time()
-            takes: list[Take] = [take for _, take in run(model.decoder, jobs, options.rows)]
-            row = figures([[key_of(bar) for bar in take.bars] for take in takes])
+            done: dict[int, Take] = dict(run(model.decoder, jobs, options.rows))
+            takes = [done[number] for number in range(len(jobs))]
+            keys = [[key_of(bar) for bar in take.bars] for take in takes]
+            row = figures(keys) | {"over_human": ratios(repetition(keys), repetition(human), files)}
             row["bits_per_note"] = float(np.mean([take.bits_per_note for take in takes if take.n_notes]))
             row["redrawn_per_100_bars"] = 100 * sum(sum(t.refused.values()) for t in takes) / options.bars / len(takes)
+            row["redrawn_for"] = dict(sum((Counter(take.refused) for take in takes), Counter()))
             row["kept_against"] = sum(sum(t.kept_against.values()) for t in takes)
             row["tokens_per_cpu_second"] = sum(t.n_tokens for t in takes) / (time.process_time() - begun)
             table = keep(options.out, about, f"{name}, {'guard' if guard else 'no guard'}", row)
-            print(name, guard, {key: round(value, 3) for key, value in row.items()}, flush=True)
-    every, calm_row = table["human"], table["human, without those that loop"]
+            print(name, guard, row, flush=True)
     for name, row in table.items():
-        ratios = "  ".join(
-            f"{key} {row[key]:.4f} ({row[key] / (every[key] or 1):.2f}x, {row[key] / (calm_row[key] or 1):.2f}x)"
-            for key in row
-            if key.startswith("rep")
-        )
-        print(f"{name:22} {ratios}  loops {row['loops']} (at most {row['loop_rate_upper']:.1%})")
+        over = {
+            key: f"{value:.2f}x ({low:.2f}-{high:.2f})" for key, (value, low, high) in row.get("over_human", {}).items()
+        }
+        rates = {key: round(row[key], 4) for key in row if key.startswith("rep")}
+        print(f"{name:31} {rates} {over} loops {row['loops']} (at most {row['loop_rate_upper']:.1%})")
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ class Decoding:
         guard: the bar-aware loop guard (:mod:`cadenza.infer.loops`) is on.
         recall: phrases are said again at the corpus's rate (:mod:`cadenza.infer.recall`); in fields, where nothing is
             given beside.
+        original: copies of the training set are drawn again (:mod:`cadenza.infer.original`), where the model knows it.
         max_redraws: how often a bar that it refuses is drawn again.
 
     Raises:
@@ -36,6 +37,7 @@ class Decoding:
     brakes: Brakes = field(default_factory=Brakes)
     guard: bool = True
     recall: bool = True
+    original: bool = True
     max_redraws: int = 4
 
     def __post_init__(self) -> None:

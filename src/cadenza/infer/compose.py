@@ -229,13 +229,12 @@ def _bars(score: Score, at: int, bars: int | None, seconds: float | None) -> int
 
 
 def _manner(model: ComposerModel, controls: Controls, decoding: Decoding, may_be_empty: bool) -> Manner:
-    original = model.originality
     return Manner(
         decoding,
         model.loops,
         rules=controls.rules,
         wish=controls.wish if controls.bends else None,
-        objection=None if original is None else original.objection,
+        objection=model.objection,
         may_be_empty=may_be_empty,
         narrow=controls.narrowed,
         bend=controls.bend if controls.bends else None,

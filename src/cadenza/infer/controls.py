@@ -299,7 +299,7 @@ CONTROLS: Mapping[str, tuple[str, str]] = {
     "nearness": ("-1 … 1, away from or towards the seed's figures", "bends the distribution"),
     "temperature": ("0 (the likeliest) …", "sampling"),
     "top-p, top-k, min-p, typical": ("see --help", "sampling"),
-    "dry, no-repeat, guard, recall": ("see --help", "repetition"),
+    "dry, no-repeat, guard, recall, original": ("see --help", "repetition"),
     "seed": ("0 …; the same gives the same music", "by construction"),
 }
 

@@ -31,13 +31,14 @@ from cadenza.score.edit import select_bars
 from cadenza.score.model import Score
 
 #: Decodings with names of their own; others are written ``temperature=0.9,top_p=0.95,guard=true``. Only the product's
-#: default is guarded against loops: the others show what the model does by itself.
+#: default is guarded against loops and copies: the others show what the model does by itself.
 DECODINGS: Mapping[str, Decoding] = {
     "default": Decoding(),
-    "greedy": Decoding(Sampling(temperature=0.0), guard=False, recall=False),
-    "T=1": Decoding(Sampling(), guard=False, recall=False),
-    "top-p 0.9": Decoding(Sampling(top_p=0.9), guard=False, recall=False),
+    "greedy": Decoding(Sampling(temperature=0.0), guard=False, recall=False, original=False),
+    "T=1": Decoding(Sampling(), guard=False, recall=False, original=False),
+    "top-p 0.9": Decoding(Sampling(top_p=0.9), guard=False, recall=False, original=False),
 }
+SWITCHES = ("guard", "recall", "original")
 HUMAN, COPY, RANDOM, NGRAM = "human", "copy", "random", "n-gram"
 BASELINES = (HUMAN, COPY, RANDOM, NGRAM)
 #: Kinds of metrics that say something of a continuation by itself or beside its seed (sets and likelihood come after).
@@ -62,7 +63,7 @@ class Continuation:
 
 
 def decoding_of(name: str) -> Decoding:
-    """The settings of a decoding's name, or of ``key=value`` parts: sampling, brakes, guard, recall and max_redraws.
+    """The settings of a decoding's name, or of ``key=value`` parts: of sampling, brakes, :data:`SWITCHES`, max_redraws.
 
     Raises:
         ConfigError: an unknown name or key, or a value that does not fit.
@@ -73,13 +74,13 @@ def decoding_of(name: str) -> Decoding:
         hint = did_you_mean(name, DECODINGS) + " Or write temperature=0.9,top_p=0.95."
         raise ConfigError("a known decoding", repr(name), hint=hint)
     where = f"decoding {name}"
-    parts: dict[str, dict[str, Any]] = {"sampling": {}, "brakes": {}, "": {"guard": False, "recall": False}}
+    parts: dict[str, dict[str, Any]] = {"sampling": {}, "brakes": {}, "": dict.fromkeys(SWITCHES, False)}
     homes = {one.name: home for home, kind in (("sampling", Sampling), ("brakes", Brakes)) for one in fields(kind)}
     for part in name.split(","):
         key, _, text = part.strip().partition("=")
         home = homes.get(key, "")
-        if not home and key not in ("guard", "recall", "max_redraws"):
-            hint = did_you_mean(key, [*homes, "guard", "recall", "max_redraws"])
+        if not home and key not in (*SWITCHES, "max_redraws"):
+            hint = did_you_mean(key, [*homes, *SWITCHES, "max_redraws"])
             raise ConfigError("a key of decoding", repr(key), where=where, hint=hint)
         parts[home][key] = _value(text, f"{where}, {key}")
     sampling = build_config(Sampling, parts["sampling"], where)
@@ -135,7 +136,7 @@ def written_by(model: ComposerModel, seed: Seed, asked: Mapping[str, tuple[Decod
 
     def job(system: str) -> Callable[[], Any]:
         decoding, draws = asked[system]
-        manner = Manner(decoding, model.loops)
+        manner = Manner(decoding, model.loops, objection=model.objection)
         return lambda: write_take(given, model, [lambda _: prompt], manner, draws)
 
     names = list(asked)

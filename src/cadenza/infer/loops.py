@@ -9,6 +9,8 @@ steps in: it goes back to the bar line and draws the bar again with what it had 
 A piece that itself repeats more than that (a seed of one bar, eight times) is taken at its word: what the seed does,
 its continuation may do.
 
+The table also says how often, and from how far back, a corpus says phrases again (:mod:`cadenza.infer.recall`).
+
 Bars are compared by their texts without velocities.
 """
 
@@ -16,17 +18,19 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from cadenza.base.errors import ModelError
 
 GROUPS = (1, 2, 3, 4, 6, 8)  # bars of a group that may come round
 WINDOW_BARS = 16
+MAX_BACK, MAX_PHRASE = 32, 16  # bars: how far back what comes again is looked for, how much of it is one phrase
 RARE = 0.01  # share of a corpus's bars from which on a count is too high
 _VELOCITY = re.compile(r":v\d+")
 
@@ -58,6 +62,37 @@ def times_near(keys: Sequence[str]) -> int:
     return list(keys[-WINDOW_BARS - 1 : -1]).count(keys[-1]) if keys and keys[-1] else 0
 
 
+class Return(NamedTuple):
+    """A phrase that is said again.
+
+    Args:
+        back: bars from where it begins to where it began before.
+        bars: how many are the same; more than ``back`` where it overlaps itself.
+    """
+
+    back: int
+    bars: int
+
+
+def returns_of(keys: Sequence[str]) -> tuple[list[Return], int]:
+    """The phrases of two bars or more that come again, from beginning to end, and how many bars there were at which
+    one could begin: all but the first and those inside one. Of several places the one that goes on longest counts."""
+    found: list[Return] = []
+    chances, at = 0, 1
+    while at < len(keys):
+        chances += 1
+        best = Return(0, 0)
+        for back in range(1, min(at, MAX_BACK) + 1) if keys[at] else ():
+            n = 0
+            while n < MAX_PHRASE and at + n < len(keys) and keys[at + n] == keys[at + n - back]:
+                n += 1
+            best = max(best, Return(back, n), key=lambda one: one.bars)
+        if best.bars > 1:
+            found.append(best)
+        at += max(best.bars, 1)
+    return found, chances
+
+
 @dataclass(frozen=True)
 class LoopTable:
     """How often a corpus repeats.
@@ -66,10 +101,12 @@ class LoopTable:
         reached: kind ("1" … "8" bars round, or "near") → share of the corpus's bars at which the count is at least
             1, 2, 3 … (for "near" 0, 1, 2 …).
         about: what it was measured on.
+        returns: which phrases come again → at which share of the bars where one could begin.
     """
 
     reached: dict[str, tuple[float, ...]]
     about: dict[str, Any]
+    returns: dict[Return, float] = field(default_factory=dict)
 
     @classmethod
     def measured(cls, pieces: Sequence[Sequence[str]], about: dict[str, Any]) -> LoopTable:
@@ -90,7 +127,14 @@ class LoopTable:
             most = max(found, default=0)
             total = max(len(found), 1)
             reached[kind] = tuple(sum(c >= k for c in found) / total for k in range(first, most + 1))
-        return cls(reached, {**about, "pieces": len(pieces), "bars": sum(map(len, pieces))})
+        again: Counter[Return] = Counter()
+        chances = 0
+        for keys in pieces:
+            found_here, chances_here = returns_of(keys)
+            again.update(found_here)
+            chances += chances_here
+        returns = {one: again[one] / chances for one in sorted(again)}
+        return cls(reached, {**about, "pieces": len(pieces), "bars": sum(map(len, pieces))}, returns)
 
     def most(self, kind: str, rare: float = RARE) -> int:
         """The highest count that at least ``rare`` of the bars reach; at least two of a round, one near."""
@@ -102,7 +146,9 @@ class LoopTable:
     def save(self, path: Path) -> None:
         """Write as JSON."""
         rounded = {kind: [round(share, 6) for share in shares] for kind, shares in self.reached.items()}
-        path.write_text(json.dumps({"about": self.about, "reached": rounded}, indent=1), "utf-8")
+        returns = [[*one, round(share, 7)] for one, share in self.returns.items()]
+        saved = {"about": self.about, "reached": rounded, "returns": returns}
+        path.write_text(json.dumps(saved, indent=1), "utf-8")
 
     @classmethod
     def load(cls, path: Path) -> LoopTable:
@@ -114,15 +160,18 @@ class LoopTable:
         try:
             saved = json.loads(path.read_text("utf-8"))
             reached = {str(kind): tuple(map(float, shares)) for kind, shares in saved["reached"].items()}
-            return cls(reached, dict(saved["about"]))
+            returns = {Return(int(back), int(bars)): float(share) for back, bars, share in saved.get("returns", [])}
+            if not all(back > 0 and bars > 0 and share >= 0 for (back, bars), share in returns.items()):
+                raise ValueError("a phrase of no bars, or a negative share")
+            return cls(reached, dict(saved["about"]), returns)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise ModelError("a table of how a corpus repeats", str(error), where=str(path)) from None
 
 
 @cache
 def default_table() -> LoopTable:
-    """The table for models that bring none (``loops.json`` in their folder)."""
-    return LoopTable.load(Path(str(files("cadenza"))) / "models" / "loops.json")
+    """The table for models that bring none (``loops.json`` in their folder): the shipped composer's."""
+    return LoopTable.load(Path(str(files("cadenza"))) / "models" / "composer" / "loops.json")
 
 
 class LoopGuard:

@@ -14,12 +14,12 @@ the notation is spelled in the tokenizer's own tokens (:mod:`cadenza.infer.spell
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cadenza.base.errors import ConfigError, ModelError
 from cadenza.base.tensors import read_json_object, read_model_file
@@ -33,6 +33,9 @@ from cadenza.model.hub_vocabulary import HubVocabulary
 from cadenza.model.vocabulary import Vocabulary
 from cadenza.notation import NOTATIONS
 from cadenza.notation.simplified import SimplifiedMidi
+
+if TYPE_CHECKING:
+    from cadenza.infer.prompt import Prompt
 
 SHIPPED = "shipped"
 #: What a model that was never taught a notation is asked to write: bars, and every word in full.
@@ -90,6 +93,11 @@ class ComposerModel:
         """What it must not copy: the index of its training set, where its folder has one."""
         own = self.folder / "originality.npz"
         return Originality.of(OriginalityIndex.load(own)) if own.is_file() else None
+
+    @property
+    def objection(self) -> Callable[[Prompt, int], Callable[[Sequence[str]], str]] | None:
+        """What refuses bars that copy the training set; None where the model does not know it."""
+        return None if self.originality is None else self.originality.objection
 
     @cached_property
     def trie(self) -> Trie:

@@ -1,10 +1,10 @@
 """Phrases said again, as often as music says its own again.
 
-A small model under a loop guard hardly ever repeats a phrase of two, four or eight bars as it is, where people do so
-now and then: beside theirs its bars come again as often, its phrases a fifth as often or less (``benchmarks/loops.py``
-with ``--no-recall``). So at a bar line a writer sometimes decides, by the corpus's own rate (``reached`` of
-:class:`~cadenza.infer.loops.LoopTable`), to say the last phrase once more: the tokens of its bars are made likely one
-after another, until the model goes a way of its own, a rule forbids it, or the guard objects.
+A small model under a loop guard hardly ever repeats a phrase of two bars or more as it is, where people do so now and
+then, from right before or from further back (``benchmarks/loops.py`` with ``--no-recall``). So at a bar line a writer
+sometimes decides, by the corpus's own rates (``returns`` of :class:`~cadenza.infer.loops.LoopTable`), to say a phrase
+once more: the tokens of its bars are made likely one after another, until the model goes a way of its own, a rule
+forbids it, or the guard objects.
 """
 
 from __future__ import annotations
@@ -15,12 +15,11 @@ import numpy as np
 
 from cadenza.infer.loops import LoopTable
 
-PHRASES = (8, 4, 2)  # bars
 NATS = 6.0  # for the token that comes next in what is said again
 
 
 class Recall:
-    """Decides at bar lines whether the last phrase is said again.
+    """Decides at bar lines whether a phrase is said again.
 
     Args:
         table: how often a corpus does so.
@@ -28,8 +27,8 @@ class Recall:
     """
 
     def __init__(self, table: LoopTable, rng: np.random.Generator) -> None:
-        rates = {n: table.reached.get(str(n), ()) for n in PHRASES}
-        self._rates = {n: shares[1] if len(shares) > 1 else 0.0 for n, shares in rates.items()}
+        self._phrases = list(table.returns)
+        self._up_to = np.cumsum(list(table.returns.values()), dtype=np.float64)
         self._rng = rng
 
     def begins(self, bars: Sequence[list[int]], n_left: int) -> list[list[int]]:
@@ -39,13 +38,14 @@ class Recall:
             bars: all bars so far, in tokens.
             n_left: bars still to be written.
         """
-        drawn = self._rng.random(
-            len(PHRASES)
-        )  # always as many, so that one piece's choices do not depend on its length
-        for n, chance in zip(PHRASES, drawn.tolist(), strict=True):
-            if chance < self._rates[n] and n <= min(len(bars), n_left):
-                return [list(bar) for bar in bars[-n:]]
-        return []
+        drawn = self._rng.random()  # always, so that one piece's choices do not depend on its length
+        place = int(np.searchsorted(self._up_to, drawn, side="right"))
+        if place == len(self._phrases):
+            return []
+        back, n = self._phrases[place]
+        if back > len(bars):
+            return []
+        return [list(bars[len(bars) - back + number % back]) for number in range(min(n, n_left))]
 
 
 class Saying:

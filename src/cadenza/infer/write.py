@@ -120,7 +120,7 @@ def write_bars(
     if manner.decoding.guard:
         guard = LoopGuard(manner.table, [hand.keys, [key_of(bar) for bar in prompt.beside]])
     objection = None
-    if manner.objection is not None:
+    if manner.objection is not None and manner.decoding.original:
         objection = manner.objection(prompt, hand.state.ticks_per_quarter)
     recall = None
     if manner.decoding.recall and model.has_fields and prompt.given is None and not prompt.words:

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cadenza.base.errors import ConfigError, ModelError
+from cadenza.base.errors import ConfigError, FormatError, ModelError
 from cadenza.infer import names
 from cadenza.infer.compose import compose
 from cadenza.infer.controls import CONTROLS, Controls, obedience
 from cadenza.infer.model import ComposerModel, load_model
-from cadenza.infer.original import Originality, told
+from cadenza.infer.original import TOO_COMMON, BarShare, Originality, told
 from cadenza.infer.prompt import read_seed
 from cadenza.infer.rank import Ranker, columns_of, default_ranker, likeness, seed_and_part
 from cadenza.metrics.originality import OriginalityIndex, passage_hashes
@@ -225,6 +225,42 @@ def test_a_copy_is_drawn_again(composer: ComposerModel, tmp_path: Path) -> None:
     assert sum(one.take.refused.values())
     assert one.original["copied_run"] < sum("p" in bar for bar in free.take.bars) * 100
     assert one.score != free.score
+
+
+BAR_SHARE = BarShare(mean=0.2, base=0.1, slope=0.5)
+
+
+def test_the_share_of_common_bars_follows_the_seed() -> None:
+    assert BAR_SHARE.after(8, 4) == pytest.approx(0.35)
+    assert BAR_SHARE.after(3, 3) == 0.2  # too few bars to tell
+    assert BarShare(0.2, 0.9, 0.9).after(8, 8) == 1.0
+    assert BarShare.read({"mean": 0.2, "base": 0, "slope": 1}) == BarShare(0.2, 0.0, 1.0)
+    for wrong in (None, {}, {"mean": 0.2, "base": 0.1}, {"mean": 2, "base": 0, "slope": 0}, [0.1, 0.2, 0.3]):
+        with pytest.raises(FormatError, match="mean, base, slope"):
+            BarShare.read(wrong)
+
+
+def test_common_bars_are_counted_and_the_account_is_kept(composer: ComposerModel) -> None:
+    prompt = read_seed(SEEDS["one note"], composer)
+    word = prompt.bars[0].split()[1]  # the track's word
+    steps = ((6, 5), (7, 3), (2, 9), (4, 8), (5, 5))
+
+    def bar(up: int, second: int) -> str:
+        return f" | {word} p60:v64:d6:t6 p{60 + up}:t6 p{60 + up + second}:t6 p50"
+
+    common = [bar(up, second) for up, second in steps]
+    index = OriginalityIndex.of([told(common, prompt, 24)])
+    refuse = Originality(index, 1_000, BarShare(0.25, 0.25, 0)).objection(prompt, 24)
+    own = [bar(1, second) for second in range(1, 9)]
+    seed = list(prompt.bars)
+    assert refuse([*seed, common[0]]) == ""  # one is in hand
+    assert refuse([*seed, *common[:2]]) == TOO_COMMON
+    assert refuse([*seed, common[0], *own[:6], common[1]]) == ""  # two of eight are a quarter
+    assert refuse([*seed, common[0], common[0]]) == ""  # said again, not new
+    assert refuse([*seed, common[0], common[0], common[1]]) == TOO_COMMON  # but it counts
+    assert refuse([*seed, *common[:2], own[0]]) == ""  # what is the piece's own is never refused
+    free = Originality(index, 1_000).objection(prompt, 24)
+    assert free([*seed, *common]) == ""
 
 
 def test_texts_are_read_for_onsets_and_pitches_as_the_notation_reads_them(composer: ComposerModel) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cadenza.infer import write
 from cadenza.infer.choose import Decoding
 from cadenza.infer.generate import take_all, to_continue
-from cadenza.infer.loops import LoopTable, key_of
+from cadenza.infer.loops import LoopTable, Return, key_of, returns_of
 from cadenza.infer.model import load_model
 from cadenza.infer.recall import Recall, Saying
 from cadenza.infer.write import Manner
@@ -18,23 +20,42 @@ pytest.importorskip("onnxruntime")
 BARS = [[1, n] for n in range(12)]
 
 
-def table(**shares: float) -> LoopTable:
-    return LoopTable({kind.removeprefix("n"): (1.0, share) for kind, share in shares.items()}, {})
+def table(shares: dict[tuple[int, int], float]) -> LoopTable:
+    return LoopTable({}, {}, {Return(*one): share for one, share in shares.items()})
 
 
 def test_phrases_begin_as_often_as_the_table_says():
-    recall = Recall(table(n2=0.02, n4=0.05), np.random.default_rng(0))
-    found = [len(recall.begins(BARS, 20)) for _ in range(20_000)]
-    assert found.count(4) / len(found) == pytest.approx(0.05, abs=0.006)
-    assert found.count(2) / len(found) == pytest.approx(0.02 * 0.95, abs=0.004)
-    assert set(found) == {0, 2, 4}
+    recall = Recall(table({(2, 2): 0.02, (8, 4): 0.05}), np.random.default_rng(0))
+    found = [recall.begins(BARS, 20) for _ in range(20_000)]
+    assert found.count(BARS[-2:]) / len(found) == pytest.approx(0.02, abs=0.004)
+    assert found.count(BARS[-8:-4]) / len(found) == pytest.approx(0.05, abs=0.006)
+    assert sorted({len(bars) for bars in found}) == [0, 2, 4]
 
 
-def test_a_phrase_needs_bars_before_and_room_after():
-    recall = Recall(table(n4=1.0), np.random.default_rng(0))
+def test_a_phrase_needs_bars_before_ends_with_the_piece_and_may_overlap_itself():
+    recall = Recall(table({(4, 4): 1.0}), np.random.default_rng(0))
     assert recall.begins(BARS, 4) == BARS[-4:]
-    assert recall.begins(BARS, 3) == recall.begins(BARS[:3], 9) == []
-    assert Recall(table(), np.random.default_rng(0)).begins(BARS, 9) == []
+    assert recall.begins(BARS, 3) == BARS[-4:-1]
+    assert recall.begins(BARS[:3], 9) == []
+    assert Recall(table({(2, 5): 1.0}), np.random.default_rng(0)).begins(BARS, 9) == [*BARS[-2:], *BARS[-2:], BARS[-2]]
+    assert Recall(table({}), np.random.default_rng(0)).begins(BARS, 9) == []
+
+
+def test_what_comes_again_is_measured_from_beginning_to_end():
+    assert returns_of("abcabcxyz") == ([Return(3, 3)], 6)  # b, c, the return, x, y, z
+    assert returns_of("abababab") == ([Return(2, 6)], 2)
+    assert returns_of("aab") == ([], 2)  # one bar is no phrase
+    assert returns_of(["a", "", "", "a", "", ""]) == ([Return(3, 3)], 3)  # silence begins none, but belongs to one
+    assert returns_of([]) == ([], 0)
+    measured = LoopTable.measured(["abcabcxyz", "aab"], {})
+    assert measured.returns == {Return(3, 3): 1 / 8}
+
+
+@given(st.text("abc", max_size=40))
+def test_returns_are_there_and_do_not_overlap(keys: str):
+    found, chances = returns_of(keys)
+    assert sum(one.bars for one in found) + chances - len(found) <= max(len(keys) - 1, 0)
+    assert all(2 <= one.bars <= 16 and 1 <= one.back <= 32 for one in found)
 
 
 def test_tokens_are_wanted_in_their_order_velocities_where_they_are_news():
@@ -67,7 +88,7 @@ def seed() -> Score:
 
 def test_the_shipped_model_says_the_seeds_phrase_again(monkeypatch):
     model = load_model()
-    certain = LoopTable(model.loops.reached | {"4": (1.0, 1.0)}, {})
+    certain = LoopTable(model.loops.reached, {}, {Return(4, 4): 1.0})
     prompts = []
     told = write.write_bars
 

@@ -49,6 +49,9 @@ def compose(
     recall: bool = typer.Option(
         True, "--recall/--no-recall", help="Say phrases again as music does (models in fields)."
     ),
+    original: bool = typer.Option(
+        True, "--original/--no-original", help="Draw bars again that copy the training set (models that know it)."
+    ),
     may_be_empty: bool = typer.Option(False, "--may-be-empty", help="What is filled in may stay silent."),
     controls: bool = typer.Option(False, "--controls", help="List what can be asked, and how well it is obeyed."),
     model: str = typer.Option(
@@ -84,7 +87,7 @@ def compose(
         formats.module_for(target, "write")  # a wrong suffix is said before the work, not after
     score = formats.read(file) if file is not None else None
     sampling = Sampling(temperature=temperature, top_p=top_p, top_k=top_k, min_p=min_p, typical_p=typical)
-    decoding = Decoding(sampling, Brakes(dry=dry, no_repeat=no_repeat), guard, recall)
+    decoding = Decoding(sampling, Brakes(dry=dry, no_repeat=no_repeat), guard, recall, original)
     composer = load_model(model, adapter=adapter, quantize=quantize)
     if score is not None and file is not None:
         typer.echo(f"{file.name}: {len(score.tracks)} tracks, {score.n_notes:,} notes")
