@@ -236,6 +236,8 @@ def _manner(model: ComposerModel, controls: Controls, decoding: Decoding, may_be
         wish=controls.wish if controls.bends else None,
         objection=model.objection,
         may_be_empty=may_be_empty,
+        narrow=controls.narrowed,
+        bend=controls.bend if controls.bends else None,
     )
 
 

@@ -23,10 +23,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cadenza.base.errors import NotationError
 from cadenza.model.hub_vocabulary import HubVocabulary
 from cadenza.model.vocabulary import Vocabulary
 from cadenza.notation.grammar import END, NEWLINE, Field, Span
@@ -183,6 +185,37 @@ def _tables_of(
         for kind, pairs in by_kind.items()
     }
     return fields, tables
+
+
+@lru_cache(maxsize=8)
+def field_tables(
+    vocabulary: Vocabulary | HubVocabulary, notation: Any
+) -> tuple[dict[int, Field], dict[str, tuple[NDArray[np.int64], NDArray[np.int64]]], dict[str, NDArray[np.int64]]]:
+    """Token → its field; kind → (numbers, tokens), rising; kind of a word without a number → its token. In any
+    notation."""
+    fields: dict[int, Field] = {}
+    numbered: dict[str, list[tuple[int, int]]] = {}
+    plain: dict[str, NDArray[np.int64]] = {}
+    for index, text in enumerate(vocabulary.fields):
+        try:
+            if text == NEWLINE or (text[0] == ":" and notation.joint == " "):  # no word of its own
+                said = [Field(text[:2], text[2:])]
+            else:
+                said = list(notation.fields(text))
+        except NotationError:
+            continue  # of another notation, or one that the header alone has
+        if len(said) != 1:
+            continue
+        kind, value = fields[vocabulary.first_field + index] = said[0]
+        if not value:
+            plain[kind] = np.array([vocabulary.first_field + index], np.int64)
+        elif value.lstrip("-").isdecimal():
+            numbered.setdefault(kind, []).append((int(value), vocabulary.first_field + index))
+    tables = {
+        kind: (np.array([v for v, _ in sorted(pairs)], np.int64), np.array([t for _, t in sorted(pairs)], np.int64))
+        for kind, pairs in numbered.items()
+    }
+    return fields, tables, plain
 
 
 class Constraint:

@@ -12,7 +12,7 @@ How well each is obeyed by the shipped model is measured by ``benchmarks/obedien
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
@@ -22,12 +22,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cadenza.base.errors import ConfigError
-from cadenza.infer.constrain import ALL_CLASSES, Rules
+from cadenza.infer.constrain import ALL_CLASSES, Instrument, Rules, field_tables
 from cadenza.infer.model import ComposerModel
 from cadenza.infer.names import classes_of
+from cadenza.infer.players import Player
 from cadenza.infer.prompt import Prompt
 from cadenza.infer.repetition import followers
-from cadenza.infer.write import Wish, rules_of
+from cadenza.infer.sheet import Sheet
+from cadenza.infer.write import Bend, Wish, rules_of
+from cadenza.model.units import tokenize_units, units
 from cadenza.notation.simplified.grammar import SimplifiedState
 from cadenza.score.model import Key, Score
 from cadenza.score.time import bar_ticks
@@ -79,8 +82,23 @@ class Controls:
         Raises:
             ConfigError: an instrument has no pitch left.
         """
-        instruments = list(prompt.instruments)
-        for place in prompt.free:
+        narrow = self.narrowed(prompt.instruments, prompt.free, prompt.tracks)
+        return rules_of(replace(prompt, instruments=narrow))
+
+    def narrowed(
+        self, instruments: Sequence[Instrument], free: Sequence[int], tracks: Sequence[int]
+    ) -> tuple[Instrument, ...]:
+        """The instruments with range and strict key.
+
+        Args:
+            free: those that are written.
+            tracks: the piece's track of each.
+
+        Raises:
+            ConfigError: an instrument has no pitch left.
+        """
+        instruments = list(instruments)
+        for place in free:
             one = instruments[place]
             if one.is_drums:
                 continue
@@ -90,10 +108,10 @@ class Controls:
             kept = replace(one, low=low, high=high, classes=classes)
             if not any(p % 12 in classes and kept.takes((p,)) for p in range(low, high + 1)):
                 asked = f"{one.low}–{one.high}, asked for {low}–{high}"
-                where = f"track {prompt.tracks[place] + 1}"
+                where = f"track {tracks[place] + 1}"
                 raise ConfigError("pitches that the instrument can play", asked, where=where)
             instruments[place] = kept
-        return rules_of(replace(prompt, instruments=tuple(instruments)))
+        return tuple(instruments)
 
     @property
     def bends(self) -> bool:
@@ -118,15 +136,31 @@ class Controls:
             parts.append(_near(model, prompt, self.nearness))
 
         def all_of_them(state: SimplifiedState, bar: Sequence[int]) -> Bent | None:
-            found = [part for wish in parts if (part := wish(state, bar)) is not None]
-            if not found:
-                return None
-            ids = np.concatenate([ids for ids, _ in found])
-            amounts = np.concatenate([amounts for _, amounts in found])
-            unique, place = np.unique(ids, return_inverse=True)
-            return unique.astype(np.int64), np.bincount(place, amounts, len(unique)).astype(np.float64)
+            return _joined([wish(state, bar) for wish in parts])
 
         return all_of_them
+
+    def bend(self, model: ComposerModel, sheet: Sheet, player: Player) -> Bend:
+        """What to add to the logits in a notation that a player writes: soft key and nearness.
+
+        Raises:
+            ConfigError: a density, or a model of text.
+        """
+        if not model.has_fields:
+            hint = "Keep the key strictly, or take a model whose tokens are the notation's fields."
+            raise ConfigError("a model of fields for soft key and nearness", "a text vocabulary", hint=hint)
+        if self.density is not None:
+            expected = f"wishes that {model.notation.name} knows (key, range, nearness)"
+            hint = "A model of simplified-midi with bar words on one time line keeps a density."
+            raise ConfigError(expected, f"a density of {self.density:g} notes a bar", hint=hint)
+        parts: list[Bend] = []
+        if self.key is not None and not self.strict_key:
+            parts.append(_soft_key_of(model, player, self.key))
+        if self.nearness:
+            text = "".join(part.given for part in sheet.parts)
+            seed = tokenize_units(model.vocabulary, units(text, model.notation.unit_start), goes_on=True)
+            parts.append(_near_to([token for part in seed for token in part], frozenset(), self.nearness))
+        return lambda place, bar: _joined([part(place, bar) for part in parts])
 
     def unmet(self, score: Score, parts: Sequence[tuple[int, int, int]], n_bars: int) -> list[str]:
         """What the written parts did not meet, in words."""
@@ -148,6 +182,29 @@ class Controls:
             if abs(found - self.density) > DENSITY_TOLERANCE * self.density:
                 out.append(f"density: {found:.1f} notes a bar, asked for {self.density:g}")
         return out
+
+
+def _joined(parts: Sequence[Bent | None]) -> Bent | None:
+    found = [part for part in parts if part is not None]
+    if not found:
+        return None
+    ids = np.concatenate([ids for ids, _ in found])
+    amounts = np.concatenate([amounts for _, amounts in found])
+    unique, place = np.unique(ids, return_inverse=True)
+    return unique.astype(np.int64), np.bincount(place, amounts, len(unique)).astype(np.float64)
+
+
+def _soft_key_of(model: ComposerModel, player: Player, key: Key) -> Bend:
+    fields, _, _ = field_tables(model.vocabulary, model.notation)
+    said = [(token, one) for token, one in fields.items() if one.kind in player.pitch_kinds]
+    inside = classes_of(key)
+
+    def bend(place: Player, bar: Sequence[int]) -> Bent | None:
+        pitches = [(token, place.sounding(one)) for token, one in said]
+        outside = [token for token, pitch in pitches if pitch is not None and pitch % 12 not in inside]
+        return (np.array(outside, np.int64), np.full(len(outside), -SOFT_KEY_NATS)) if outside else None
+
+    return bend
 
 
 def _fields(model: ComposerModel, kind: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -211,9 +268,11 @@ def _paced(model: ComposerModel, prompt: Prompt, density: float) -> Wish:
 def _near(model: ComposerModel, prompt: Prompt, nearness: float) -> Wish:
     line = model.vocabulary.id_of("|")
     seed = [token for bar in prompt.bars for token in model.vocabulary.tokenize(bar.strip())]
-    breakers = frozenset() if line is None else frozenset({line})
+    return _near_to(seed, frozenset() if line is None else frozenset({line}), nearness)
 
-    def wish(state: SimplifiedState, bar: Sequence[int]) -> Bent | None:
+
+def _near_to(seed: Sequence[int], breakers: frozenset[int], nearness: float) -> Callable[..., Bent | None]:
+    def wish(state: object, bar: Sequence[int]) -> Bent | None:
         found = followers(np.array([*seed, *bar], np.int64), breakers)
         if not found:
             return None

@@ -25,6 +25,8 @@ from cadenza.infer.prompt import (
 )
 from cadenza.infer.rows import Writing, run
 from cadenza.infer.sample import Sampling
+from cadenza.infer.script import write_script
+from cadenza.infer.sheet import Sheet, new_sheet, read_sheet
 from cadenza.infer.write import Manner, Written, write_bars
 from cadenza.score.edit import select_ticks
 from cadenza.score.model import Metre, Score
@@ -36,7 +38,7 @@ MAX_BARS = 1_000
 OVERLAP_BARS = 4  # of a part that is written passage by passage
 MAX_ROWS = 16
 
-Stage = Callable[[Score], Prompt]
+Stage = Callable[[Score], Prompt | Sheet]
 
 
 @dataclass(frozen=True)
@@ -81,12 +83,20 @@ def to_continue(
     """``bars`` bars after the last one."""
     if not 1 <= bars <= MAX_BARS:
         raise ConfigError(f"1 to {MAX_BARS} bars", str(bars))
-    yield lambda score: read_seed(score, model, bars=bars, metre=metre, only=only)
+    if model.is_barwise:
+        yield lambda score: read_seed(score, model, bars=bars, metre=metre, only=only)
+    else:
+        yield lambda score: read_sheet(score, model, bars=bars, metre=metre, only=only)
 
 
 def to_infill(model: ComposerModel, first: int, stop: int, only: Sequence[int] | None = None) -> Iterator[Stage]:
     """Bars ``first`` … ``stop`` − 1. A gap longer than those of training is continued into, and its last bars are
-    filled in between that and what follows."""
+    filled in between that and what follows.
+
+    Raises:
+        ConfigError: the model's notation cannot be filled in.
+    """
+    _refuse_others(model, "infill")
     if stop - first > MAX_GAP_BARS and "infill" in model.tasks and first > 0:
         middle = stop - MAX_GAP_BARS
         yield lambda score: read_gap(score, model, first, middle, only, ahead=False)
@@ -100,7 +110,9 @@ def to_accompany(score: Score, model: ComposerModel, track: int) -> Iterator[Sta
 
     Raises:
         RangeError: there is nothing to play with.
+        ConfigError: the model's notation cannot be accompanied.
     """
+    _refuse_others(model, "accompany")
     others = [t for place, t in enumerate(score.tracks) if place != track and len(t)]
     runs = full_runs(score)
     if not others or not runs:
@@ -125,7 +137,17 @@ def to_begin(model: ComposerModel, bars: int) -> Iterator[Stage]:
     """``bars`` bars of a piece without notes."""
     if not 1 <= bars <= MAX_BARS:
         raise ConfigError(f"1 to {MAX_BARS} bars", str(bars))
-    yield lambda score: read_nothing(score, model, bars)
+    if model.is_barwise:
+        yield lambda score: read_nothing(score, model, bars)
+    else:
+        yield lambda score: new_sheet(score, model, bars)
+
+
+def _refuse_others(model: ComposerModel, task: str) -> None:
+    if not model.is_barwise:
+        found = f"{task} in {model.notation.name} {model.notation.options()}"[:200]
+        hint = "A model of simplified-midi with bar words on one time line fills in and accompanies."
+        raise ConfigError("a continuation or a new piece, which every notation can", found, hint=hint)
 
 
 # ── writing it ───────────────────────────────────────────────────────────────────────────────────────────
@@ -149,8 +171,21 @@ def write_take(
     left_out: dict[str, None] = {}
     remarks: dict[str, None] = {}
     done = 0
+    shared: float | None = None
     for stage in stages:
         prompt = stage(score)
+        if isinstance(prompt, Sheet):
+            script = yield from write_script(model, prompt, manner, rng, on_bar)
+            score = put(score, prompt, prompt.read(script.text), keeps_frets=True)
+            n_sounding = sum(map(bool, script.keys))
+            copied = sum(bool(key) and key in script.known for key in script.keys)
+            shared = copied / n_sounding if n_sounding else 0.0
+            texts += script.bars
+            parts += [(prompt.tracks[place], prompt.start_ticks, prompt.stop_ticks) for place in prompt.free]
+            left_out |= dict.fromkeys(prompt.left_out)
+            remarks |= dict.fromkeys(prompt.remarks)
+            _count(whole, script)
+            continue
         n_bars = prompt.n_bars(score.ticks_per_quarter)
         report = None
         if on_bar is not None:
@@ -167,11 +202,7 @@ def write_take(
         parts += [(prompt.tracks[place], prompt.start_ticks, prompt.stop_ticks) for place in prompt.free]
         left_out |= dict.fromkeys(prompt.left_out)
         remarks |= dict.fromkeys(prompt.remarks)
-        whole.n_tokens += written.n_tokens
-        whole.log2_likelihood += written.log2_likelihood
-        for mine, new in ((whole.refused, written.refused), (whole.kept_against, written.kept_against)):
-            for reason, count in new.items():
-                mine[reason] = mine.get(reason, 0) + count
+        _count(whole, written)
         done += n_bars // prompt.split
     n_notes = n_in(score, parts)
     return Take(
@@ -180,7 +211,7 @@ def write_take(
         tuple(texts),
         n_notes=n_notes,
         n_tokens=whole.n_tokens,
-        copied_bars=shared_bars(texts, known),
+        copied_bars=shared_bars(texts, known) if shared is None else shared,
         left_out=tuple(left_out),
         written=tuple(parts),
         bits_per_note=-whole.log2_likelihood / n_notes if n_notes else 0.0,
@@ -188,6 +219,14 @@ def write_take(
         kept_against=whole.kept_against,
         remarks=tuple(remarks),
     )
+
+
+def _count(whole: Written, new: Written) -> None:
+    whole.n_tokens += new.n_tokens
+    whole.log2_likelihood += new.log2_likelihood
+    for mine, found in ((whole.refused, new.refused), (whole.kept_against, new.kept_against)):
+        for reason, count in found.items():
+            mine[reason] = mine.get(reason, 0) + count
 
 
 def n_in(score: Score, parts: Sequence[tuple[int, int, int]]) -> int:

@@ -41,6 +41,8 @@ SHIPPED = "shipped"
 #: What a model that was never taught a notation is asked to write: bars, and every word in full.
 PLAIN_NOTATION = SimplifiedMidi(resolution="grid:24", header="first", bars=True, bend="none", velocity="bins:8")
 PLAIN_CONTEXT_TOKENS = 4096
+#: Notations that can be continued.
+CONTINUED = ("abc", "dadagp", "mt3", "simplified-midi")
 #: Letters of the notation's bars, fields joined.
 ALPHABET = frozenset("| :-0123456789pvdtobi")
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
@@ -52,6 +54,7 @@ class ComposerModel:
 
     Args:
         folder: where it lies, or its id on the hub.
+        notation: what it reads and writes; Simplified MIDI with bar words on one time line where it :attr:`is_barwise`.
         context_tokens: longest text that it was trained on.
         style: "bare", or "instruct" where an instruction stands before the music.
         prompts: the instruction's words, as the corpus had them.
@@ -62,12 +65,17 @@ class ComposerModel:
     folder: Path
     decoder: Decoder
     vocabulary: Vocabulary | HubVocabulary
-    notation: SimplifiedMidi
+    notation: Any
     context_tokens: int
     style: str = "bare"
     prompts: Mapping[str, Any] = field(default_factory=dict)
     sees_model_view: bool = False
     tasks: frozenset[str] = frozenset({"continue"})
+
+    @property
+    def is_barwise(self) -> bool:
+        """The notation has bar words on one time line: it can be filled in and accompanied as well as continued."""
+        return is_barwise(self.notation)
 
     @property
     def has_fields(self) -> bool:
@@ -95,12 +103,36 @@ class ComposerModel:
     def trie(self) -> Trie:
         """The tokens that may spell the notation; of a text vocabulary."""
         assert isinstance(self.vocabulary, HubVocabulary)
-        return Trie(self.vocabulary.texts(), ALPHABET)
+        texts = self.vocabulary.texts()
+        if self.is_barwise:
+            return Trie(texts, ALPHABET)
+        # Texts are cut where units begin when a model is trained: no token reaches over that.
+        start = re.compile(self.notation.unit_start)
+        texts = [
+            None if text and any(0 < m.start() < len(text) for m in start.finditer(text)) else text for text in texts
+        ]
+        return Trie(texts, {*"0123456789-\n ", *(letter for field in self.notation.vocabulary() for letter in field)})
 
 
-def has_fields(vocabulary: Vocabulary | HubVocabulary, notation: SimplifiedMidi) -> bool:
+def has_fields(vocabulary: Vocabulary | HubVocabulary, notation: Any) -> bool:
     """Whether all that the notation writes in bars are tokens of the vocabulary."""
-    return all(vocabulary.id_of(text) is not None for text in notation.vocabulary() if text[0] not in "qwmk")
+    in_headers = "qwmk" if isinstance(notation, SimplifiedMidi) else ""
+    told = (text for text in notation.vocabulary() if text[0] not in in_headers)
+    return vocabulary.joint == notation.joint and all(vocabulary.id_of(text) is not None for text in told)
+
+
+def can_continue(notation: Any) -> bool:
+    """Whether a model of it can go on with a piece; bar words that stand every two seconds are no bars of one."""
+    of_seconds = isinstance(notation, SimplifiedMidi) and notation.bars and notation.resolution.startswith("flat")
+    return notation.name in CONTINUED and not of_seconds
+
+
+def is_barwise(notation: Any) -> bool:
+    """Whether a notation has bar words, of the piece's own bars, on one time line."""
+    if not isinstance(notation, SimplifiedMidi):
+        return False
+    told = notation.profile == "cadenza" and notation.bars and notation.layout == "interleaved"
+    return told and not notation.resolution.startswith("flat")
 
 
 def shipped_folder() -> Path:
@@ -127,7 +159,7 @@ def load_model(
         quantize: {"", "nf4", "int8"}: of the weights, where transformers decodes.
 
     Raises:
-        ModelError: a file is missing or not what it should be, or a notation that cannot be continued bar by bar.
+        ModelError: a file is missing or not what it should be, or a notation that cannot be continued.
         ConfigError: an unknown quantisation or precision.
         MissingExtraError: what the model needs is not installed.
     """
@@ -145,7 +177,9 @@ def load_model(
     notation, saved, taught = _notation(places)
     vocabulary = _vocabulary(places, path)
     if isinstance(vocabulary, Vocabulary) and not has_fields(vocabulary, notation):
-        raise ModelError("a vocabulary of the notation's fields", "some are missing", where=str(path))
+        hint = "Train it again: vocabularies of DadaGP tokens and ABC used to be spelled in bytes."
+        hint = hint if vocabulary.joint != notation.joint else ""
+        raise ModelError("a vocabulary of the notation's fields", "some are missing", where=str(path), hint=hint)
     context = saved["context_tokens"]
     # Some room beyond the context, where the model has it: the last bar may end a little after it.
     reach = _reach(path)
@@ -180,7 +214,7 @@ def load_model(
     )
 
 
-def _notation(places: list[Path]) -> tuple[SimplifiedMidi, dict[str, Any], bool]:
+def _notation(places: list[Path]) -> tuple[Any, dict[str, Any], bool]:
     """The notation, what was saved with it, and whether anything was."""
     path = next((place / "notation.json" for place in places if (place / "notation.json").is_file()), None)
     if path is None:
@@ -193,13 +227,11 @@ def _notation(places: list[Path]) -> tuple[SimplifiedMidi, dict[str, Any], bool]
         saved["context_tokens"] = int(saved["context_tokens"])
     except (KeyError, TypeError, ValueError, ConfigError) as error:
         raise ModelError("a notation with its options", str(error), where=str(path)) from None
-    if not isinstance(notation, SimplifiedMidi):
-        hint = "It can be trained and sampled, not yet continued bar by bar."
-        raise ModelError("the notation simplified-midi", saved["name"], where=str(path), hint=hint)
-    told = notation.profile == "cadenza" and notation.bars and notation.layout == "interleaved"
-    if not told or notation.resolution.startswith("flat"):
-        hint = "Build the corpus with bars: true, the layout interleaved, and a resolution of the file or a grid."
-        raise ModelError("bar words on one time line", repr(saved["options"])[:200], where=str(path), hint=hint)
+    if saved["name"] not in CONTINUED:
+        raise ModelError(f"a notation of {', '.join(CONTINUED)}", saved["name"], where=str(path))
+    if not can_continue(notation):
+        hint = "Build the corpus with bars: false, or with a resolution of the file or a grid."
+        raise ModelError("bar words of the piece's own bars", repr(saved["options"])[:200], where=str(path), hint=hint)
     return notation, saved, True
 
 

@@ -17,17 +17,17 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from cadenza.base.errors import RangeError
+from cadenza.base.errors import ModelError, RangeError
 from cadenza.corpus.excerpts import model_view
 from cadenza.corpus.prompts import instruction
 from cadenza.corpus.task import accompany_text, infill_text
 from cadenza.infer.constrain import Instrument
 from cadenza.infer.given import Given
-from cadenza.infer.model import ComposerModel
+from cadenza.infer.model import ComposerModel, is_barwise
 from cadenza.notation.simplified import SimplifiedMidi
 from cadenza.notation.simplified.projection import MAX_MODEL_TRACKS, MAX_STEP_TICKS, option
 from cadenza.score import edit
-from cadenza.score.fingering import finger, playable
+from cadenza.score.fingering import finger, playable, with_playable_places
 from cadenza.score.instruments import family_of, implied_tuning, is_constant, range_of
 from cadenza.score.model import NO_FRET, NO_STRING, BarMark, Metre, Score, Track
 from cadenza.score.time import BarTable, bar_table, bar_ticks, metre_at, rescaled
@@ -128,7 +128,7 @@ def read_seed(
     table = bar_table(score)
     last = metre_at(score, int(table.starts_ticks[-1]))
     start_ticks = int(table.starts_ticks[-1]) + bar_ticks(last, score.ticks_per_quarter)
-    first = _run_before(table, len(table) - 1, last, score.ticks_per_quarter, max_bars - 1)
+    first = run_before(table, len(table) - 1, last, score.ticks_per_quarter, max_bars - 1)
     begin = int(table.starts_ticks[first])
     told = metre or last
     if metre is not None:  # as many bars of the new metre as the old bars hold, counted from the end
@@ -169,7 +169,7 @@ def read_gap(
     if not score.n_notes:
         raise RangeError("a piece with notes", "none", hint="Compose a new one.")
     metre, tpq = table.metres[first], score.ticks_per_quarter
-    if _run_before(table, stop - 1, metre, tpq, stop - 1 - first) > first or not _is_full(table, stop - 1, metre, tpq):
+    if run_before(table, stop - 1, metre, tpq, stop - 1 - first) > first or not _is_full(table, stop - 1, metre, tpq):
         hint = "Fill in bar by bar."
         raise RangeError("full bars of one metre", "others among them", where=f"bars {first + 1}–{stop}", hint=hint)
     targets = tuple(range(len(score.tracks))) if only is None else tuple(only)
@@ -180,7 +180,7 @@ def read_gap(
     while stop + n_after < len(table) and n_after < max(room // 2, 2) and _is_full(table, stop + n_after, metre, tpq):
         n_after += 1
     n_after = n_after if knows else 0
-    n_before = first - _run_before(table, first, metre, tpq, max(room - n_after, 2)) if first else 0
+    n_before = first - run_before(table, first, metre, tpq, max(room - n_after, 2)) if first else 0
     start, end = int(table.starts_ticks[first]), int(table.ends_ticks[stop - 1])
     while True:
         begin = int(table.starts_ticks[first - n_before])
@@ -284,8 +284,10 @@ class _Frame:
     @classmethod
     def of(cls, score: Score, model: Reader, begin: int, stop: int, metre: Metre, must: Sequence[int]) -> _Frame:
         """Ticks ``begin`` … ``stop`` of ``score``, full bars of ``metre``; the tracks that sound there and ``must``."""
+        if not is_barwise(model.notation):
+            raise ModelError("a model of simplified-midi with bar words on one time line", model.notation.name)
         longest = MAX_STEP_TICKS if model.has_fields else None
-        part, split = _model_metre(metre, _resolution(model.notation, score), longest)
+        part, split = metre_of_model(metre, resolution_of(model.notation, score), longest)
         context = edit.select_ticks(begin, stop).apply(replace(score, bars=()))
         context = replace(context, metres=(Metre(0, part.numerator, part.denominator),))
         sounding = [i for i, t in enumerate(context.tracks) if len(t)]
@@ -297,7 +299,7 @@ class _Frame:
         if model.sees_model_view:
             view = model_view(view)
         missing = tuple(score.tracks[i].name or f"track {i + 1}" for i in range(len(score.tracks)) if i not in chosen)
-        instruments = tuple(_instrument(score.tracks[i]) for i in chosen)
+        instruments = tuple(instrument_of(score.tracks[i]) for i in chosen)
         return cls(model, view, tuple(chosen), instruments, part, split, missing)
 
     def text(
@@ -371,7 +373,7 @@ def _is_full(table: BarTable, bar: int, metre: Metre, ticks_per_quarter: int) ->
     return same and table.ends_ticks[bar] - table.starts_ticks[bar] == bar_ticks(metre, ticks_per_quarter)
 
 
-def _run_before(table: BarTable, bar: int, metre: Metre, ticks_per_quarter: int, most: int) -> int:
+def run_before(table: BarTable, bar: int, metre: Metre, ticks_per_quarter: int, most: int) -> int:
     """The first of at most ``most`` full bars of ``metre`` that lead to ``bar``."""
     first = bar
     while first > 0 and bar - first < most and _is_full(table, first - 1, metre, ticks_per_quarter):
@@ -392,13 +394,13 @@ def full_runs(score: Score) -> list[tuple[int, int]]:
     return out
 
 
-def _resolution(notation: SimplifiedMidi, score: Score) -> int:
+def resolution_of(notation: SimplifiedMidi, score: Score) -> int:
     """Ticks a quarter of the text."""
     kind, count = option(notation.resolution, "resolution", ("file", "grid", "flat"))
     return count if kind == "grid" else score.ticks_per_quarter
 
 
-def _model_metre(metre: Metre, ticks_per_quarter: int, longest: int | None) -> tuple[Metre, int]:
+def metre_of_model(metre: Metre, ticks_per_quarter: int, longest: int | None) -> tuple[Metre, int]:
     """A metre whose bar the vocabulary can tell, and how many of its bars make one of ``metre``.
 
     Args:
@@ -421,7 +423,8 @@ def _model_metre(metre: Metre, ticks_per_quarter: int, longest: int | None) -> t
     )
 
 
-def _instrument(track: Track) -> Instrument:
+def instrument_of(track: Track) -> Instrument:
+    """What a track can play: its range, strings and frets where it has or implies them and its notes fit."""
     low, high = range_of(track)
     tuning = implied_tuning(track)
     if tuning and not track.tuning and not _fits(track, tuning):
@@ -441,10 +444,24 @@ def _fits(track: Track, tuning: tuple[int, ...]) -> bool:
 # ── back into the piece ──────────────────────────────────────────────────────────────────────────────────
 
 
-def put(score: Score, prompt: Prompt, written: Score) -> Score:
+class Placed(Protocol):
+    """Where in a piece what is written belongs; see :class:`Prompt`."""
+
+    @property
+    def tracks(self) -> tuple[int, ...]: ...
+    @property
+    def free(self) -> tuple[int, ...]: ...
+    @property
+    def start_ticks(self) -> int: ...
+    @property
+    def stop_ticks(self) -> int: ...
+
+
+def put(score: Score, prompt: Placed, written: Score, keeps_frets: bool = False) -> Score:
     """The piece with what was written in its place.
 
     Args:
+        keeps_frets: strings and frets are as written (of the track's own tuning), where a hand can play them.
         written: the model's bars alone, from time 0, on the model's grid, with all tracks of the text.
 
     Everything else stays as it is: other tracks, notes that start elsewhere, maps and marks. Notes that would ring
@@ -468,10 +485,12 @@ def put(score: Score, prompt: Prompt, written: Score) -> Score:
             bends = bends[~again]
         if len(track) and is_constant(track.notes["velocity"]):
             notes["velocity"] = track.notes["velocity"][0]
-        notes["string"], notes["fret"] = NO_STRING, NO_FRET
+        if not keeps_frets or not track.tuning:
+            notes["string"], notes["fret"] = NO_STRING, NO_FRET
         part = replace(track, notes=notes, bends=bends, controls=track.controls[:0], beats=track.beats[:0], marks=())
         part = part.keep(notes["onset_ticks"] < length)
         if part.tuning and not part.is_drums:
+            part = with_playable_places(part) if keeps_frets else part
             part = finger(part, unplayable="drop")
         tracks[index] = _with_part(_cleared(track, prompt.start_ticks, prompt.stop_ticks), part, prompt.start_ticks)
     marks = score.bars

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,7 +88,7 @@ class Place:
             if len(text) <= len(head):
                 if head.startswith(text):
                     return True
-            elif text.startswith(head) and any(_begins(text[len(head) :], span) for span in spans):
+            elif text.startswith(head) and any(begins_number(text[len(head) :], span) for span in spans):
                 return True
         return False
 
@@ -95,7 +96,7 @@ class Place:
         """The field that ``text`` says; None where it is none that may follow, or not whole."""
         for head, spans in self._heads.items():
             value = text[len(head) :]
-            if text.startswith(head) and any(_is(value, span) for span in spans):
+            if text.startswith(head) and any(is_number(value, span) for span in spans):
                 return Field(spans[0].kind, value)
         return None
 
@@ -112,7 +113,7 @@ class Place:
         return found
 
 
-def _is(value: str, span: Span) -> bool:
+def is_number(value: str, span: Span) -> bool:
     if span.high == WORD:
         return not value
     digits = value.removeprefix("-")
@@ -121,7 +122,7 @@ def _is(value: str, span: Span) -> bool:
     return span.low <= int(value) <= span.high
 
 
-def _begins(value: str, span: Span) -> bool:
+def begins_number(value: str, span: Span) -> bool:
     """Whether a number of ``span`` begins with ``value`` (not empty), written without leading zeros."""
     if span.high == WORD:
         return False
@@ -173,6 +174,14 @@ class Cursor:
         return Cursor(Place(after.state, after.writer, opens_bar=True))
 
 
+class Reader(Protocol):
+    """Between two letters of a text."""
+
+    def step(self, letter: str) -> Reader | None:
+        """After one more letter; None where it may not stand here."""
+        ...
+
+
 @dataclass
 class _Node:
     letters: dict[str, _Node] = field(default_factory=dict)
@@ -198,14 +207,14 @@ class Trie:
                     node = node.letters.setdefault(letter, _Node())
                 node.ids.append(number)
 
-    def allowed(self, cursors: Iterable[Cursor]) -> NDArray[np.int64]:
+    def allowed(self, cursors: Iterable[Reader]) -> NDArray[np.int64]:
         """Ids that may follow at one of the cursors, ascending.
 
         Raises:
             ModelError: the vocabulary has no token for any letter that may follow.
         """
         found: list[int] = []
-        waiting = [(self._root, cursor) for cursor in cursors]
+        waiting: list[tuple[_Node, Reader]] = [(self._root, cursor) for cursor in cursors]
         while waiting:
             node, cursor = waiting.pop()
             for letter, child in node.letters.items():

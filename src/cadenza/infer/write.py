@@ -18,10 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cadenza.infer.choose import Chooser, Decoding, Refused
-from cadenza.infer.constrain import Constraint, Rules
+from cadenza.infer.constrain import Constraint, Instrument, Rules
 from cadenza.infer.given import GivenRules
 from cadenza.infer.loops import LoopGuard, LoopTable, key_of
 from cadenza.infer.model import ComposerModel
+from cadenza.infer.players import Player
 from cadenza.infer.prompt import Prompt
 from cadenza.infer.recall import NATS, Recall, Saying
 from cadenza.infer.rows import Writing
@@ -39,6 +40,8 @@ MAX_SILENT_BARS = 4  # in a row, of the written tracks beside given ones
 
 #: State of the automaton, the bar's tokens so far → (ids, what to add to their logits), or None.
 Wish = Callable[[SimplifiedState, Sequence[int]], tuple[NDArray[np.int64], NDArray[np.float64]] | None]
+#: The same of a player.
+Bend = Callable[[Player, Sequence[int]], tuple[NDArray[np.int64], NDArray[np.float64]] | None]
 #: All bars, the standing ones first → why the last of them is refused; empty where it is not.
 Objection = Callable[[Sequence[str]], str]
 
@@ -54,6 +57,9 @@ class Manner:
         wish: bends the distribution; fields only.
         objection: makes, from the prompt and the text's ticks a quarter, what refuses bars for further reasons.
         may_be_empty: nothing at all may be written.
+        narrow: of notations that players write (:mod:`cadenza.infer.script`) what the instruments are to play, made
+            of what they can, of the tracks that are written, and of the piece's numbers of all.
+        bend: of these what bends the distribution; fields only.
     """
 
     decoding: Decoding
@@ -62,6 +68,8 @@ class Manner:
     wish: Callable[[ComposerModel, Prompt, Rules], Wish] | None = None
     objection: Callable[[Prompt, int], Objection] | None = None
     may_be_empty: bool = False
+    narrow: Callable[[Sequence[Instrument], Sequence[int], Sequence[int]], Sequence[Instrument]] | None = None
+    bend: Callable[[ComposerModel, Any, Player], Bend] | None = None
 
 
 def rules_of(prompt: Prompt) -> Rules:

@@ -19,6 +19,7 @@ from typing import Any
 from cadenza.base.errors import MissingExtraError, ModelError
 from cadenza.base.files import write_atomically
 from cadenza.model.hub_tokenizer import HubTokenizer
+from cadenza.model.vocabulary import JOINTS, joined
 
 FILE = "fields.json"
 _PARTS = re.compile(r"\n|:[^\s:]*|[^\s:]+|[ ]|[^\S\n ]")
@@ -31,12 +32,16 @@ class HubVocabulary:
         tokenizer: a :class:`~cadenza.model.hub_tokenizer.HubTokenizer`, or a tokenizer of transformers.
         fields: what gets an id of its own, in id order.
         first_field: id of the first; at least the size of the model's embedding. Default: the tokenizer's size.
+        joint: what is implied between two fields, see :mod:`cadenza.model.vocabulary`.
 
     Raises:
         ModelError: the tokenizer has no end-of-sequence token, or a field stands twice.
     """
 
-    def __init__(self, tokenizer: Any, fields: Iterable[str] = (), first_field: int | None = None) -> None:
+    def __init__(
+        self, tokenizer: Any, fields: Iterable[str] = (), first_field: int | None = None, joint: str = " "
+    ) -> None:
+        self.joint = joint
         self.tokenizer = HubTokenizer.of(tokenizer)
         self.fields = tuple(fields)
         self.first_field = len(self.tokenizer) if first_field is None else first_field
@@ -77,6 +82,9 @@ class HubVocabulary:
         """Ids of ``text``, without begin and end."""
         if not self.fields:
             return self.tokenizer.encode(text)
+        if self.joint != " ":
+            said = joined(text, self._ids, self.joint)
+            return [one for known, part in said for one in ([known] if known is not None else self.pieces(part))]
         ids: list[int] = []
         plain: list[str] = []  # text that waits for the tokenizer
         after_field = False  # whether the last thing said was a field
@@ -139,7 +147,7 @@ class HubVocabulary:
             spell()
             text = self.fields[token - self.first_field]
             if after_field and text != "\n" and not text.startswith(":") and out[-1] != "\n":
-                out.append(" ")
+                out.append(self.joint)
             out.append(text)
             after_field = True
         spell()
@@ -156,7 +164,8 @@ class HubVocabulary:
     def save(self, folder: Path) -> None:
         """The tokenizer's own files and, beside them, the fields."""
         self.tokenizer.save_pretrained(folder)
-        record = {"first_field": self.first_field, "fields": self.fields}
+        record: dict[str, Any] = {"first_field": self.first_field, "fields": self.fields}
+        record |= {"joint": self.joint} if self.joint != " " else {}
         write_atomically(folder / FILE, json.dumps(record, indent=0, ensure_ascii=False).encode())
 
     @classmethod
@@ -172,7 +181,10 @@ class HubVocabulary:
             return cls(found)
         try:
             saved = json.loads(path.read_text("utf-8"))
-            return cls(found, [str(field) for field in saved["fields"]], int(saved["first_field"]))
+            fields, joint = [str(field) for field in saved["fields"]], saved.get("joint", " ")
+            if joint not in JOINTS:
+                raise ValueError(f"joint {joint!r}")
+            return cls(found, fields, int(saved["first_field"]), joint)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ModelError("the fields of a vocabulary", str(error)[:200], where=str(path)) from None
 

@@ -24,11 +24,23 @@ def units(text: str, unit_start: str) -> list[str]:
     return [text[a:b] for a, b in zip(cuts, [*cuts[1:], len(text)], strict=True)]
 
 
-def tokenize_units(codec: Any, parts: Sequence[str]) -> list[list[int]]:
-    """The ids of each part. Where fields are tokens, the blank between two parts is implied; else it is spelled.
+def tokenize_units(codec: Any, parts: Sequence[str], goes_on: bool = False) -> list[list[int]]:
+    """The ids of each part. Where fields are tokens, what joins two parts is implied; else it is spelled.
 
     Args:
         codec: one of the vocabularies of :mod:`cadenza.model`.
+        goes_on: more follows after the last part.
     """
-    has_fields = bool(getattr(codec, "fields", ()))
-    return [codec.tokenize(part.removeprefix(" ") if has_fields and n else part) for n, part in enumerate(parts)]
+    if not getattr(codec, "fields", ()):
+        return [codec.tokenize(part) for part in parts]
+    if joint_of(codec) == "\n":  # the line break ends a part
+        last = len(parts) - (not goes_on)
+        return [codec.tokenize(part.removesuffix("\n") if n < last else part) for n, part in enumerate(parts)]
+    return [codec.tokenize(part.removeprefix(" ") if n else part) for n, part in enumerate(parts)]
+
+
+def joint_of(codec: Any) -> str:
+    """What a vocabulary implies between two of its fields."""
+    codec = getattr(codec, "base", codec)  # of merged tokens
+    joint: str = getattr(codec, "joint", " ")
+    return joint

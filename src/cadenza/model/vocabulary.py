@@ -4,13 +4,17 @@ The vocabulary reaches this room as strings and knows no music. A text is lines 
 is parts joined by colons: the first part of a word is a bare token (``p57``), each further part a token with its colon
 (``:d960``), the line break a token of its own; spaces are implied. What is not in the vocabulary is spelled in UTF-8
 bytes, so that no text is unrepresentable: ``detokenize(tokenize(text)) == text`` for every text.
+
+Those are texts of words. A notation may join its fields otherwise (``joint``): a line each, or with nothing between
+them. Then fields hold blanks and colons as they like, a text is cut into the longest fields that it begins with, and a
+line break is implied between two fields of which the second does not begin with a colon.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,6 +24,7 @@ PAD, BOS, EOS = 0, 1, 2
 SPECIALS = ("<pad>", "<bos>", "<eos>")
 N_BYTES = 256
 FIRST_FIELD = len(SPECIALS) + N_BYTES
+JOINTS = (" ", "\n", "")
 
 _WORD = re.compile(r"[^\s:]+(:[^\s:]+)*")
 MAX_KNOWN_WORDS = 1 << 16
@@ -32,9 +37,11 @@ class Vocabulary:
 
     Args:
         fields: the fields that are whole tokens, in id order.
+        joint: what is implied between two of them: a blank, a line break or nothing.
     """
 
     fields: tuple[str, ...]
+    joint: str = " "
     _ids: dict[str, int] = field(init=False, repr=False, compare=False, hash=False)
     _words: dict[str, tuple[int, ...]] = field(init=False, repr=False, compare=False, hash=False, default_factory=dict)
 
@@ -45,9 +52,9 @@ class Vocabulary:
         object.__setattr__(self, "_ids", ids)
 
     @classmethod
-    def of(cls, fields: Iterable[str]) -> Vocabulary:
+    def of(cls, fields: Iterable[str], joint: str = " ") -> Vocabulary:
         """A vocabulary of these fields."""
-        return cls(tuple(fields))
+        return cls(tuple(fields), joint)
 
     def __len__(self) -> int:
         return FIRST_FIELD + len(self.fields)
@@ -83,6 +90,8 @@ class Vocabulary:
 
     def tokenize(self, text: str) -> list[int]:
         """Ids of ``text``, without begin and end."""
+        if self.joint != " ":
+            return self._tokenize_joined(text)
         try:
             return self._tokenize_plain(text)
         except KeyError:  # a field that is no token, or odd spacing
@@ -131,6 +140,12 @@ class Vocabulary:
                 ids += found
         return ids
 
+    def _tokenize_joined(self, text: str) -> list[int]:
+        ids: list[int] = []
+        for known, part in joined(text, self._ids, self.joint):
+            ids += [known] if known is not None else [len(SPECIALS) + b for b in part.encode("utf-8", "surrogatepass")]
+        return ids
+
     def detokenize(self, ids: Sequence[int]) -> str:
         """The text of ``ids``; specials say nothing, broken UTF-8 becomes the replacement character.
 
@@ -138,6 +153,7 @@ class Vocabulary:
             ModelError: an id is outside the vocabulary.
         """
         out = bytearray()
+        after_field = False
         for token in ids:
             token = int(token)
             if not 0 <= token < len(self):
@@ -146,10 +162,14 @@ class Vocabulary:
                 continue
             if token < FIRST_FIELD:
                 out.append(token - len(SPECIALS))
+                after_field = False
                 continue
             text = self.fields[token - FIRST_FIELD]
-            if out and out[-1:] != b"\n" and text != "\n" and not text.startswith(":"):
+            if self.joint != " ":
+                out += b"\n" if self.joint and after_field and not text.startswith(":") else b""
+            elif out and out[-1:] != b"\n" and text != "\n" and not text.startswith(":"):
                 out += b" "
+            after_field = True
             out += text.encode("utf-8")
         try:
             return out.decode("utf-8", "surrogatepass")
@@ -158,7 +178,8 @@ class Vocabulary:
 
     def save(self, path: Path) -> None:
         """Write the fields as JSON."""
-        path.write_text(json.dumps({"specials": SPECIALS, "bytes": N_BYTES, "fields": self.fields}, indent=0), "utf-8")
+        said = {"specials": SPECIALS, "bytes": N_BYTES, "fields": self.fields}
+        path.write_text(json.dumps(said | ({"joint": self.joint} if self.joint != " " else {}), indent=0), "utf-8")
 
     @classmethod
     def load(cls, path: Path) -> Vocabulary:
@@ -169,10 +190,46 @@ class Vocabulary:
         """
         try:
             saved = json.loads(path.read_text("utf-8"))
-            fields = saved["fields"]
+            fields, joint = saved["fields"], saved.get("joint", " ")
             right = tuple(saved["specials"]) == SPECIALS and saved["bytes"] == N_BYTES
-            if not right or not all(isinstance(f, str) for f in fields):
+            if not right or joint not in JOINTS or not all(isinstance(f, str) for f in fields):
                 raise ModelError("a vocabulary of this version", "another", where=str(path))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ModelError("a vocabulary file", str(error), where=str(path)) from None
-        return cls.of(fields)
+        return cls.of(fields, joint)
+
+
+def joined(text: str, known: Mapping[str, int], joint: str) -> Iterator[tuple[int | None, str]]:
+    """``text`` as (id, field) or (None, what is no field), in order; for a joint other than a blank.
+
+    A number is never cut in two. A line break that two fields imply is left out; any other is said.
+    """
+    longest = max(map(len, known), default=0)
+    at, after_field, n = 0, False, len(text)
+    plain = ""  # not said yet
+    while at < n:
+        start = at
+        if joint and after_field and text[at] == joint:
+            start += 1  # implied, if a field follows that has it before it
+        found = ""
+        for stop in range(min(n, start + longest), start, -1):
+            part = text[start:stop]
+            if part in known and not (part[-1].isdigit() and text[stop : stop + 1].isdigit()):
+                found = part
+                break
+        if found and joint and after_field and (start > at) == found.startswith(":"):
+            found = ""  # its joint is another than the fields imply
+        if not found:
+            stop = at + 1
+            while text[at].isdigit() and stop < n and text[stop].isdigit():
+                stop += 1
+            plain += text[at:stop]
+            at, after_field = stop, False
+            continue
+        if plain:
+            yield None, plain
+            plain = ""
+        yield known[found], found
+        at, after_field = start + len(found), True
+    if plain:
+        yield None, plain

@@ -10,7 +10,7 @@ A notation is a frozen value: its options are its fields, so it can be saved wit
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 from cadenza.notation.grammar import Field, Grammar
 from cadenza.score.edit import Edit
@@ -23,6 +23,9 @@ class Notation(Protocol):
     name: ClassVar[str]
     #: A pattern that matches where a bar (or, in a notation without bars, a segment of time) begins in a text.
     unit_start: ClassVar[str]
+    #: What stands between two fields in a text: a blank or a line break (neither before a field that begins with a
+    #: colon nor beside a line break), or nothing.
+    joint: ClassVar[Literal[" ", "\n", ""]]
     #: Sets of options that the law is tested with.
     variants: ClassVar[tuple[Mapping[str, Any], ...]]
 

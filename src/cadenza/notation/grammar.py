@@ -70,6 +70,14 @@ class Grammar:
         return self.start()  # type: ignore[operator]
 
 
+def between(before: Field | None, kind: str, joint: str) -> str:
+    """What stands between a field (None at a text's beginning) and the next one, of ``kind``; see
+    :attr:`~cadenza.notation.base.Notation.joint`."""
+    if before is None or before.kind == NEWLINE or kind == NEWLINE or kind.startswith(":"):
+        return ""
+    return joint
+
+
 MAX_KNOWN_PARTS = 1 << 15
 _WORD = re.compile(r"([a-z|])([^:\s]*)")
 

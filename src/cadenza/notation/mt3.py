@@ -25,7 +25,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -60,6 +60,7 @@ class Mt3:
 
     name: ClassVar[str] = "mt3"
     unit_start: ClassVar[str] = r"(?<=\n)"
+    joint: ClassVar[Literal[" ", "\n", ""]] = " "
     variants: ClassVar[tuple[Mapping[str, Any], ...]] = (
         {},
         {"segment_seconds": 0},

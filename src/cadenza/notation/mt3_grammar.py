@@ -10,7 +10,7 @@ from cadenza.notation.grammar import END, NEWLINE, Field, Span
 
 MAX_STEPS = 10**9
 DRUMS = 128  # as a program, so that drums come last
-_LINE, _END, _TIE = Span(NEWLINE), Span(END), Span("t", 0, 0)
+_LINE, _END, _TIE = Span(NEWLINE), Span(END), Span("t")
 _ANY = range(128)
 
 
@@ -35,7 +35,7 @@ class Mt3State:
         self.in_ties = True
         self.program = self.velocity = -1
         self._ties: list[tuple[int, int]] = []
-        self._after = NEWLINE  # kind of the last field
+        self.after = NEWLINE  # kind of the last field
         self._begin_time()
 
     def _begin_time(self) -> None:
@@ -54,26 +54,26 @@ class Mt3State:
         if self.in_ties:
             return self._allowed_ties()
         out = []
-        if self._after in "tpd":  # an event, or the start, is complete
+        if self.after in "tpd":  # an event, or the start, is complete
             if self.now + 1 < self.stop:
                 out.append(Span("s", self.now - self.start + 1, min(self.stop - self.start - 1, MAX_STEPS)))
             if self._may_go_on():
                 out.append(_LINE)
             out.append(_END)
-        if self._after in "tspd":
+        if self.after in "tspd":
             ending = {program for program, _ in self.sounding if self._ends(program)}
-            programs = [g for g in _ANY if g != self.program and (g in ending or self._first_onset(g) < 128)]
+            programs = [g for g in _ANY if g != self.program and (g in ending or self.first_onset(g) < 128)]
             out += self._runs("g", programs)
-        if self._after in "tspdg":
+        if self.after in "tspdg":
             out += self._runs("v", [level for level in self._levels() if level != self.velocity])
         if self.velocity >= 0:
             if self.program >= 0:
                 if self.velocity:
-                    out += self._runs("p", range(self._first_onset(self.program), 128))
+                    out += self._runs("p", range(self.first_onset(self.program), 128))
                 else:
                     out += self._runs("p", self._ends(self.program))
-            if self.velocity and self._after != "g":
-                out += self._runs("d", range(self._first_drum(), 128))
+            if self.velocity and self.after != "g":
+                out += self._runs("d", range(self.first_drum(), 128))
         return out
 
     def _allowed_ties(self) -> list[Span]:
@@ -84,7 +84,7 @@ class Mt3State:
             pitches: Sequence[int] = sorted(p for g, p in known if g == self.program)
         else:  # nothing is known of what sounded before
             programs, pitches = range(program + 1, 128), range(128)
-        if self._after == "g":
+        if self.after == "g":
             return self._runs("p", pitches)
         if self._ties:
             later = range(pitch + 1, 128) if isinstance(pitches, range) else [p for p in pitches if p > pitch]
@@ -94,12 +94,12 @@ class Mt3State:
     def _levels(self) -> list[int]:
         """Velocities at which something may come now, in the present program or of the drums."""
         program = self.program
-        begins = program >= 0 and self._first_onset(program) < 128
-        begins |= self._after != "g" and self._first_drum() < 128
+        begins = program >= 0 and self.first_onset(program) < 128
+        begins |= self.after != "g" and self.first_drum() < 128
         ends = program >= 0 and bool(self._ends(program))
         return [*([0] if ends else []), *(range(1, self.velocity_bins + 1) if begins else ())]
 
-    def _first_onset(self, program: int) -> int:
+    def first_onset(self, program: int) -> int:
         """The lowest pitch of ``program`` that may begin now; 128 where none may."""
         if self._last is None or not self._last[0] or program > self._last[1]:
             return 0
@@ -114,7 +114,8 @@ class Mt3State:
             low = self._last[2] + 1 if program == self._last[1] else 0
         return sorted(pitch for of_program, pitch in self.sounding if of_program == program and pitch >= low)
 
-    def _first_drum(self) -> int:
+    def first_drum(self) -> int:
+        """The lowest drum that may be struck now."""
         return self._last[2] + 1 if self._last is not None and self._last[1] == DRUMS else 0
 
     @staticmethod
@@ -166,13 +167,13 @@ class Mt3State:
             self._last = (self.velocity > 0, DRUMS if kind == "d" else self.program, number)
             if kind == "p":
                 (self.sounding.add if self.velocity else self.sounding.discard)((self.program, number))
-        self._after = kind
+        self.after = kind
 
     def _may(self, kind: str, number: int) -> bool:
         """Whether ``kind`` with ``number`` is among :meth:`allowed`; without listing them where that is slow."""
         if number < 0:
             return False
-        after = self._after
+        after = self.after
         if self.in_ties:
             if kind == "t" and after != "g":
                 return True
@@ -189,7 +190,7 @@ class Mt3State:
         elif kind == "v":
             return after in "tspdg" and number != self.velocity and number in self._levels()
         elif kind == "d":
-            return self.velocity > 0 and after != "g" and self._first_drum() <= number < DRUMS
+            return self.velocity > 0 and after != "g" and self.first_drum() <= number < DRUMS
         return any(span.kind == kind and span.low <= number <= span.high for span in self.allowed())
 
     def _may_go_on(self) -> bool:

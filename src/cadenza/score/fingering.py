@@ -169,6 +169,19 @@ def finger(
     return _fingered(track, steps, beam, dropped)
 
 
+def with_playable_places(track: Track) -> Track:
+    """``track`` without the strings and frets of notes that start together where no hand can hold them: two on a
+    string, frets too far apart or beyond the neck, or one without a place."""
+    notes = track.notes.copy()
+    for rows in _onset_groups(notes):
+        strings, frets = notes["string"][rows].tolist(), notes["fret"][rows].tolist()
+        on_neck = all(0 <= fret <= MAX_FRET - track.capo_fret for fret in frets)
+        named = all(1 <= string <= len(track.tuning) for string in strings) and len(set(strings)) == len(strings)
+        if rows and not (on_neck and named and _span(frets) <= SPAN_FRETS):
+            notes["string"][rows], notes["fret"][rows] = NO_STRING, NO_FRET
+    return track.with_notes(notes, track.bends)
+
+
 def _onset_groups(notes: NoteArray) -> list[list[int]]:
     """Rows by onset."""
     bounds = [0, *(np.flatnonzero(np.diff(notes["onset_ticks"])) + 1).tolist(), len(notes)]

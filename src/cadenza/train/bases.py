@@ -125,12 +125,15 @@ def stretch(config: Any, rope: Rope) -> None:
         config.max_position_embeddings = int(reach * rope.factor)
 
 
-def open_base(config: TrainConfig, fields: Sequence[str], texts: Callable[[Codec], Any] | None = None) -> Base:
+def open_base(
+    config: TrainConfig, fields: Sequence[str], texts: Callable[[Codec], Any] | None = None, joint: str = " "
+) -> Base:
     """The model and codec that a recipe asks for.
 
     Args:
         fields: those of the texts, tokens of a vocabulary that is made or extended.
         texts: the training texts in pieces of ids of a codec, for the rebalanced encoding.
+        joint: what stands between two fields in the texts.
 
     Raises:
         ModelError: there is no such model.
@@ -138,7 +141,7 @@ def open_base(config: TrainConfig, fields: Sequence[str], texts: Callable[[Codec
         ConfigError: a combination that cannot be.
     """
     if config.is_scratch:
-        vocabulary: Codec = Vocabulary.of(fields)
+        vocabulary: Codec = Vocabulary.of(fields, joint)
         if config.rebalance and texts is not None:
             vocabulary = rebalance(vocabulary, texts(vocabulary), config.rebalance)
         size = -(-len(vocabulary) // ROUND_VOCABULARY) * ROUND_VOCABULARY
@@ -159,7 +162,7 @@ def open_base(config: TrainConfig, fields: Sequence[str], texts: Callable[[Codec
     if config.extend_vocabulary:
         if not isinstance(codec, HubVocabulary):
             raise ConfigError("a base with a text tokenizer to extend", "one with whole fields", where=config.base)
-        codec, new = extend(model, codec, fields)
+        codec, new = extend(model, codec, fields, joint)
     model.config.use_cache = False
     if config.method != "full":
         model = adapt(model, config, codec, new)
@@ -232,13 +235,13 @@ def repair_nf4(model: Any) -> int:
     return len(layers)
 
 
-def extend(model: Any, codec: HubVocabulary, fields: Sequence[str]) -> tuple[HubVocabulary, int]:
+def extend(model: Any, codec: HubVocabulary, fields: Sequence[str], joint: str = " ") -> tuple[HubVocabulary, int]:
     """The fields as tokens; each new row of the embeddings is the mean of its text pieces' rows."""
     known = set(codec.fields)
     new = [field for field in fields if field not in known]
     old_rows = int(model.get_input_embeddings().weight.shape[0])
     first = codec.first_field if codec.fields else max(old_rows, len(codec))
-    wider = HubVocabulary(codec.tokenizer, (*codec.fields, *new), first)
+    wider = HubVocabulary(codec.tokenizer, (*codec.fields, *new), first, joint)
     model.resize_token_embeddings(len(wider), mean_resizing=False)
     tables = [model.get_input_embeddings().weight]
     head = model.get_output_embeddings()

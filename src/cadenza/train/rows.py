@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from cadenza.base.errors import ConfigError, FormatError
 from cadenza.base.files import writing_atomically
-from cadenza.model.units import tokenize_units, units
+from cadenza.model.units import joint_of, tokenize_units, units
 
 IGNORED = -100  # a target that counts for nothing, as in torch's cross entropy
 
@@ -164,9 +164,9 @@ def tokenize_rows(
         if progress is not None:
             progress(number)
         prompt = tokenize_units(codec, units(row["prompt"], unit_start))
-        # A blank at the prompt's end belongs to what follows: fields imply it.
-        has_fields = bool(getattr(codec, "fields", ()))
-        if has_fields and row["prompt"].endswith(" "):
+        # A blank (or a line break) at the prompt's end belongs to what follows: fields imply it.
+        joint = joint_of(codec) if getattr(codec, "fields", ()) else ""
+        if joint and row["prompt"].endswith(joint):
             prompt = tokenize_units(codec, units(row["prompt"][:-1], unit_start))
         body = tokenize_units(codec, units(row["completion"], unit_start))
         whole = [*first, *(token for part in prompt for token in part)]

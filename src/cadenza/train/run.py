@@ -89,7 +89,10 @@ def prepare(config: TrainConfig, cache: Path | None = None, say: Say = print, n_
     corpus = BuiltCorpus.open(config.corpus)
     notation = corpus.notation
     base = bases.open_base(
-        config, corpus.fields, lambda codec: rows.pieces(corpus.rows("train"), codec, notation.unit_start)
+        config,
+        corpus.fields,
+        lambda codec: rows.pieces(corpus.rows("train"), codec, notation.unit_start),
+        notation.joint,
     )
     _check_fields(base.codec, notation)
     key = _key(corpus, base.codec, config)
@@ -150,7 +153,7 @@ def _check_fields(codec: Codec, notation: Notation) -> None:
     """
     if isinstance(codec, Vocabulary):
         missing = [field for field in notation.vocabulary() if field[0] not in "qwmk" and codec.id_of(field) is None]
-        if missing:
+        if missing or codec.joint != notation.joint:
             hint = "Build the corpus with the base's notation; for the shipped composer: --recipe composer."
             found = f"{len(missing)} fields that are no tokens of it ({', '.join(map(repr, missing[:3]))} …)"
             raise ConfigError("a corpus in the notation of the base", found, where="recipe base", hint=hint)

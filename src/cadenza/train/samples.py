@@ -36,13 +36,12 @@ from cadenza.corpus.open import after_instruction
 from cadenza.formats import notation_file, piano_roll, wav
 from cadenza.formats.coloured import Coloured
 from cadenza.infer.generate import DEFAULT_SAMPLING, continue_score
-from cadenza.infer.model import ComposerModel, has_fields
+from cadenza.infer.model import ComposerModel, can_continue, has_fields
 from cadenza.infer.sample import sample
 from cadenza.metrics import repetition_tokens
 from cadenza.model.hub_decoder import HubDecoder
 from cadenza.model.hub_vocabulary import HubVocabulary
 from cadenza.model.vocabulary import Vocabulary
-from cadenza.notation.simplified import SimplifiedMidi
 from cadenza.score import edit
 from cadenza.score.model import Score
 from cadenza.score.time import bar_table, ticks_to_seconds
@@ -97,9 +96,8 @@ def held_out(rows: Iterator[dict[str, Any]], notation: Any, style: str, n: int) 
 
 
 def composer(model: Any, codec: Any, notation: Any, context_tokens: int, manifest: dict[str, Any]) -> Any:
-    """The model under training as ``compose`` sees one; None where its notation cannot be continued bar by bar."""
-    told = isinstance(notation, SimplifiedMidi) and notation.profile == "cadenza" and notation.bars
-    if not told or notation.layout != "interleaved" or notation.resolution.startswith("flat"):
+    """The model under training as ``compose`` sees one; None where its notation cannot be continued."""
+    if not can_continue(notation):
         return None
     if not isinstance(codec, Vocabulary | HubVocabulary):
         return None  # merged tokens are no fields

@@ -28,6 +28,7 @@ from cadenza.infer.sample import Sampling  # noqa: E402
 from cadenza.model.hub_decoder import HubDecoder  # noqa: E402
 from cadenza.model.hub_vocabulary import HubVocabulary  # noqa: E402
 from cadenza.model.numpy_decoder import NumpyDecoder  # noqa: E402
+from cadenza.notation import NOTATIONS  # noqa: E402
 from cadenza.notation.simplified import SimplifiedMidi  # noqa: E402
 from tests.rooms.infer.seeds import all_seeds  # noqa: E402
 from tests.rooms.infer.test_generate import checked  # noqa: E402
@@ -69,7 +70,7 @@ def write_notation(folder: Path, notation: SimplifiedMidi, **more) -> None:
 def extend(folder: Path, notation: SimplifiedMidi) -> HubVocabulary:
     """The folder's vocabulary with the notation's fields behind a gap, and the model's embeddings grown to it."""
     narrow = HubVocabulary.load(folder)
-    wide = HubVocabulary(narrow.tokenizer, notation.vocabulary(), len(narrow) + 5)
+    wide = HubVocabulary(narrow.tokenizer, notation.vocabulary(), len(narrow) + 5, notation.joint)
     model = transformers.AutoModelForCausalLM.from_pretrained(folder)
     model.resize_token_embeddings(len(wide), mean_resizing=False)
     model.save_pretrained(folder)
@@ -265,27 +266,31 @@ def test_the_words_of_the_training_stand_before_the_music(llama, tmp_path):
 # --- what is refused
 
 
-@pytest.mark.parametrize(
-    ("notation", "what"),
-    [
-        (SimplifiedMidi(), "bar words"),
-        (SimplifiedMidi(bars=True, layout="by_track"), "bar words"),
-        (SimplifiedMidi(bars=True, resolution="flat:96"), "bar words"),
-        (SimplifiedMidi.published(), "bar words"),
-    ],
-)
-def test_notations_without_bars_on_one_line_are_refused(notation, what, llama, tmp_path):
+def test_bar_words_of_real_time_are_refused(llama, tmp_path):
     folder = shutil.copytree(llama, tmp_path / "model")
+    write_notation(folder, SimplifiedMidi(bars=True, resolution="flat:96"))
+    with pytest.raises(ModelError, match="bar words"):
+        load_model(folder)
+
+
+def test_an_unknown_notation_is_refused(llama, tmp_path):
+    folder = shutil.copytree(llama, tmp_path / "model")
+    (folder / "notation.json").write_text(json.dumps({"name": "kern", "options": {}, "context_tokens": 99}))
+    with pytest.raises(ModelError, match="a notation with its options"):
+        load_model(folder)
+
+
+@pytest.mark.parametrize("extended", [False, True])
+@pytest.mark.parametrize("name", ["dadagp", "abc"])
+def test_other_notations_go_on_in_text_and_in_fields(name, extended, llama, tmp_path):
+    folder = shutil.copytree(llama, tmp_path / "model")
+    notation = NOTATIONS.load(name)()
     write_notation(folder, notation)
-    with pytest.raises(ModelError, match=what):
-        load_model(folder)
-
-
-def test_other_notations_are_refused(llama, tmp_path):
-    folder = shutil.copytree(llama, tmp_path / "model")
-    (folder / "notation.json").write_text(json.dumps({"name": "abc", "options": {}, "context_tokens": 99}))
-    with pytest.raises(ModelError, match="simplified-midi"):
-        load_model(folder)
+    if extended:
+        extend(folder, notation)
+    model = load_model(folder)
+    assert model.has_fields == extended
+    checked(SEEDS["guitar"], model, tmp_path, bars=1, random_seed=1)
 
 
 def test_what_is_missing_is_said(llama, tmp_path):

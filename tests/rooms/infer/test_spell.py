@@ -14,7 +14,7 @@ from cadenza.base.errors import ModelError
 from cadenza.corpus.excerpts import MODEL_NOTATION
 from cadenza.infer.constrain import Rules
 from cadenza.infer.model import ALPHABET, PLAIN_NOTATION
-from cadenza.infer.spell import Cursor, Place, Trie, Writer, _begins, _is
+from cadenza.infer.spell import Cursor, Place, Trie, Writer, begins_number, is_number
 from cadenza.notation.grammar import NEWLINE, Field, Span, fields_of
 from cadenza.notation.simplified import SimplifiedMidi
 from cadenza.notation.simplified.grammar import SimplifiedState
@@ -41,11 +41,11 @@ NOTATIONS = {
 def test_numbers_begin_as_they_are_written(value, low, size):
     span = Span("x", low, low + size)
     text = str(value)
-    assert _is(text, span) == (low <= value <= low + size)
+    assert is_number(text, span) == (low <= value <= low + size)
     begun = any(str(number).startswith(text) for number in range(low, low + size + 1))
-    assert _begins(text, span) == begun
-    assert not _is(f"0{abs(value)}", span)
-    assert not _begins("00", span)
+    assert begins_number(text, span) == begun
+    assert not is_number(f"0{abs(value)}", span)
+    assert not begins_number("00", span)
 
 
 def start(notation, instruments, metre="4/4", ticks=24):

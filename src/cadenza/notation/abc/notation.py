@@ -48,6 +48,7 @@ class Abc:
 
     name: ClassVar[str] = "abc"
     unit_start: ClassVar[str] = r"(?m)^\[V:1\]"
+    joint: ClassVar[Literal[" ", "\n", ""]] = ""
     variants: ClassVar[tuple[Mapping[str, Any], ...]] = (
         {},
         {"layout": "by_track"},

@@ -136,7 +136,7 @@ def _number(value: str) -> int | None:
 
 
 @lru_cache(maxsize=1 << 10)
-def _event(kind: str) -> tuple[str, str]:
+def event_of(kind: str) -> tuple[str, str]:
     """Instrument and the rest of a kind."""
     name, _, rest = kind.partition(":")
     return name, rest
@@ -188,9 +188,9 @@ class DadaGPState:
 
     # ── what may follow ──────────────────────────────────────────────────────────────────────────────────
 
-    def allowed(self) -> list[Span]:
-        """What may come next."""
-        return [span for kind in ALL_KINDS for span in self._of_kind(kind)]
+    def allowed(self, kinds: Iterable[str] | None = None) -> list[Span]:
+        """What may come next, of all kinds or of some."""
+        return [span for kind in (ALL_KINDS if kinds is None else kinds) for span in self._of_kind(kind)]
 
     def _of_kind(self, kind: str) -> Iterable[Span]:
         """Of what may come next all of ``kind``."""
@@ -263,7 +263,7 @@ class DadaGPState:
         return self._of_event(kind) if self.n_bars else ()
 
     def _of_event(self, kind: str) -> Iterable[Span]:
-        name, rest = _event(kind)
+        name, rest = event_of(kind)
         if name not in _INSTRUMENTS:
             return ()
         strings = self._now.get(name)
@@ -274,11 +274,12 @@ class DadaGPState:
         if rest == "note:" and name == "drums":
             return [Span(kind, low, high) for low, high in _gaps(strings or set(), 0, tables.MAX_DRUM_KEY)]
         if rest == "note:s" and name != "drums":
-            n_strings = self._tuning(name).n_strings
+            n_strings = self.tuning_of(name).n_strings
             return [Span(kind, low, high) for low, high in _gaps(strings or set(), 1, n_strings)]
         return ()
 
-    def _tuning(self, name: str) -> Tuning:
+    def tuning_of(self, name: str) -> Tuning:
+        """How the strings of an instrument are told."""
         return self.tunings.get(name) or _usual_tuning(name, self.downtune)
 
     # ── reading on ───────────────────────────────────────────────────────────────────────────────────────
@@ -403,7 +404,7 @@ class DadaGPState:
             self._stage = END
         else:
             self._measure_rank = -1
-            name, rest = _event(kind)
+            name, rest = event_of(kind)
             strings = self._now.setdefault(name, set())
             self._at_beat = True
             if rest == "note:":
@@ -412,7 +413,7 @@ class DadaGPState:
                 self._begin_note()
             elif rest == "note:s":
                 strings.add(number)
-                tuning = self._tuning(name)
+                tuning = self.tuning_of(name)
                 self._open_pitch = tuning.open_pitch(number)
                 high = min(tables.MAX_FRET, HIGHEST_PITCH - self._open_pitch)
                 self._tail = (Span(":f", tuning.lowest_fret(number), high),)

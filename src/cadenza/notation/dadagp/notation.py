@@ -62,6 +62,7 @@ class DadaGP:
 
     name: ClassVar[str] = "dadagp"
     unit_start: ClassVar[str] = r"(?m)^new_measure$"
+    joint: ClassVar[Literal[" ", "\n", ""]] = "\n"
     variants: ClassVar[tuple[Mapping[str, Any], ...]] = ({}, {"original": False, "artist": "composer"})
 
     def __post_init__(self) -> None:

@@ -6,6 +6,7 @@ information, so a piece that was read from tokens equals the one that they were 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from cadenza.notation.dadagp.tables import QUARTER_TICKS
@@ -61,11 +62,10 @@ class SaidPiece:
         last = self.bars[-1]
         return max((beat.end for line in last.beats.values() for beat in line), default=last.start)
 
-    @property
-    def downtune(self) -> int:
-        """The downtuning that is nearest to none, as the original chooses it."""
-        downtunes = [tuning.downtune for tuning in self.instruments.values() if tuning and not tuning.strings]
-        return min(downtunes, key=abs, default=0)
+
+def common_downtune(tunings: Iterable[Tuning | None]) -> int:
+    """The downtuning that is nearest to none, as the original chooses it."""
+    return min((tuning.downtune for tuning in tunings if tuning and not tuning.strings), key=abs, default=0)
 
 
 def close(bars: list[SaidBar], end: int) -> None:

@@ -3,23 +3,35 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
-from cadenza.notation.dadagp.piece import Said, SaidBar, SaidBeat, SaidPiece, close
-from cadenza.notation.dadagp.tables import family, waits
+from cadenza.notation.dadagp.piece import Said, SaidBar, SaidBeat, SaidPiece, close, common_downtune
+from cadenza.notation.dadagp.tables import family, round_tempo, waits
 from cadenza.notation.dadagp.tunings import Tuning
 
 _NOTE = re.compile(r"([a-z]+\d*):note:(?:s(\d+):f(-?\d+)|(\d+))")
 
 
-def lines_of(piece: SaidPiece) -> list[str]:
-    """The tokens of a piece."""
-    out = [f"artist:{piece.artist}", f"downtune:{piece.downtune}", f"tempo:{piece.tempo}"]
-    for name, tuning in piece.instruments.items():
+def head_of(artist: str, tempo: float, instruments: Mapping[str, Tuning | None]) -> list[str]:
+    """The tokens before the first measure."""
+    common = common_downtune(instruments.values())
+    out = [f"artist:{artist}", f"downtune:{common}", f"tempo:{round_tempo(tempo)}"]
+    for name, tuning in instruments.items():
         if tuning is not None and tuning.strings:
             out.append(f"{name}:tuning:{':'.join(map(str, tuning.strings))}")
-        elif tuning is not None and tuning.downtune != piece.downtune:
+        elif tuning is not None and tuning.downtune != common:
             out.append(f"{name}:downtune:{tuning.downtune}")
-    out.append("start")
+    return [*out, "start"]
+
+
+def names_of(text: str) -> list[str]:
+    """The instruments of a text, in the order of the tracks that are read from it."""
+    return list(piece_of(text.split()).instruments)
+
+
+def lines_of(piece: SaidPiece) -> list[str]:
+    """The tokens of a piece."""
+    out = head_of(piece.artist, piece.tempo, piece.instruments)
     order = {name: index for index, name in enumerate(piece.instruments)}
     for bar in piece.bars:
         out.append("new_measure")

@@ -10,6 +10,7 @@ moved.
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import gcd
@@ -38,8 +39,9 @@ from cadenza.score.edit import (
     project,
     rescale,
 )
+from cadenza.score.fingering import tuning_for
 from cadenza.score.leading import play_dangling
-from cadenza.score.model import Metre, Score, Tempo
+from cadenza.score.model import Metre, Score, Tempo, Track
 from cadenza.score.tab import effects as written
 from cadenza.score.tab.fit import (
     GRID_TICKS,
@@ -212,6 +214,22 @@ def _voices(parts: list[Arranged]) -> list[_Voice]:
             counts[family] = number + 1
             name = lines[key] = instrument(family, number)
         out.append(_Voice(part, name, neck))
+    return out
+
+
+def names_for(tracks: Iterable[Track]) -> list[tuple[str, Tuning | None]]:
+    """An instrument of its own for each track of a piece that has yet to begin, and how it is told; those that have no
+    name are left out."""
+    out: list[tuple[str, Tuning | None]] = []
+    counts: dict[str, int] = {}
+    for track in tracks:
+        family = "drums" if track.is_drums else FAMILY_OF_PROGRAM[track.program]
+        number = counts.get(family, 0)
+        if family == DROPPED or number >= (1 if track.is_drums else MAX_OF_A_FAMILY):
+            continue
+        counts[family] = number + 1
+        tuned = track if track.tuning or track.is_drums else replace(track, tuning=tuning_for(track))
+        out.append((instrument(family, number), None if track.is_drums else neck_of(tuned, family == "bass").tuning))
     return out
 
 

@@ -106,6 +106,7 @@ class SimplifiedMidi:
 
     name: ClassVar[str] = "simplified-midi"
     unit_start: ClassVar[str] = r"(?<=[ \n])\|"
+    joint: ClassVar[Literal[" ", "\n", ""]] = " "
     ticks_per_quarter: ClassVar[int] = DEFAULT_TICKS_PER_QUARTER
     variants: ClassVar[tuple[Mapping[str, Any], ...]] = (
         {},
