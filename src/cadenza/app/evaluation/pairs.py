@@ -21,6 +21,7 @@ from cadenza.base.errors import CadenzaError, ConfigError, FormatError, did_you_
 from cadenza.base.files import write_atomically
 from cadenza.base.run import versions
 from cadenza.corpus.store import Piece, load_pieces, save_pieces
+from cadenza.formats.audio_file import SUFFIXES
 from cadenza.infer.evaluate import chosen_metrics
 from cadenza.metrics.base import METRICS, columns
 from cadenza.score.edit import select_ticks
@@ -29,8 +30,7 @@ from cadenza.score.time import seconds_to_ticks
 
 KINDS = ("ref+est",)
 SHIPPED = "shipped"
-#: Suffixes of recordings.
-SOUNDS = ("wav", "flac", "ogg", "oga", "mp3", "aif", "aiff", "au", "w64", "opus")
+SOUNDS = SUFFIXES  # of recordings
 #: What examples are chosen by: the first of these that is measured.
 LEADING = ("onset_f1", "mv2h_like")
 EXAMPLE_SECONDS = 16.0
