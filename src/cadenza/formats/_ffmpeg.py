@@ -46,8 +46,9 @@ def probe(path: Path) -> tuple[int, int, int]:
         MissingExtraError: ffprobe is not there.
     """
     asked = "stream=sample_rate,channels,duration:format=duration"
+    command = [_program("ffprobe", path), *_OPEN, "-select_streams", "a:0", "-show_entries", asked, "-of", "json"]
     done = subprocess.run(
-        [_program("ffprobe", path), *_OPEN, "-select_streams", "a:0", "-show_entries", asked, "-of", "json", _url(path)],
+        [*command, _url(path)],
         capture_output=True, timeout=PROBE_SECONDS, check=False, stdin=subprocess.DEVNULL,
     )  # fmt: skip
     try:
@@ -76,8 +77,8 @@ def blocks(
     drop = min(first, round(PREROLL_SECONDS * sample_rate))
     span = () if math.isinf(seconds) else ("-t", f"{seconds + drop / sample_rate:.6f}")
     command = [
-        _program("ffmpeg", path), "-nostdin", *_OPEN, "-ss", f"{(first - drop) / sample_rate:.6f}", "-i", _url(path), *span,
-        "-map", "0:a:0", "-ac", str(n_channels), "-ar", str(sample_rate), "-f", "f32le", "pipe:1",
+        _program("ffmpeg", path), "-nostdin", *_OPEN, "-ss", f"{(first - drop) / sample_rate:.6f}", "-i", _url(path),
+        *span, "-map", "0:a:0", "-ac", str(n_channels), "-ar", str(sample_rate), "-f", "f32le", "pipe:1",
     ]  # fmt: skip
     n_bytes, done = 4 * n_channels * block_samples, 0
     with tempfile.TemporaryFile() as complaints:

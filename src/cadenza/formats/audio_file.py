@@ -1,6 +1,7 @@
 """Sound files, read as a stream: wav, flac, ogg, mp3 and what else libsndfile knows; any rate, any channels.
 
-What libsndfile does not know (.m4a, .mp4, .aac, .wma, .webm) is read by ffmpeg where that is installed. Nothing here makes a Score of them: that takes an ear (:mod:`cadenza.infer.transcribe`).
+What libsndfile does not know (.m4a, .mp4, .aac, .wma, .webm) is read by ffmpeg where that is installed. Nothing here
+makes a Score of them: that takes an ear (:mod:`cadenza.infer.transcribe`).
 """
 
 from __future__ import annotations
