@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,8 +12,10 @@ from cadenza import formats
 from cadenza.app.evaluation import pairs
 from cadenza.base.errors import ConfigError
 from cadenza.formats import wav
-from cadenza.score.model import Note, Score, Tempo, Track
+from cadenza.score.fingering import finger
+from cadenza.score.model import STANDARD_TUNINGS, Note, Score, Tempo, Track
 from cadenza.score.table import note_table
+from docs.makers import MAKERS
 
 soundfile = pytest.importorskip("soundfile")
 
@@ -25,24 +27,11 @@ def piece() -> Score:
     return Score((Track.of(melody + bass),), tempos=(Tempo(0, 100.0),))
 
 
-def jams_of(score: Score) -> str:
-    """A note_midi annotation, as GuitarSet has them (its strings are told by the data source)."""
-    notes = [
-        {"time": float(row["onset_seconds"]), "duration": float(row["duration_seconds"]), "value": float(row["pitch"]),
-         "confidence": None}
-        for row in note_table(score)
-    ]  # fmt: skip
-    by_string = {source: [] for source in "05"}
-    for note in notes:
-        by_string["5" if note["value"] >= 64 else "0"].append(note)
-    annotations = [
-        {"namespace": "note_midi", "data": data, "annotation_metadata": {"data_source": source}}
-        for source, data in by_string.items()
-    ]
-    tempo = {"namespace": "tempo", "data": [{"time": 0, "duration": 9.6, "value": 100.0, "confidence": None}],
-             "annotation_metadata": {"data_source": ""}}  # fmt: skip
-    return json.dumps({"file_metadata": {"title": "00_Test-100-C_solo", "duration": 9.6},
-                       "annotations": [tempo, *annotations]})  # fmt: skip
+def tab() -> Score:
+    """Its melody on a guitar's strings."""
+    track = replace(piece().tracks[0], program=25, tuning=STANDARD_TUNINGS["guitar"])
+    melody = track.with_notes(track.notes[track.notes["pitch"] >= 62])
+    return piece().with_tracks([finger(melody)])
 
 
 def csv_of(score: Score) -> str:
@@ -60,11 +49,11 @@ def place(tmp_path_factory):
     sound, rate = soundfile.read(root / "midi.wav")
     soundfile.write(root / "sheet.flac", sound, rate)
     soundfile.write(root / "tune.ogg", sound, rate)
-    soundfile.write(root / "00_Test-100-C_solo_mic.wav", sound.mean(axis=1), rate)
+    wav.write(tab(), root / "00_Test-100-C_solo_mic.wav", soundfont="built-in", sample_rate=22_050)
     soundfile.write(root / "song.wav", sound, rate)
     for name in ("midi.mid", "sheet.musicxml", "tune.abc"):
         formats.write(score, root / name)
-    (root / "00_Test-100-C_solo.jams").write_text(jams_of(score))
+    MAKERS["jams"](tab(), root / "00_Test-100-C_solo.jams")
     (root / "song_notesA1.csv").write_text(csv_of(score))
     return root
 
