@@ -86,7 +86,8 @@ def example(instrument: str) -> Score:
     """One of our own pieces on this instrument."""
     file, n_tracks, program = EXAMPLES[instrument]
     score = formats.read(Path(__file__).parents[1] / "examples" / file)
-    return score.with_tracks([replace(track, program=program) for track in score.tracks[:n_tracks]])
+    tracks = score.tracks[:n_tracks]  # without the pedal: ends are then what is written
+    return score.with_tracks([replace(track, program=program, controls=track.controls[:0]) for track in tracks])
 
 
 def truth_of(score: Score) -> Notes:
