@@ -50,12 +50,14 @@ class Transcription:
     Args:
         score: the notes, at ``tempo`` and in their own timing.
         heard: the notes before they were grouped.
+        tracks: the number of the score's track that each of them stands in.
         tuning_cents: of the recording against 440 Hz.
         complete: False where listening was interrupted; the score is then what was heard until there.
     """
 
     score: Score
     heard: tuple[HeardNote, ...]
+    tracks: tuple[int, ...]
     tuning_cents: float
     duration_seconds: float
     complete: bool
@@ -85,14 +87,11 @@ def transcribe(
         ConfigError: an unknown instrument.
         ModelError: no ear is there.
     """
-    for name in instruments:
-        if name not in TRACKS:
-            raise ConfigError(f"instruments out of {', '.join(TRACKS)}", repr(name), hint=did_you_mean(name, TRACKS))
+    check_instruments(instruments)
     audio = open_audio(path)
     ear = ear or Ear()
     level, tuning = measured(audio)
-    if level < SILENCE:
-        raise FormatError("sound", f"silence (its loudest stretch is at {_decibels(level):.0f} dB)", where=str(path))
+    _refuse_silence(audio, level)
     thresholds = thresholds or Thresholds(onset=ear.onset_threshold)
     sound = Sound(_whole(audio), front.LEVEL / level)
     stream, heard, hits = NoteStream(thresholds), [], []
@@ -110,7 +109,36 @@ def transcribe(
     heard += stream.finish()
     heard.sort(key=lambda note: (note.onset_seconds, note.pitch))
     score = to_score(heard, hits, ear.families, ear.drums, instruments, tempo, tuning)
-    return Transcription(score, tuple(heard), tuning, audio.duration_seconds, complete)
+    tracks = np.unique(assigned(heard, ear.families, instruments), return_inverse=True)[1]
+    return Transcription(score, tuple(heard), tuple(tracks.tolist()), tuning, audio.duration_seconds, complete)
+
+
+def check_instruments(instruments: Sequence[str]) -> None:
+    """Raise where one is no family.
+
+    Raises:
+        ConfigError: naming it.
+    """
+    for name in instruments:
+        if name not in TRACKS:
+            raise ConfigError(f"instruments out of {', '.join(TRACKS)}", repr(name), hint=did_you_mean(name, TRACKS))
+
+
+def audible(path: Path | str) -> AudioFile:
+    """An open sound file in which something sounds.
+
+    Raises:
+        FormatError: no sound file, or one that is silent.
+    """
+    audio = open_audio(path)
+    _refuse_silence(audio, measured(audio)[0])
+    return audio
+
+
+def _refuse_silence(audio: AudioFile, level: float) -> None:
+    if level < SILENCE:
+        found = f"silence (its loudest stretch is at {_decibels(level):.0f} dB)"
+        raise FormatError("sound", found, where=str(audio.path))
 
 
 def _whole(audio: AudioFile) -> Iterator[Floats]:

@@ -14,6 +14,7 @@ from cadenza.score.model import STANDARD_TUNINGS, Track
 
 PIANO_RANGE = (21, 108)
 DRUM_KEYS = (27, 87)  # General MIDI 2 percussion keys
+_PITCHES = ("C", "C#", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B")
 
 #: program → (lowest, highest) sounding pitch; programs not listed have the piano's range.
 _RANGES = {
@@ -29,6 +30,11 @@ _RANGES = {
     72: (74, 108), 73: (59, 99), 74: (60, 99), 75: (60, 96), 76: (48, 96), 77: (50, 96), 78: (48, 96), 79: (60, 96),
     104: (36, 88), 105: (43, 91), 106: (48, 88), 107: (43, 88), 108: (55, 96),
 }  # fmt: skip
+
+
+def pitch_name(pitch: int) -> str:
+    """A MIDI number as its usual name: 60 is C4."""
+    return f"{_PITCHES[pitch % 12]}{pitch // 12 - 1}"
 
 
 def range_of(track: Track) -> tuple[int, int]:

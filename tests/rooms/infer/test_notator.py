@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from cadenza.base.errors import ConfigError
 from cadenza.formats import musicxml
-from cadenza.infer.notator import beats, notate, quantise, voices
+from cadenza.infer.notator import bars, beats, metre, notate, quantise, voices
 from cadenza.infer.notator.events import events_of, played_notes
 from cadenza.notation.abc import Abc
 from cadenza.score.model import Key, Note, Score, Tempo, Track
@@ -179,3 +179,63 @@ def test_a_steady_pulse_is_found_at_any_speed(period, seed):
     pulses = beats.track(events_of(notes))
     found = [np.median(np.diff(pulse.seconds)) for pulse in pulses if pulse.division == beats.EVEN]
     assert any(abs(length / period / factor - 1) < 0.03 for length in found for factor in (0.5, 1, 2))
+
+
+# ── what tells bars apart ────────────────────────────────────────────────────────────────────────────────
+
+
+def spans_of(rows, n_beats, accents=None):
+    """Bars' description of (onset, length) in beats on a pulse of ``n_beats``, all of one chord a bar of four."""
+    note_beats = np.array([(at, at + length) for at, length in rows], float)
+    place = np.unique(note_beats[:, 0])
+    chroma = np.zeros((n_beats, 12))
+    chroma[np.arange(n_beats), np.arange(n_beats) // 4 % 3 * 5 % 12] = 1.0
+    rhythm = np.zeros((n_beats, 12))
+    for at in place:
+        rhythm[int(at), round(12 * (at % 1))] += 1
+    weights = np.zeros((n_beats, 8)) if accents is None else np.repeat(np.array(accents, float)[:, None], 8, 1)
+    return bars.spans(note_beats, place, weights, chroma, rhythm)
+
+
+def test_note_values_are_counted_as_they_would_be_written():
+    mine = spans_of([(0.5 * i, 0.4) for i in range(33)], 18)
+    as_quarters, as_eighths = bars._note_values(mine, 1.0), bars._note_values(mine, 0.5)
+    assert as_quarters.sum() == as_eighths.sum() == pytest.approx(1)
+    assert as_quarters.argmax() == as_eighths.argmax() + 2  # eighths; sixteenths, two borders (triplets) lower
+
+
+def test_notes_over_bar_lines_speak_against_short_bars():
+    mine = spans_of([(4 * bar + at, length) for bar in range(8) for at, length in ((0, 1), (1, 2), (3, 1))], 33)
+    over = {n: bars._ties(mine, n, 0)[0] for n in (2, 4)}
+    assert over[4] == 0
+    assert over[2] == pytest.approx(1 / 3)
+    assert bars._ties(mine, 4, 0)[3] == pytest.approx(1 / 3)  # over the middle
+
+
+def test_every_other_bar_heavier_means_that_bars_are_longer():
+    heavy = [3.0 if beat % 4 == 0 else 1.0 if beat % 2 == 0 else 0.0 for beat in range(64)]
+    mine = spans_of([(beat, 0.9) for beat in range(63)], 64, heavy)
+    two, four = bars._weights(mine, 2, 0), bars._weights(mine, 4, 0)
+    assert two[-1] > 1  # bars of two are heavy and light in turn,
+    assert four[-1] < 0.1  # bars of four are all alike,
+    assert (four[:7] > 1).all()  # and their downbeats heavier than their middles
+    inside, across, difference, _ = bars._harmony(mine, 4, 0)
+    assert inside > across
+    assert difference == pytest.approx(inside - across)
+    likeness = bars._likeness(mine, 4)
+    assert likeness[2 + 6] > likeness[0 + 6]  # by weight: two bars apart more than half a bar
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.lists(st.tuples(st.floats(0, 20), st.floats(0.02, 3), st.integers(30, 90)), min_size=4, max_size=40))
+def test_readings_are_described_for_any_performance(rows):
+    notes = played_notes(performed(rows))
+    events = events_of(notes)
+    if len(events) < 4 or events.seconds[-1] - events.seconds[0] < 1:
+        return
+    pulses = beats.track(events)
+    found = metre.readings(pulses)
+    if found:
+        described = metre.table(found, pulses, notes, events)
+        assert described.shape == (len(found), len(metre.shipped().mean))
+        assert np.isfinite(described).all()

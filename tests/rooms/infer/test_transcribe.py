@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from cadenza import formats
 from cadenza.app.cli.main import app
-from cadenza.base.errors import ConfigError, FormatError
+from cadenza.base.errors import CadenzaError, ConfigError, FormatError
 from cadenza.formats import wav
 from cadenza.infer.heard_notes import HeardNote, NoteStream, Thresholds, notes, table
 from cadenza.infer.transcribe import TRACKS, to_score, transcribe, tuning_cents
@@ -183,6 +185,53 @@ def test_what_is_no_music_makes_few_notes_and_no_error(tmp_path, ear, kind):
     path = tmp_path / "sound.wav"
     soundfile.write(path, sound.astype(np.float32), RATE, "FLOAT")
     assert len(transcribe(path, ear, drums=False).heard) < 10
+
+
+def bad_file(kind: str, piece: Score, folder: Path) -> Path:
+    """A file that a transcriber may be handed."""
+    whole = folder / "whole.wav"
+    wav.write(piece, whole, soundfont="built-in", sample_rate=16_000)
+    path = folder / f"{kind.replace(' ', '_')}.wav"
+    if kind == "clipped":
+        sound, rate = soundfile.read(whole)
+        soundfile.write(path, np.clip(20 * sound / np.abs(sound).max(), -1, 1), rate)
+    elif kind == "cut off":
+        path.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    elif kind == "corrupt":
+        path = path.with_suffix(".flac")
+        sound, rate = soundfile.read(whole)
+        soundfile.write(path, sound, rate)
+        data = bytearray(path.read_bytes())
+        data[len(data) // 2 :] = bytes(255 - one for one in data[len(data) // 2 :])
+        path.write_bytes(data)
+    elif kind == "one sample":
+        soundfile.write(path, np.ones(1), RATE)
+    elif kind == "silent":
+        soundfile.write(path, np.zeros(2 * RATE), RATE)
+    elif kind == "noise":
+        soundfile.write(path, np.random.default_rng(0).normal(0, 0.1, 3 * RATE), RATE)
+    else:
+        path.write_bytes({"empty": b"", "text": b"not a sound at all\n" * 50}[kind])
+    return path
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [("clipped", ""), ("cut off", ""), ("one sample", ""), ("noise", ""), ("corrupt", "sound to its end"),
+     ("silent", "silence"), ("empty", "a sound file"), ("text", "a sound file")],
+)  # fmt: skip
+def test_a_bad_file_gives_notes_an_empty_page_or_one_sentence(tmp_path, piece, kind, said):
+    path, out = bad_file(kind, piece, tmp_path), tmp_path / "out.musicxml"
+    done = CliRunner().invoke(app, ["transcribe", str(path), "-o", str(out), "--no-drums"])
+    assert done.exception is None or isinstance(done.exception, SystemExit | CadenzaError)
+    if said:
+        assert done.exit_code != 0
+        assert said in done.output + str(done.exception)
+        assert not out.exists()
+    else:
+        assert done.exit_code == 0, done.output
+        n_notes = formats.read(out).n_notes
+        assert n_notes >= 6 if kind in ("clipped", "cut off") else n_notes < 10
 
 
 def test_an_interrupt_keeps_what_was_heard(tmp_path, ear, piece):

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from cadenza.score.compare import Comparison, Difference
     from cadenza.score.model import Score
 
-PITCHES = ("C", "C#", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B")
 MANY_POINTS = 6  # of a bend; more are counted, not listed
 
 
@@ -203,9 +202,11 @@ def _what(ones: list[Difference], scores: tuple[Score, Score]) -> str:
 
 
 def _pitch(pitch: int, one: Difference, scores: tuple[Score, Score]) -> str:
+    from cadenza.score.instruments import pitch_name
+
     i, j = one.tracks
     track = scores[0].tracks[i] if i is not None else scores[1].tracks[j]  # type: ignore[index]
-    return f"drum {pitch}" if track.is_drums else f"{PITCHES[pitch % 12]}{pitch // 12 - 1}"
+    return f"drum {pitch}" if track.is_drums else pitch_name(pitch)
 
 
 def _change(one: Difference) -> str:

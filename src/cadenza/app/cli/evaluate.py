@@ -64,7 +64,9 @@ def transcription(
     out: Path = _OUT,
     ref: str = typer.Option("", "--ref", help="Folder of references: MIDI, MusicXML, ABC, JAMS, CSV, …"),
     est: str = typer.Option("", "--est", help="Folder of answers, paired by name; with --model, of recordings."),
-    model: str = typer.Option("", "--model", help="Hear the recordings with an ear: its folder, or shipped."),
+    model: str = typer.Option(
+        "", "--model", help="Hear the recordings: shipped, an ear's folder, or naive, basic-pitch …"
+    ),
     name: str = typer.Option("", "--name", help="What made the answers, for the leaderboard."),
     config: Path | None = _CONFIG,
     settings: list[str] = _SETTINGS,

@@ -12,9 +12,12 @@ if TYPE_CHECKING:
 
 
 def transcribe(
-    audio: Path = typer.Argument(..., metavar="AUDIO", help="Sound file: wav, flac, ogg, mp3 …"),
+    audio: Path = typer.Argument(..., metavar="AUDIO", help="Sound file: wav, flac, ogg, mp3, m4a …"),
     out: list[Path] = typer.Option(
-        ..., "-o", "--out", help="File to write; its suffix says the format. May be given again."
+        [], "-o", "--out", help="File to write; its suffix says the format. May be given again."
+    ),
+    report: Path | None = typer.Option(
+        None, "--report", help="Also a page FILE.html: sound, notes with confidence and sheet, lined up; offline."
     ),
     instruments: str = typer.Option(
         "", "--instruments", help="Only these, with commas: piano, mallet, organ, plucked, bass, bowed, voice, wind."
@@ -32,52 +35,73 @@ def transcribe(
         0.0, "--threshold", help="Onset probability from which a note counts; 0 = the model's own."
     ),
     model: Path | None = typer.Option(None, "--model", help="Folder of another ear."),
+    transcriber: str = typer.Option(
+        "ear", "--with", help="Who listens: ear (cadenza's own), naive, basic-pitch, piano-transcription."
+    ),
 ) -> None:
     """Write down the notes of a recording by instrument: tempo, bars, key, note values, hands, strings and frets."""
     import time
 
     from cadenza import formats
     from cadenza.base.errors import ConfigError
-    from cadenza.base.files import make_folder_for
+    from cadenza.base.files import make_folder_for, write_atomically
+    from cadenza.infer import transcribers
     from cadenza.infer.heard_notes import Thresholds
-    from cadenza.infer.notator import notate
+    from cadenza.infer.notator import notated
     from cadenza.infer.notator.options import given
     from cadenza.infer.transcribe import transcribe as listen
     from cadenza.model.ear import Ear
 
+    if not out and report is None:
+        raise ConfigError("a file to write", "none", hint="Give -o FILE, --report FILE.html, or both.")
+    if report is not None and report.suffix.lower() not in (".html", ".htm"):
+        raise ConfigError("--report FILE.html", str(report))
     if not 0 <= threshold < 1:
         raise ConfigError("--threshold of 0–1", str(threshold))
+    if transcriber not in transcribers.names():
+        transcribers.TRANSCRIBERS.load(transcriber)  # says which there are
+    if transcriber != transcribers.EAR and (threshold or model or not drums):
+        raise ConfigError("--threshold, --model and --no-drums with cadenza's own ear", f"--with {transcriber}")
     grid = None if quantize == "auto" else quantize
     given(tempo, metre, key, grid)  # what cannot be is said before the work, not after
     for target in out:
         formats.module_for(target, "write")  # a wrong suffix is said before the work, not after
-    ear = Ear(model)
     wanted = [name.strip() for name in instruments.split(",") if name.strip()]
     begun = time.perf_counter()
     with _progress(audio) as advance:
-        found = listen(
-            audio,
-            ear,
-            instruments=wanted,
-            drums=drums,
-            thresholds=Thresholds(onset=threshold) if threshold else None,
-            on_progress=advance,
-        )
+        if transcriber == transcribers.EAR:
+            found = listen(
+                audio,
+                Ear(model),
+                instruments=wanted,
+                drums=drums,
+                thresholds=Thresholds(onset=threshold) if threshold else None,
+                on_progress=advance,
+            )
+        else:
+            found = transcribers.transcribe_with(transcriber, audio, instruments=wanted, on_progress=advance)
     spent = time.perf_counter() - begun
     ended = "" if found.complete else " (interrupted: what was heard until then)"
+    tuned = f", tuned {found.tuning_cents:+.0f} cents" if transcriber == transcribers.EAR else f", by {transcriber}"
     typer.echo(
-        f"{audio.name}: {found.score.n_notes:,} notes in {found.duration_seconds:.1f} s of sound, tuned "
-        f"{found.tuning_cents:+.0f} cents, heard in {spent:.1f} s{ended}"
+        f"{audio.name}: {found.score.n_notes:,} notes in {found.duration_seconds:.1f} s of sound{tuned}, "
+        f"heard in {spent:.1f} s{ended}"
     )
     for track in found.score.tracks:
         bent = f", {len(set(track.bends['note'].tolist()))} of them bent" if len(track.bends) else ""
         typer.echo(f"  {track.name}: {len(track):,} notes{bent}")
-    page = notate(found.score, tempo=tempo, metre=metre, key=key, quantize=grid)
-    typer.echo(f"  {_said(page)}")
+    page = notated(found.score, tempo=tempo, metre=metre, key=key, quantize=grid)
+    typer.echo(f"  {_said(page.score)}")
     for target in out:
         make_folder_for(target)
-        formats.write(page, target)
+        formats.write(page.score, target)
         typer.echo(f"  {target}")
+    if report is not None:
+        from cadenza.app import transcription_page
+
+        make_folder_for(report)
+        write_atomically(report, transcription_page.html(audio, found, page, transcriber).encode())
+        typer.echo(f"  {report}")
 
 
 def _said(page: Score) -> str:

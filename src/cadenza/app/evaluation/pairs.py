@@ -21,7 +21,9 @@ from cadenza.base.errors import CadenzaError, ConfigError, FormatError, did_you_
 from cadenza.base.files import write_atomically
 from cadenza.base.run import versions
 from cadenza.corpus.store import Piece, load_pieces, save_pieces
+from cadenza.formats.audio_file import SUFFIXES
 from cadenza.infer.evaluate import chosen_metrics
+from cadenza.infer.notator import notate
 from cadenza.metrics.base import METRICS, columns
 from cadenza.score.edit import select_ticks
 from cadenza.score.model import Score
@@ -29,10 +31,10 @@ from cadenza.score.time import seconds_to_ticks
 
 KINDS = ("ref+est",)
 SHIPPED = "shipped"
-#: Suffixes of recordings.
-SOUNDS = ("wav", "flac", "ogg", "oga", "mp3", "aif", "aiff", "au", "w64", "opus")
+SOUNDS = SUFFIXES  # of recordings
 #: What examples are chosen by: the first of these that is measured.
 LEADING = ("onset_f1", "mv2h_like")
+IN_SECONDS = ("transcription",)  # metrics for which only the time in seconds counts
 EXAMPLE_SECONDS = 16.0
 
 
@@ -42,10 +44,12 @@ class PairsConfig:
 
     Args:
         ref, est: two files, or two folders whose files are paired by name (suffixes aside).
-        model: an ear's folder, or "shipped": ``est`` then holds recordings, which it hears; empty = files of notes.
+        model: an ear's folder, "shipped", or another transcriber by its name: ``est`` then holds recordings, which it
+            hears; empty = files of notes. A recording may be named after its reference and more
+            (``solo.jams``, ``solo_mic.wav``), or the other way round (``song.m4a``, ``song_notes.csv``).
         name: of what made the answers; empty = the name of the model or of ``est``.
         metrics: names; empty for all that compare two scores.
-        missing: what a reference without an answer is: "wrong" (an empty answer) or "error".
+        missing: what a reference without an answer is: "wrong" (an empty answer), "error" or "skip" (left out).
         resamples: of the bootstrap.
     """
 
@@ -60,8 +64,8 @@ class PairsConfig:
     def __post_init__(self) -> None:
         if not self.ref or not self.est:
             raise ConfigError("a reference and an answer", "one of them missing", hint="Give --ref and --est.")
-        if self.missing not in ("wrong", "error"):
-            raise ConfigError("missing: wrong or error", repr(self.missing))
+        if self.missing not in ("wrong", "error", "skip"):
+            raise ConfigError("missing: wrong, error or skip", repr(self.missing))
         if self.resamples < 1:
             raise ConfigError("resamples of at least 1", str(self.resamples))
         unknown = [name for name in self.metrics if name not in METRICS.names()]
@@ -107,14 +111,18 @@ def _ear(model: str) -> Any:
 
 
 def heard(path: Path, model: str) -> Score:
-    """What an ear hears in a recording.
+    """What an ear, or another transcriber, hears in a recording.
 
     Raises:
         FormatError: no sound file, or one that is silent.
         ModelError: there is no such ear.
+        MissingExtraError: the transcriber is not installed.
     """
     from cadenza.infer.transcribe import transcribe
+    from cadenza.infer.transcribers import TRANSCRIBERS, transcribe_with
 
+    if model in TRANSCRIBERS.names():
+        return transcribe_with(model, path).score
     return transcribe(path, _ear(model)).score
 
 
@@ -136,12 +144,37 @@ def pairs_of(ref: Path, est: Path, missing: str = "wrong", *, sounds: bool = Fal
     references, answers = _by_name(ref), _by_name(est, sounds)
     if not references:
         raise ConfigError("a folder with references", "none that can be read", where=str(ref))
+    if sounds:
+        answers = _beside(references, answers, est)
     lost = [name for name in references if name not in answers]
     if lost and (missing == "error" or len(lost) == len(references)):
         raise ConfigError(
             "an answer of the same name for every reference", f"none for {', '.join(lost[:3])}", where=str(est)
         )
-    return [Pair(name, path, answers.get(name)) for name, path in references.items()]
+    kept = answers if missing == "skip" else references
+    return [Pair(name, path, answers.get(name)) for name, path in references.items() if name in kept]
+
+
+def _beside(references: Mapping[str, Path], recordings: Mapping[str, Path], root: Path) -> dict[str, Path]:
+    """The recording of each reference: of its name, else the only one whose name goes on where the other ends.
+
+    Raises:
+        ConfigError: several do.
+    """
+    out = {name: recordings[name] for name in references if name in recordings}
+    free = [name for name in recordings if name not in out]
+    for name in references:
+        found = [other for other in free if _goes_on(name, other)]
+        found = found or [other for other in recordings if _goes_on(other, name)]
+        if name not in out and len(found) > 1:
+            raise ConfigError(f"one recording for {name}", ", ".join(found[:3]), where=str(root))
+        if name not in out and found:
+            out[name] = recordings[found[0]]
+    return out
+
+
+def _goes_on(short: str, long: str) -> bool:
+    return len(long) > len(short) and long.startswith(short) and long[len(short)] in "_-. "
 
 
 def _by_name(root: Path, sounds: bool = False) -> dict[str, Path]:
@@ -179,8 +212,10 @@ def measure_one(job: Job) -> dict[str, Any]:
         except CadenzaError as error:
             row["problem"] = str(error)
     row |= {"n_ref": ref.n_notes, "n_est": est.n_notes, "columns": {}}
+    # What is heard is in seconds, as played; as a score it is judged by the page that is written of it.
+    page_of_it = notate(est) if job.model and est.n_notes else est
     for metric in chosen_metrics(job.metrics, KINDS):
-        row["columns"] |= metric(ref=ref, est=est)
+        row["columns"] |= metric(ref=ref, est=est if metric.name in IN_SECONDS else page_of_it)
     if job.out is not None:
         if job.model:
             save_pieces(folder.row_path(job.out, job.index).with_suffix(".npz"), [Piece("", "", "", "", est)])
@@ -237,7 +272,7 @@ def report_of(config: PairsConfig, out: Path, pairs: list[Pair]) -> dict[str, An
         "kind": "transcription",
         "config": folder.read_json(out / folder.CONFIG)["config"],
         "versions": versions(),
-        "system": config.name or (f"ear {Path(config.model).name}" if config.model else Path(config.est).name),
+        "system": config.name or _system(config),
         "refs_sha256": references.hexdigest(),
         "n_pairs": len(rows),
         "n_ref": sum(row["n_ref"] for row in rows),
@@ -252,6 +287,14 @@ def report_of(config: PairsConfig, out: Path, pairs: list[Pair]) -> dict[str, An
             "best": [row["index"] for row in order[::-1][: summary.N_EXAMPLES]],
         },
     }
+
+
+def _system(config: PairsConfig) -> str:
+    from cadenza.infer.transcribers import TRANSCRIBERS
+
+    if config.model in TRANSCRIBERS.names():
+        return config.model
+    return f"ear {Path(config.model).name}" if config.model else Path(config.est).name
 
 
 def rows_of(report: Mapping[str, Any]) -> list[dict[str, Any]]:

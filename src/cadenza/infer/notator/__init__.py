@@ -1,5 +1,5 @@
 """From a performance to a page: beats, metre, key, note values, hands, spelling, strings (:func:`notate`)."""
 
-from cadenza.infer.notator.page import notate
+from cadenza.infer.notator.page import Notated, notate, notated
 
-__all__ = ["notate"]
+__all__ = ["Notated", "notate", "notated"]

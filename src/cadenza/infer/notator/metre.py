@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from cadenza.infer.notator import bars
 from cadenza.infer.notator.beats import EVEN, TRIPLE, Pulse
 from cadenza.infer.notator.events import Events, Floats, bass_share
 from cadenza.infer.notator.weights import tensor
@@ -83,15 +84,16 @@ class Beats:
     chroma: Floats  # (b, 12)
     rhythm: Floats  # (b, 12): onsets by twelfth of the beat
     place: Floats  # (e,): the events in beats, on a grid of twelfths
+    spans: bars.Spans
 
 
-def described(pulse: Pulse, notes: NDArray[np.void], events: Events) -> Beats:
-    """The beats of a pulse as features."""
+def described(pulse: Pulse, notes: NDArray[np.void], events: Events, bass: Floats) -> Beats:
+    """The beats of a pulse as features; ``bass``: :func:`~cadenza.infer.notator.events.bass_share` of the notes."""
     n = len(pulse.seconds)
     position = pulse.position(events.seconds)
     steps = 4 if pulse.division == EVEN else 6
     place = np.rint(position * steps) / steps
-    on_beat = np.isclose(place, np.rint(place))
+    on_beat = np.abs(place - np.rint(place)) < 1e-6
     beat = np.clip(np.rint(place).astype(int), 0, n - 1)
     accents = np.zeros((n, 8))
     gap = np.diff(np.append(position, position[-1] + 2))
@@ -101,23 +103,12 @@ def described(pulse: Pulse, notes: NDArray[np.void], events: Events) -> Beats:
     np.maximum.at(accents[:, 4], beat[rows], np.minimum(gap[rows], 4.0))
     note_place = place[events.of_note]
     note_beat = np.clip(np.rint(note_place).astype(int), 0, n - 1)
-    note_on = np.isclose(note_place, np.rint(note_place))
+    note_on = np.abs(note_place - np.rint(note_place)) < 1e-6
     length = pulse.position(notes["end_seconds"]) - pulse.position(notes["onset_seconds"])
-    bass = bass_share(notes)
     np.maximum.at(accents[:, 2], note_beat[note_on], bass[note_on])
     np.maximum.at(accents[:, 3], note_beat[note_on], np.minimum(length[note_on], 6.0))
     np.maximum.at(accents[:, 5], note_beat[note_on], notes["velocity"][note_on].astype(float))
-    chroma = np.zeros((n, 12))
-    low = np.full(n, 128.0)
-    for at, until, pitch, drum in zip(
-        note_place.tolist(), (note_place + np.minimum(length, 16)).tolist(), notes["pitch"].tolist(),
-        notes["is_drums"].tolist(), strict=True,
-    ):  # fmt: skip
-        if drum:
-            continue
-        for row in range(max(int(at + 1e-6), 0), min(int(until) + 1, n)):
-            chroma[row, pitch % 12] += max(min(until, row + 1) - max(at, row), 0.1)
-            low[row] = min(low[row], pitch)
+    chroma, low = _sounding(notes, note_place, note_place + np.minimum(length, 16), n)
     accents[1:, 6] = 1 - _cosines(chroma[1:], chroma[:-1])
     wide = chroma.copy()
     wide[:-1] += chroma[1:]
@@ -128,7 +119,21 @@ def described(pulse: Pulse, notes: NDArray[np.void], events: Events) -> Beats:
     rhythm = np.zeros((n, 12))
     floor = np.clip(np.floor(place + 1e-6).astype(int), 0, n - 1)
     np.add.at(rhythm, (floor, np.clip(np.rint(12 * (place - floor)).astype(int), 0, 11)), events.strength)
-    return Beats(accents, chroma, rhythm, place)
+    note_beats = np.stack([note_place, note_place + length], axis=1)
+    return Beats(accents, chroma, rhythm, place, bars.spans(note_beats, place, accents, chroma, rhythm))
+
+
+def _sounding(notes: NDArray[np.void], begin: Floats, end: Floats, n: int) -> tuple[Floats, Floats]:
+    """How long each pitch class sounds in each of ``n`` beats, shape (n, 12), and the lowest pitch there or 128."""
+    first = np.maximum(np.floor(begin + 1e-6).astype(int), 0)
+    count = np.where(notes["is_drums"], 0, np.maximum(np.minimum(np.floor(end).astype(int) + 1, n) - first, 0))
+    which = np.repeat(np.arange(len(notes)), count)
+    beat = first[which] + np.arange(len(which)) - np.repeat(np.cumsum(count) - count, count)
+    held = np.minimum(end[which], beat + 1) - np.maximum(begin[which], beat)
+    chroma, low = np.zeros((n, 12)), np.full(n, 128.0)
+    np.add.at(chroma, (beat, notes["pitch"][which] % 12), np.maximum(held, 0.1))
+    np.minimum.at(low, beat, notes["pitch"][which])
+    return chroma, low
 
 
 def _cosines(a: Floats, b: Floats) -> Floats:
@@ -137,7 +142,12 @@ def _cosines(a: Floats, b: Floats) -> Floats:
 
 
 def features(
-    reading: Reading, pulses: Sequence[Pulse], beats: Sequence[Beats], events: Events, lags: Sequence[Floats]
+    reading: Reading,
+    pulses: Sequence[Pulse],
+    beats: Sequence[Beats],
+    events: Events,
+    lags: Sequence[Floats],
+    texture: bars.Texture,
 ) -> Floats:
     """Shape (f,); the names are in the order of the code."""
     pulse, mine = pulses[reading.pulse], beats[reading.pulse]
@@ -148,8 +158,8 @@ def features(
     a_quarter = np.log2(len(events) / (len(pulse.seconds) - 1) / quarters / 1.6)
     bar_seconds = np.log2(span / (len(pulse.seconds) - 1) * n / 2.2)
     from_bar = ((mine.place - phase) * quarters) % (n * quarters)  # quarters after the bar line
-    on = [float(np.isclose(from_bar % step, 0, atol=1e-3).mean()) for step in (1.0, 0.5, 0.25)]
-    on_downbeat = np.isclose(from_bar, 0, atol=1e-3) | np.isclose(from_bar, n * quarters, atol=1e-3)
+    on = [float((from_bar % step <= 1e-3).mean()) for step in (1.0, 0.5, 0.25)]
+    on_downbeat = (from_bar <= 1e-3) | (np.abs(from_bar - n * quarters) <= 1e-3)
     accents = mine.accents
     rows = (np.arange(len(accents)) - phase) % n
     down = accents[rows == 0].mean(axis=0) if (rows == 0).any() else np.zeros(8)
@@ -166,7 +176,7 @@ def features(
     same = max(one.score for one in pulses if one.division == pulse.division)
     value = [float(quarters == one) for one in (0.5, 1.0, 1.5, 2.0, 3.0)]
     triple = float(pulse.division == TRIPLE)
-    return np.array([
+    plain = np.array([
         x, x * x, a_quarter, a_quarter**2, x * a_quarter, bar_seconds, bar_seconds**2, *on,
         float(on_downbeat.mean()), pulse.score - other, triple, triple * (pulse.score - other), *value,
         pulse.score - same,
@@ -174,6 +184,7 @@ def features(
         *down, *middle, *(down * (n > 1)), *like, first, float(first < 1e-3), float(0 < 1 - first < 0.3),
         last, float(last < 1e-3), np.log2(n), float(n == 1),
     ])  # fmt: skip
+    return np.concatenate([plain, bars.features(mine.spans, texture, n, phase, quarters, x, one_hot)])
 
 
 def lags_of(beats: Beats, n_lags: int = 25) -> Floats:
@@ -188,9 +199,11 @@ def lags_of(beats: Beats, n_lags: int = 25) -> Floats:
 
 def table(found: Sequence[Reading], pulses: Sequence[Pulse], notes: NDArray[np.void], events: Events) -> Floats:
     """The features of each reading; shape (r, f)."""
-    beats = [described(pulse, notes, events) for pulse in pulses]
+    bass = bass_share(notes)
+    beats = [described(pulse, notes, events, bass) for pulse in pulses]
     lags = [lags_of(one) for one in beats]
-    return np.stack([features(reading, pulses, beats, events, lags) for reading in found])
+    texture = bars.texture_of(notes, events)
+    return np.stack([features(reading, pulses, beats, events, lags, texture) for reading in found])
 
 
 def by_rules(rows: Floats) -> Floats:

@@ -58,6 +58,23 @@ class Line:
         return extended_interp(seconds, self.seconds, self.quarters)
 
 
+@dataclass(frozen=True)
+class Notated:
+    """A page, and where it lies in the performance.
+
+    Args:
+        seconds, ticks: places in both, shape (k,), rising; empty where nothing is written.
+    """
+
+    score: Score
+    seconds: Floats
+    ticks: Floats
+
+    def seconds_at(self, ticks: Floats) -> Floats:
+        """When the performance reaches these ticks of the page; goes on evenly beyond both ends."""
+        return extended_interp(np.asarray(ticks, np.float64), self.ticks, self.seconds)
+
+
 def notate(
     performance: Score,
     *,
@@ -83,16 +100,29 @@ def notate(
     Raises:
         ConfigError: an option says nothing that can be.
     """
+    return notated(performance, tempo=tempo, metre=metre, key=key, quantize=quantize).score
+
+
+def notated(
+    performance: Score,
+    *,
+    tempo: float | None = None,
+    metre: str | tuple[int, int] | None = None,
+    key: str | Key | None = None,
+    quantize: int | str | None = None,
+) -> Notated:
+    """As :func:`notate`, together with where the page lies in the performance."""
     said = given(tempo, metre, key, quantize)
     notes = played_notes(performance)
     if not len(notes):
         metres = (Metre(0, *(said.metre or PLAIN_METRE)),)
         found = () if said.key is None else (replace(said.key, onset_ticks=0),)
-        return replace(
+        empty = replace(
             performance, tracks=tuple(_empty(track) for track in performance.tracks), bars=(), markers=(),
             ticks_per_quarter=TICKS_PER_QUARTER, tempos=(Tempo(0, said.tempo or PLAIN_TEMPO),), metres=metres,
             keys=found, length_ticks=0,
         )  # fmt: skip
+        return Notated(empty, np.zeros(0), np.zeros(0))
     events = events_of(notes)
     line = time_line(notes, events, said)
     score_key = said.key or _found_key(notes)
@@ -110,7 +140,8 @@ def notate(
     for number, track in enumerate(performance.tracks):
         mine = notes["track"] == number
         tracks.append(_track(track, notes[mine], line, None if onset is None else onset[mine], score_key, said))
-    return _finished(performance, tracks, line, score_key, said)
+    score, cut = _finished(performance, tracks, line, score_key, said)
+    return Notated(score, line.seconds, line.quarters * TICKS_PER_QUARTER - cut)
 
 
 def _empty(track: Track) -> Track:
@@ -387,7 +418,8 @@ def _fretted(track: Track) -> Track:
 # ── the whole ────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _finished(performance: Score, tracks: list[Track], line: Line, key: Key | None, said: Given) -> Score:
+def _finished(performance: Score, tracks: list[Track], line: Line, key: Key | None, said: Given) -> tuple[Score, int]:
+    """The page, and by how many ticks its upbeat is short."""
     top, bottom = line.metre
     bar = round(line.bar_quarters * TICKS_PER_QUARTER)
     first = min(int(track.notes["onset_ticks"].min()) for track in tracks if len(track))
@@ -406,7 +438,7 @@ def _finished(performance: Score, tracks: list[Track], line: Line, key: Key | No
         title=performance.title, composer=performance.composer,
     )  # fmt: skip
     end = out.length_ticks
-    return replace(out, length_ticks=-(-(end + cut) // bar) * bar - cut if said.grid != 0 else end)
+    return replace(out, length_ticks=-(-(end + cut) // bar) * bar - cut if said.grid != 0 else end), cut
 
 
 def _earlier(track: Track, ticks: int) -> Track:

@@ -1,0 +1,95 @@
+"""How long transcribing takes from file to page, and how much memory, beside Basic Pitch in the same run.
+
+    python -m benchmarks.transcribe_speed --out FILE.json [--seconds 120] [--hour] [--font FONT.sf2]
+
+The sound is our own examples for piano, again and again, as 16-bit wav at 44.1 kHz. Each command is a process of its
+own (``cadenza transcribe FILE -o page.musicxml``, for Basic Pitch with ``--with basic-pitch``): what it takes counts
+from its start to its end, imports, notation and writing included. Seconds of sound a second of wall-clock time say
+what a user sees and depend on what else the machine does; a CPU second does not. ``--hour`` makes sound of an hour and
+takes the peak of resident memory of cadenza's own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+
+from cadenza import formats
+from cadenza.base.files import write_atomically
+from cadenza.base.run import versions
+from cadenza.formats.wav import synthesize
+
+RATE = 44_100
+EXAMPLES = ("waltz.mid", "chorale.mid")
+
+
+def sound(path: Path, seconds: float, font: Path | None) -> None:
+    """The examples one after another until it is long enough."""
+    folder = Path(__file__).parents[1] / "examples"
+    played = [synthesize(formats.read(folder / name), soundfont=font or "built-in", sample_rate=RATE)[0].samples.mean(0)
+              for name in EXAMPLES]  # fmt: skip
+    left, number = round(seconds * RATE), 0
+    with soundfile.SoundFile(path, "w", RATE, 1, "PCM_16") as file:
+        while left > 0:
+            part = played[number % len(played)][:left]
+            file.write(0.9 * part / max(1.0, float(np.abs(part).max())))
+            left, number = left - len(part), number + 1
+
+
+def ran(command: list[str]) -> dict[str, float]:
+    """Wall-clock and CPU seconds of a process, and its peak of resident memory in megabytes."""
+    begun = time.perf_counter()
+    child = os.posix_spawn(sys.executable, [sys.executable, *command], dict(os.environ))
+    _, status, used = os.wait4(child, 0)
+    if status:
+        raise RuntimeError(f"{' '.join(command)} ended with status {status}")
+    return {
+        "wall_seconds": round(time.perf_counter() - begun, 1), "cpu_seconds": round(used.ru_utime + used.ru_stime, 1),
+        "peak_megabytes": round(used.ru_maxrss / 1024),
+    }  # fmt: skip
+
+
+def measured(path: Path, seconds: float, out: Path, *options: str) -> dict[str, float]:
+    """One command's figures, with seconds of sound a second."""
+    found = ran(["-m", "cadenza", "transcribe", str(path), "-o", str(out), *options])
+    return found | {
+        "sound_seconds": seconds, "times_real_time": round(seconds / found["wall_seconds"], 1),
+        "sound_seconds_a_cpu_second": round(seconds / found["cpu_seconds"], 1),
+    }  # fmt: skip
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--seconds", type=float, default=120.0)
+    parser.add_argument("--hour", action="store_true")
+    parser.add_argument("--font", type=Path)
+    parser.add_argument("--no-peer", action="store_true")
+    options = parser.parse_args()
+    result: dict[str, Any] = {"cores": os.cpu_count(), "load_before": os.getloadavg()[0], "versions": versions()}
+    with tempfile.TemporaryDirectory() as folder:
+        path, page = Path(folder) / "sound.wav", Path(folder) / "page.musicxml"
+        sound(path, options.seconds, options.font)
+        result["ear"] = measured(path, options.seconds, page)
+        if not options.no_peer:
+            result["Basic Pitch"] = measured(path, options.seconds, page, "--with", "basic-pitch")
+        print(json.dumps(result, indent=1), flush=True)
+        if options.hour:
+            sound(path, 3600.0, options.font)
+            result["ear, an hour"] = measured(path, 3600.0, page)
+            print(json.dumps(result["ear, an hour"]), flush=True)
+    write_atomically(options.out, (json.dumps(result, indent=1) + "\n").encode())
+
+
+if __name__ == "__main__":
+    main()
