@@ -84,7 +84,7 @@ WAYS: dict[str, Loss | None] = {
 }
 DECODINGS: dict[str, dict[str, Any]] = {
     "greedy": {"do_sample": False},
-    "top-p 0.95": {"do_sample": True, "top_p": 0.95},
+    "top-p 0.95": {"do_sample": True, "top_p": 0.95, "top_k": 0},
 }
 
 
@@ -196,7 +196,7 @@ def continued(
         ids, attention_mask=mask, stopping_criteria=StoppingCriteriaList([Enough()]),
         generation_config=GenerationConfig(
             max_new_tokens=MOST_TOKENS, suppress_tokens=never, pad_token_id=codec.pad_id, eos_token_id=None,
-            top_k=0, use_cache=True, **how,
+            use_cache=True, **how,
         ),
     )  # fmt: skip
     out = []

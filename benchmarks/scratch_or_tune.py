@@ -269,8 +269,8 @@ def train_cell(plan: Plan, name: str, say: Callable[[str], None] = print) -> Non
     cell, out = CELLS[name], folder_of(plan, name)
     if finished(out):
         return
-    if cell.start != "fields":
-        pretrain(plan, say)
+    if cell.start != "fields" and not (plan.work / cell.start / "model" / "config.json").is_file():
+        timed(plan.work / "english", lambda: pretrain(plan, say))
     steps = plan.music + (plan.english if cell.total else 0)
     rate = rate_of(plan, cell, say)
     say(f"{name}: {steps} steps, learning rate {rate}")
