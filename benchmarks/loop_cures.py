@@ -38,6 +38,7 @@ from numpy.typing import NDArray
 
 from benchmarks import loop_cures_page, scratch_or_tune
 from benchmarks.scratch_or_tune import Plan, bits_of_works, compared, cpu_seconds, finished, passages, timed
+from cadenza.base.errors import ConfigError
 from cadenza.base.files import write_atomically
 from cadenza.base.run import versions
 from cadenza.corpus.open import BuiltCorpus
@@ -265,6 +266,11 @@ def measure(plan: Plan, way: str) -> dict[str, Any]:
     return found
 
 
+def is_measured(plan: Plan, way: str) -> bool:
+    """Whether the figures of a way are there."""
+    return (folder_of(plan, way) / "measured.json").is_file()
+
+
 def said(values: dict[str, list[float]]) -> dict[str, dict[str, float]]:
     """Means with their intervals over works (one continuation each); shares with exact ones."""
     out = {}
@@ -279,7 +285,7 @@ def said(values: dict[str, list[float]]) -> dict[str, dict[str, float]]:
 def row_of(plan: Plan, way: str) -> dict[str, Any]:
     """A row of the table."""
     found = measure(plan, way)
-    control = measure(plan, "cross-entropy")["works"] if finished(folder_of(plan, "cross-entropy")) else None
+    control = measure(plan, "cross-entropy")["works"] if is_measured(plan, "cross-entropy") else None
     bits, notes = np.array(list(found["works"].values())).T
     row = {
         "bits_per_note": statistics.bootstrap(bits, notes, statistic=statistics.ratio).record(),
@@ -297,7 +303,9 @@ def row_of(plan: Plan, way: str) -> dict[str, Any]:
 
 def report(plan: Plan, steps: int) -> None:
     """JSON, page and drawing of the ways that are there; the others are named."""
-    there = [way for way in WAYS if (folder_of(plan, way) / "measured.json").is_file()]
+    there = [way for way in WAYS if is_measured(plan, way)]
+    if not there:
+        raise ConfigError("a way that is measured", "none", where=str(plan.work), hint="Leave --report out.")
     human = measure(plan, there[0])["human"]
     result = {
         "command": f"python -m benchmarks.loop_cures --steps {steps}",
@@ -318,7 +326,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=30, help="of each way")
-    parser.add_argument("--only", nargs="*", help="ways")
+    parser.add_argument("--only", nargs="*", help="ways to train and measure; no report")
     parser.add_argument("--report", action="store_true", help="train nothing: JSON and page of what is measured")
     options = parser.parse_args()
     plan = Plan(options.data, options.work.resolve())
@@ -328,7 +336,8 @@ def main() -> None:
         print(f"== {way}", flush=True)
         train_way(plan, way, options.steps)
         measure(plan, way)
-    report(plan, options.steps)
+    if not options.only:
+        report(plan, options.steps)
 
 
 if __name__ == "__main__":

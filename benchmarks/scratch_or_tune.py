@@ -1,6 +1,6 @@
 """Scratch or fine-tune: does a decoder that has read English first learn music better than one that has not?
 
-    python -m benchmarks.scratch_or_tune --data shared/data --work DIR [--only STAGE …] [--english 160] [--music 60]
+    python -m benchmarks.scratch_or_tune --data shared/data --work DIR [--only STAGE …] [--english 80] [--music 60]
 
 One command does all of it; stopped at any moment, the same command goes on where it was. Stages (``--only``):
 
@@ -29,6 +29,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +115,7 @@ class Plan:
 
     data: Path
     work: Path
-    english: int = 160
+    english: int = 80
     music: int = 60
 
     @property
@@ -274,7 +275,7 @@ def train_cell(plan: Plan, name: str, say: Callable[[str], None] = print) -> Non
     steps = plan.music + (plan.english if cell.total else 0)
     rate = rate_of(plan, cell, say)
     say(f"{name}: {steps} steps, learning rate {rate}")
-    timed(out, lambda: run.train(plan.config(cell, steps, rate, max(1, plan.music // 4)), out, say))
+    timed(out, lambda: run.train(plan.config(cell, steps, rate, max(1, steps // 4)), out, say))
 
 
 def curve(out: Path) -> list[tuple[int, float]]:
@@ -415,7 +416,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--english", type=int, default=160, help="steps of pretraining")
+    parser.add_argument("--english", type=int, default=80, help="steps of pretraining")
     parser.add_argument("--music", type=int, default=60, help="steps of the music budget")
     parser.add_argument("--only", nargs="*", help="stages, or names of cells")
     options = parser.parse_args()
@@ -425,10 +426,13 @@ def main() -> None:
         "english": lambda: timed(plan.work / "english", lambda: pretrain(plan)),
         "trials": lambda: trials(plan),
     }
+    for method, rates in (("full", FULL_RATES), ("lora", LORA_RATES)):
+        for rate in rates:  # each a stage of its own too, so that several processes can share the work
+            stages[f"trial {method} {rate:g}"] = partial(trial, plan, method, rate, print)
     stages |= {name: lambda name=name: train_cell(plan, name) for name in CELLS}  # type: ignore[misc]
     stages["measure"] = lambda: [measure(plan, name) for name in CELLS if finished(folder_of(plan, name))]
     stages["report"] = lambda: report(plan)
-    wanted = options.only or list(stages)
+    wanted = options.only or [name for name in stages if not name.startswith("trial ")]
     for name in wanted:
         if name not in stages:
             parser.error(f"no stage {name!r}; there are {', '.join(stages)}")
