@@ -1,11 +1,11 @@
 """Loops: what cures them, at what cost: DITTO by unit, first copy and λ, unlikelihood, rebalanced encoding, nothing.
 
-    python -m benchmarks.loop_cures --data shared/data --work DIR [--steps 30] [--only WAY …] [--report]
+    python -m benchmarks.loop_cures --data shared/data --work DIR [--steps 30] [--plant CELL] [--only WAY …]
 
 Everything starts from one checkpoint: the model that benchmarks/scratch_or_tune.py trains from random weights on its
-total budget (this command trains it if it is not there). From it each way goes on for ``--steps`` steps of 4,096 tokens
-on the same rows in the same order, with a fresh optimiser, at 0.4 of the first learning rate (as benchmarks/ditto.py
-has it; not tuned). Stopped at any moment, the same command goes on where it was.
+total budget (or ``--plant``; this command trains it if it is not there). From it each way goes on for ``--steps`` steps
+of 4,096 tokens on the same rows in the same order, with a fresh optimiser, at 0.4 of the first learning rate (as
+benchmarks/ditto.py has it; not tuned). Stopped at any moment, the same command goes on where it was.
 
 * ``nothing``: the checkpoint itself;
 * ``cross-entropy``: the control, the same steps with the plain loss;
@@ -27,7 +27,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -56,6 +58,7 @@ OUT, PAGE, DRAWING = (
     HERE / "results" / "loop_cures.json", HERE.parent / "docs" / "loops.md", HERE.parent / "docs" / "loops.svg",
 )  # fmt: skip
 PLANT = "scratch, total budget"
+PLANTS = (PLANT, "scratch, music budget")
 RATE = 0.4 * 0.02
 GIVEN, BARS, MOST_TOKENS, WINDOW = 4, 12, 480, 128
 UNITS = {"bar": (1, 1), "phrase": (2, 4)}
@@ -89,22 +92,34 @@ DECODINGS: dict[str, dict[str, Any]] = {
 }
 
 
-def plant_of(plan: Plan) -> Path:
+@dataclass(frozen=True)
+class CurePlan(Plan):
+    """The same, with the checkpoint that all ways start from.
+
+    Args:
+        plant: the cell of benchmarks/scratch_or_tune.py that left it.
+    """
+
+    plant: str = PLANT
+
+
+def plant_of(plan: CurePlan) -> Path:
     """The checkpoint that all ways start from."""
-    return scratch_or_tune.folder_of(plan, PLANT) / "model"
+    return scratch_or_tune.folder_of(plan, plan.plant) / "model"
 
 
-def folder_of(plan: Plan, way: str) -> Path:
+def folder_of(plan: CurePlan, way: str) -> Path:
     """Where a way is trained."""
-    return plan.work / "cures" / way.replace(", ", "-").replace(" ", "-").replace("λ-", "")
+    plant = scratch_or_tune.folder_of(plan, plan.plant).name
+    return plan.work / f"cures-{plant}" / way.replace(", ", "-").replace(" ", "-").replace("λ-", "")
 
 
-def model_of(plan: Plan, way: str) -> Path:
+def model_of(plan: CurePlan, way: str) -> Path:
     """The model of a way."""
     return plant_of(plan) if way == "nothing" else folder_of(plan, way) / "model"
 
 
-def config_of(plan: Plan, base: Path, loss: Loss, steps: int) -> TrainConfig:
+def config_of(plan: CurePlan, base: Path, loss: Loss, steps: int) -> TrainConfig:
     """The recipe of a way."""
     return TrainConfig(
         base=str(base), corpus=str(plan.corpus), method="full", context_tokens=1024, batch_rows=4, precision="auto",
@@ -113,7 +128,7 @@ def config_of(plan: Plan, base: Path, loss: Loss, steps: int) -> TrainConfig:
     )  # fmt: skip
 
 
-def rebalanced_base(plan: Plan) -> Path:
+def rebalanced_base(plan: CurePlan) -> Path:
     """The plant with the training texts' merges as tokens, each beginning as the mean of its parts."""
     from transformers import AutoModelForCausalLM
 
@@ -135,14 +150,18 @@ def rebalanced_base(plan: Plan) -> Path:
     return folder
 
 
-def train_way(plan: Plan, way: str, steps: int, say: Callable[[str], None] = print) -> None:
+def train_way(plan: CurePlan, way: str, steps: int, say: Callable[[str], None] = print) -> None:
     """Train a way, unless it is."""
     loss, out = WAYS[way], folder_of(plan, way)
     scratch_or_tune.build_corpus(plan)
-    scratch_or_tune.train_cell(plan, PLANT, say)
+    scratch_or_tune.train_cell(plan, plan.plant, say)
     if loss is None or finished(out):
         return
     base = rebalanced_base(plan) if way == "rebalanced" else plant_of(plan)
+    out.mkdir(parents=True, exist_ok=True)
+    for path in plant_of(plan).parent.glob("tokens-*.npz"):  # made once; of no use to another vocabulary, which sees so
+        if not (out / path.name).is_file():
+            shutil.copyfile(path, out / path.name)
     timed(out, lambda: run.train(config_of(plan, base, loss, steps), out, say))
 
 
@@ -237,7 +256,7 @@ def figures(pieces: list[tuple[list[str], NDArray[np.int64]]]) -> dict[str, list
     return out
 
 
-def measure(plan: Plan, way: str) -> dict[str, Any]:
+def measure(plan: CurePlan, way: str) -> dict[str, Any]:
     """All figures of a way, kept beside it."""
     from transformers import AutoModelForCausalLM
 
@@ -266,7 +285,7 @@ def measure(plan: Plan, way: str) -> dict[str, Any]:
     return found
 
 
-def is_measured(plan: Plan, way: str) -> bool:
+def is_measured(plan: CurePlan, way: str) -> bool:
     """Whether the figures of a way are there."""
     return (folder_of(plan, way) / "measured.json").is_file()
 
@@ -282,7 +301,7 @@ def said(values: dict[str, list[float]]) -> dict[str, dict[str, float]]:
     return out
 
 
-def row_of(plan: Plan, way: str) -> dict[str, Any]:
+def row_of(plan: CurePlan, way: str) -> dict[str, Any]:
     """A row of the table."""
     found = measure(plan, way)
     control = measure(plan, "cross-entropy")["works"] if is_measured(plan, "cross-entropy") else None
@@ -301,16 +320,21 @@ def row_of(plan: Plan, way: str) -> dict[str, Any]:
     return row
 
 
-def report(plan: Plan, steps: int) -> None:
+def plant_steps(plan: CurePlan) -> int:
+    """How long the checkpoint was trained."""
+    return int(json.loads((plant_of(plan).parent / "run.json").read_text("utf-8"))["n_steps"])
+
+
+def report(plan: CurePlan, steps: int) -> None:
     """JSON, page and drawing of the ways that are there; the others are named."""
     there = [way for way in WAYS if is_measured(plan, way)]
     if not there:
         raise ConfigError("a way that is measured", "none", where=str(plan.work), hint="Leave --report out.")
     human = measure(plan, there[0])["human"]
     result = {
-        "command": f"python -m benchmarks.loop_cures --steps {steps}",
+        "command": f'python -m benchmarks.loop_cures --steps {steps} --plant "{plan.plant}"',
         "corpus": BuiltCorpus.open(plan.corpus).manifest["fingerprint"],
-        "plant": {"steps": plan.english + plan.music, "step_tokens": scratch_or_tune.STEP_TOKENS, "cell": PLANT},
+        "plant": {"steps": plant_steps(plan), "step_tokens": scratch_or_tune.STEP_TOKENS, "cell": plan.plant},
         "steps": steps, "learning_rate": RATE, "given_bars": GIVEN, "bars": BARS, "most_tokens": MOST_TOKENS,
         "seeds": len(human["loops"]), "works": len(measure(plan, there[0])["works"]), "human": said(human),
         "ways": {way: row_of(plan, way) for way in there}, "missing": [way for way in WAYS if way not in there],
@@ -326,10 +350,11 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=30, help="of each way")
+    parser.add_argument("--plant", choices=PLANTS, default=PLANT, help="the checkpoint to start from")
     parser.add_argument("--only", nargs="*", help="ways to train and measure; no report")
     parser.add_argument("--report", action="store_true", help="train nothing: JSON and page of what is measured")
     options = parser.parse_args()
-    plan = Plan(options.data, options.work.resolve())
+    plan = CurePlan(options.data, options.work.resolve(), plant=options.plant)
     for way in [] if options.report else options.only or WAYS:
         if way not in WAYS:
             parser.error(f"no way {way!r}; there are {', '.join(map(repr, WAYS))}")
