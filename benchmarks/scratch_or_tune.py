@@ -7,8 +7,8 @@ One command does all of it; stopped at any moment, the same command goes on wher
 * ``corpus``: builds ``benchmarks/small_corpus.yaml`` from hymns (openhymnal) and Mutopia's pieces, split by work;
 * ``english``: gathers English (:mod:`benchmarks.english`), trains a byte-level BPE of 4,096 tokens on it, and a decoder
   of scratch:small's shape for ``--english`` steps of 4,096 tokens (bits per word before and after are kept);
-* ``trials``: learning rates of tuning in full and of LoRA, for a quarter of the music budget each, judged on validation
-  works; those of scratch are the defaults of recipes/train/scratch-small.yaml, which no work here has helped to choose;
+* ``trials``: learning rates of LoRA (AdamW), for a quarter of the music budget each, judged on validation works. All
+  that is trained in full takes the default of scratch-small (Muon, 0.02), which no work here has helped to choose;
 * the cells of :data:`CELLS`, each ``cadenza train``'s own function with a recipe: one from random weights with the
   notation's fields as tokens, on the music budget (``--music`` steps) and on the total budget (``--english`` +
   ``--music``); one from random weights with the text tokenizer; the English one tuned in full and by LoRA, with the
@@ -58,7 +58,8 @@ N_WORDS = 4096
 STEP_TOKENS = 4096
 PASSAGES = 2  # of a held-out work
 VALIDATION = 48  # passages that curves are drawn over
-FULL_RATES, LORA_RATES = (0.005, 0.02), (2e-3, 1e-2)
+#: Method of tuning → learning rates that are tried; one alone is taken untried.
+RATES: dict[str, tuple[float, ...]] = {"full": (0.02,), "lora": (2e-3, 1e-2)}
 
 
 @dataclass(frozen=True)
@@ -243,16 +244,17 @@ def trials(plan: Plan, say: Callable[[str], None] = print) -> dict[str, dict[str
     """Method → learning rate → bits per note of validation works."""
     return {
         method: {f"{rate:g}": trial(plan, method, rate, say) for rate in rates}
-        for method, rates in (("full", FULL_RATES), ("lora", LORA_RATES))
+        for method, rates in RATES.items()
+        if len(rates) > 1
     }
 
 
 def rate_of(plan: Plan, cell: Cell, say: Callable[[str], None]) -> float | None:
     """The learning rate of a cell: the better trial's, or the shape's default from random weights."""
-    if cell.start == "english":
+    if cell.start == "english" and len(RATES[cell.method]) > 1:
         found = trials(plan, say)[cell.method]
         return float(min(found, key=found.__getitem__))
-    return 0.02  # the default of scratch-small; said here since a folder of random weights is no scratch: to a recipe
+    return RATES["full"][0]  # the default of scratch-small; a folder of weights is no ``scratch:`` to a recipe
 
 
 def finished(out: Path) -> bool:
@@ -426,7 +428,7 @@ def main() -> None:
         "english": lambda: timed(plan.work / "english", lambda: pretrain(plan)),
         "trials": lambda: trials(plan),
     }
-    for method, rates in (("full", FULL_RATES), ("lora", LORA_RATES)):
+    for method, rates in RATES.items():
         for rate in rates:  # each a stage of its own too, so that several processes can share the work
             stages[f"trial {method} {rate:g}"] = partial(trial, plan, method, rate, print)
     stages |= {name: lambda name=name: train_cell(plan, name) for name in CELLS}  # type: ignore[misc]

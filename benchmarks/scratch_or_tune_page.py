@@ -10,6 +10,7 @@ from cadenza.base.files import write_atomically
 from cadenza.train.curves import Panel, drawing, nice
 
 ALPHA = 0.05
+NAMED = {"full": "in full (Muon)", "lora": "LoRA (AdamW)"}
 HEAD = (
     *("", "bits per note", "tokens of music", "tokens in all", "notes seen", "tokens a note"),
     *("trained of all parameters", "CPU s of music"),
@@ -50,9 +51,8 @@ def text(result: dict[str, Any], svg: str) -> str:
         ),
         "",
         paragraph(
-            f"""Learning rates of tuning were chosen among {", ".join(trial_rates(result))} by {result["trial_steps"]}
-            steps each on validation works ({trials_said(result)}); from random weights the default of `scratch-small`
-            served, untried. One seed each: intervals are over works, not over trainings."""
+            f"""Learning rates: in full the default of `scratch-small` (Muon, 0.02) for everything, untried;
+            {trials_said(result)}. One seed each: intervals are over works, not over trainings."""
         ),
         "",
         f"    {result['command']} --data DATA --work DIR",
@@ -120,17 +120,16 @@ def split_said(result: dict[str, Any], split: str) -> str:
     return f"{found['pieces']:,} pieces of hymns and Mutopia, {found['notes']:,} notes,"
 
 
-def trial_rates(result: dict[str, Any]) -> list[str]:
-    """Learning rates that were tried, with their method."""
-    named = {"full": "in full (Muon)", "lora": "LoRA (AdamW)"}
-    return [f"{' and '.join(rates)} {named[method]}" for method, rates in result["trials"].items()]
-
-
 def trials_said(result: dict[str, Any]) -> str:
-    """What the trials gave."""
-    return "; ".join(
-        f"{method} {rate}: {bits:.2f}" for method, rates in result["trials"].items() for rate, bits in rates.items()
+    """What was tried."""
+    steps = result["trial_steps"]
+    told = (
+        f"{NAMED[method]} by {steps} steps each on validation works ("
+        + ", ".join(f"{rate}: {bits:.2f} bits per note" for rate, bits in rates.items())
+        + ")"
+        for method, rates in result["trials"].items()
     )
+    return "; ".join(told)
 
 
 def works_said(cells: dict[str, Any]) -> str:
