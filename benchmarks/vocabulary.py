@@ -20,7 +20,7 @@ import importlib.util
 import json
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,16 +52,19 @@ NOTATIONS: dict[str, SimplifiedMidi] = {
     ),
 }  # fmt: skip
 WINDOW_TOKENS = 4096
+SPECIALS = ("<s>", "</s>")
 
 
-def docstrings() -> Iterator[str]:
-    """Docstrings of :data:`PACKAGES`, in the order of their files."""
-    for package in PACKAGES:
+def docstrings(packages: Sequence[str] = PACKAGES, tests: bool = True) -> Iterator[str]:
+    """Docstrings of packages, in the order of their files; without those of tests where so asked."""
+    for package in packages:
         spec = importlib.util.find_spec(package)
         if spec is None or spec.origin is None:
             continue
         origin = Path(spec.origin)
         for path in sorted(origin.parent.rglob("*.py")) if origin.name == "__init__.py" else [origin]:
+            if not tests and {"test", "tests"} & set(path.parts):
+                continue
             try:
                 tree = ast.parse(path.read_text("utf-8"))
             except (SyntaxError, ValueError, OSError, RecursionError):
@@ -73,10 +76,11 @@ def docstrings() -> Iterator[str]:
                         yield text
 
 
-def trained_tokenizer(texts: list[str], n_words: int, single_digits: bool) -> Any:
+def trained_tokenizer(texts: list[str], n_words: int, single_digits: bool, specials: Sequence[str] = SPECIALS) -> Any:
     """A byte-level BPE trained on ``texts``.
 
     Args:
+        specials: the first ids; beside those that begin and end a text ``<pad>``, where it fills rows.
         single_digits: each digit is a token of its own, as in Llama 2, Mistral and Qwen; else runs of digits may merge,
             as in GPT-2.
     """
@@ -89,11 +93,12 @@ def trained_tokenizer(texts: list[str], n_words: int, single_digits: bool) -> An
     known.pre_tokenizer = pre_tokenizers.Sequence([apart, whole]) if single_digits else whole
     known.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=n_words, special_tokens=["<s>", "</s>"], show_progress=False,
+        vocab_size=n_words, special_tokens=list(specials), show_progress=False,
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
     )  # fmt: skip
     known.train_from_iterator(texts, trainer)
-    return PreTrainedTokenizerFast(tokenizer_object=known, bos_token="<s>", eos_token="</s>")
+    pad = {"pad_token": "<pad>"} if "<pad>" in specials else {}
+    return PreTrainedTokenizerFast(tokenizer_object=known, bos_token="<s>", eos_token="</s>", **pad)
 
 
 def measure(files: list[Path], tokenizer: Any) -> dict[str, Any]:

@@ -22,7 +22,8 @@ import torch
 
 from cadenza.base.errors import ConfigError, MissingExtraError, ModelError
 from cadenza.model.hub_vocabulary import HubVocabulary
-from cadenza.model.merged_vocabulary import rebalance
+from cadenza.model.merged_vocabulary import FILE as MERGES
+from cadenza.model.merged_vocabulary import MergedVocabulary, rebalance
 from cadenza.model.vocabulary import BOS, EOS, PAD, Vocabulary
 from cadenza.notation.base import Notation
 from cadenza.train.recipe import Rope, Scratch, TrainConfig
@@ -147,11 +148,7 @@ def open_base(
         size = -(-len(vocabulary) // ROUND_VOCABULARY) * ROUND_VOCABULARY
         model = scratch_model(config.shape(), size, config.context_tokens, config.seed, config.attention, config.rope)
         return Base(model, vocabulary)
-    folder = Path(config.source)
-    if (folder / "vocabulary.json").is_file():
-        codec: Codec = Vocabulary.load(folder / "vocabulary.json")
-    else:
-        codec = HubVocabulary.load(config.source)
+    codec = open_codec(config.source)
     model = pretrained(config)
     n_rows = int(model.get_input_embeddings().weight.shape[0])
     if len(codec) > n_rows:
@@ -170,6 +167,19 @@ def open_base(
         for parameter in model.parameters():
             parameter.requires_grad_(True)
     return Base(model, codec, new)
+
+
+def open_codec(source: Path | str) -> Codec:
+    """The vocabulary of a model folder (with its merges, where it has such), or of a hub id.
+
+    Raises:
+        ModelError: there is none.
+    """
+    folder = Path(source)
+    if not (folder / "vocabulary.json").is_file():
+        return HubVocabulary.load(source)
+    base = Vocabulary.load(folder / "vocabulary.json")
+    return MergedVocabulary.load(base, folder / MERGES) if (folder / MERGES).is_file() else base
 
 
 def pretrained(config: TrainConfig) -> Any:

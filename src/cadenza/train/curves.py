@@ -1,9 +1,13 @@
-"""Curves over steps and bars of importance as inline SVG, and the page around them: nothing to load, light or dark."""
+"""Curves over steps and bars of importance as inline SVG, and the page around them: nothing to load, light or dark.
+
+:func:`drawing` makes an SVG file that stands alone.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
 
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 460, 250, 52, 14, 12, 30  # pixels
@@ -85,6 +89,72 @@ def figure(title: str, said: str, lines: Mapping[str, Sequence[tuple[float, floa
     )
     picture = f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}">{"".join(drawn)}</svg>'
     return f"<figure>{caption}{picture}<p><small>{names}</small></p></figure>"
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One of the plots of a :func:`drawing`.
+
+    Args:
+        title: above it.
+        below: what the horizontal axis counts.
+        lines: name → (x, y), in order.
+        ticks: values on the vertical axis, from its lower to its upper end.
+    """
+
+    title: str
+    below: str
+    lines: Mapping[str, Sequence[tuple[float, float]]]
+    ticks: Sequence[float]
+
+
+def drawing(panels: Sequence[Panel], width: int = 900, height: int = 320) -> str:
+    """Plots side by side, with one legend, as an SVG file of its own (a page of docs cannot style what it shows)."""
+    names = list(dict.fromkeys(name for panel in panels for name in panel.lines))
+    a_row = max(1, width // 220)
+    rows = -(-len(names) // a_row)
+    across, left, top, bottom = width / len(panels), 42, 34, 44
+    whole = height + 18 * (rows - 1)
+    out = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {whole}" width="{width}" height="{whole}" '
+        'font-family="sans-serif" font-size="11">',
+        f'<rect width="{width}" height="{whole}" fill="#ffffff"/>',
+    ]
+    for number, panel in enumerate(panels):
+        x0, x1 = number * across + left, (number + 1) * across - 12
+        y0, y1 = height - bottom - 14, top
+        points = [point for line in panel.lines.values() for point in line]
+        low_x, high_x = min((x for x, _ in points), default=0.0), max((x for x, _ in points), default=1.0)
+        low_y, high_y = panel.ticks[0], panel.ticks[-1]
+
+        def place(x: float, y: float) -> tuple[float, float]:
+            within = min(max(y, low_y), high_y)  # noqa: B023  # called before the next turn
+            right = (x - low_x) / ((high_x - low_x) or 1)  # noqa: B023
+            return x0 + (x1 - x0) * right, y0 + (y1 - y0) * (within - low_y) / (high_y - low_y)  # noqa: B023
+
+        out.append(f'<text x="{x0:.1f}" y="{top - 14}" font-size="12">{escape(panel.title)}</text>')
+        for tick in panel.ticks:
+            _, y = place(low_x, tick)
+            out.append(f'<path d="M{x0:.1f} {y:.1f}H{x1:.1f}" stroke="#dddddd"/>')
+            out.append(f'<text x="{x0 - 6:.1f}" y="{y + 4:.1f}" text-anchor="end" fill="#555555">{tick:g}</text>')
+        out.append(f'<text x="{x0:.1f}" y="{y0 + 16:.1f}" fill="#555555">{low_x:,.0f}</text>')
+        out.append(f'<text x="{x1:.1f}" y="{y0 + 16:.1f}" text-anchor="end" fill="#555555">{high_x:,.0f}</text>')
+        middle = (x0 + x1) / 2
+        out.append(
+            f'<text x="{middle:.1f}" y="{y0 + 16:.1f}" text-anchor="middle" fill="#555555">{escape(panel.below)}</text>'
+        )
+        for name, line in panel.lines.items():
+            way = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(*point) for point in line))
+            colour = COLOURS[names.index(name) % len(COLOURS)]
+            dashed = ' stroke-dasharray="5 3"' if names.index(name) >= len(COLOURS) else ""
+            out.append(f'<polyline points="{way}" fill="none" stroke="{colour}" stroke-width="2"{dashed}/>')
+    for place_of, name in enumerate(names):
+        x, y = left + place_of % a_row * 216, height - 12 + 18 * (place_of // a_row)
+        dashed = ' stroke-dasharray="5 3"' if place_of >= len(COLOURS) else ""
+        colour = COLOURS[place_of % len(COLOURS)]
+        out.append(f'<path d="M{x} {y}h18" stroke="{colour}" stroke-width="3"{dashed}/>')
+        out.append(f'<text x="{x + 24}" y="{y + 4}">{escape(name)}</text>')
+    return "\n".join([*out, "</svg>"])
 
 
 def nice(low: float, high: float) -> list[float]:

@@ -213,7 +213,8 @@ class MusicTrainer(Trainer):
     def _loop_loss(self, model: Any, inputs: dict[str, Any], rng: np.random.Generator) -> torch.Tensor:
         what = self.config.loss
         n_rows, n_tokens = inputs["input_ids"].shape
-        rows = losses.repetition_rows(self.train_dataset.documents, n_rows, n_tokens, what.unit_bars, rng)
+        documents = self.train_dataset.documents
+        rows = losses.repetition_rows(documents, n_rows, n_tokens, what.unit_bars, rng, what.least_unit_bars)
         if what.name == "ditto":
             ids = torch.from_numpy(rows.ids).to(inputs["input_ids"].device)
             logits = model(input_ids=ids, use_cache=False).logits
@@ -378,12 +379,19 @@ def muon_with_adamw(model: Any, config: TrainConfig) -> torch.optim.Optimizer:
 
 @torch.no_grad()
 def greedy(model: Any, ids: torch.Tensor, n_tokens: int) -> torch.Tensor:
-    """Greedy continuation to ``n_tokens`` tokens, shape (B, n_tokens). No cache: the model may be sharded."""
+    """Greedy continuation to ``n_tokens`` tokens, shape (B, n_tokens). A sharded model goes without a cache."""
+    from transformers import DynamicCache
+
     was_training = model.training
     model.eval()
+    inner = getattr(model, "module", model)
+    cache = None if sharding.is_sharded(inner) else DynamicCache(config=inner.config.get_text_config())
+    given = ids
     while ids.shape[1] < n_tokens:
-        following = model(input_ids=ids, use_cache=False).logits[:, -1].argmax(-1, keepdim=True)
+        found = model(input_ids=given, past_key_values=cache, use_cache=cache is not None)
+        following = found.logits[:, -1].argmax(-1, keepdim=True)
         ids = torch.cat([ids, following], 1)
+        given = ids if cache is None else following
     model.train(was_training)
     return ids
 

@@ -54,12 +54,18 @@ class RepetitionRows:
 
 
 def repetition_rows(
-    documents: Documents, n_rows: int, n_tokens: int, unit_bars: int, rng: np.random.Generator
+    documents: Documents,
+    n_rows: int,
+    n_tokens: int,
+    unit_bars: int,
+    rng: np.random.Generator,
+    least_unit_bars: int = 1,
 ) -> RepetitionRows:
     """Pseudo-repetition rows: an interior unit of a random document, the text before it as prefix, then copies of it.
 
     A notation without bar marks gives runs of tokens instead. The prefix is what stands before the unit, at most a
-    third of the row; a unit is at most a third of what is left, so that a row holds three copies at least.
+    third of the row; a unit is at most a third of what is left, so that a row holds three copies at least. Units have
+    ``least_unit_bars`` to ``unit_bars`` bars, where the documents hold such that fit.
     """
     ids = np.zeros((n_rows, n_tokens), np.int64)
     starts, periods = np.zeros(n_rows, np.int64), np.zeros(n_rows, np.int64)
@@ -81,7 +87,9 @@ def repetition_rows(
                 end = begin + length
             else:
                 first = int(rng.integers(len(bars)))
-                last = min(first + int(rng.integers(1, unit_bars + 1)), len(bars)) - 1
+                last = min(first + int(rng.integers(least_unit_bars, unit_bars + 1)), len(bars)) - 1
+                if last - first + 1 < least_unit_bars:
+                    continue
                 begin, end = int(bars[first]), int(ends[last])
             prefix = whole[max(0, begin - n_tokens // 3) : begin]
             period = end - begin

@@ -124,7 +124,8 @@ class Loss:
         decay: DITTO's λ: probability of a copy over that of the copy before it; 0.5 in the paper.
         from_copy: DITTO: the first copy that is penalised (2 in the paper; 3 spares forms such as AABB).
         excess: DITTO: penalise only probabilities above decay × the one before.
-        unit_bars: DITTO: longest unit, in bars; each row draws 1 … unit_bars.
+        unit_bars: DITTO: longest unit, in bars; each row draws least_unit_bars … unit_bars.
+        least_unit_bars: DITTO: shortest unit, in bars.
         alpha: unlikelihood: weight of the penalty.
     """
 
@@ -134,14 +135,15 @@ class Loss:
     from_copy: int = 2
     excess: bool = False
     unit_bars: int = 4
+    least_unit_bars: int = 1
     alpha: float = 1.0
 
     def __post_init__(self) -> None:
         _one_of(self.name, LOSSES, "loss.name")
-        if not 0 <= self.share <= 1 or not 0 <= self.decay <= 1 or self.from_copy < 2 or self.unit_bars < 1:
-            raise ConfigError(
-                "share and decay in 0–1, from_copy from 2, unit_bars from 1", repr(self), where="recipe loss"
-            )
+        if not 0 <= self.share <= 1 or not 0 <= self.decay <= 1 or self.from_copy < 2:
+            raise ConfigError("share and decay in 0–1, from_copy from 2", repr(self), where="recipe loss")
+        if not 1 <= self.least_unit_bars <= self.unit_bars:
+            raise ConfigError("1 ≤ least_unit_bars ≤ unit_bars", repr(self), where="recipe loss")
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from cadenza.train import curves as drawn
 from cadenza.train.rows import Documents
 
 
@@ -85,43 +86,14 @@ def curves(
     return Curves(tp / n, ip / n, wr / n, len(rows))
 
 
-COLOURS = ("#1f5fa8", "#c2542d", "#3b7d3b", "#7a4fa3", "#8a6d1f", "#444444")
-
-
 def svg(named: dict[str, Curves], width: int = 900, height: int = 320) -> str:
     """A drawing of the three curves, side by side, a line for each model."""
-    panels = (("tp", "TP: mean probability"), ("ip", "IP: share likelier"), ("wr", "WR: likelier and likeliest"))
-    panel, left, top, bottom = width / 3, 42, 34, 56
-    out = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
-        'font-family="sans-serif" font-size="11">',
-        f'<rect width="{width}" height="{height}" fill="#ffffff"/>',
-    ]
-    for number, (name, title) in enumerate(panels):
-        x0, x1 = number * panel + left, (number + 1) * panel - 12
-        y0, y1 = height - bottom, top
-        out.append(f'<text x="{x0}" y="{top - 14}" font-size="12">{title}</text>')
-        for share in (0, 0.25, 0.5, 0.75, 1):
-            y = y0 + (y1 - y0) * share
-            out.append(f'<path d="M{x0:.1f} {y:.1f}H{x1:.1f}" stroke="#dddddd"/>')
-            out.append(f'<text x="{x0 - 6:.1f}" y="{y + 4:.1f}" text-anchor="end" fill="#555555">{share:g}</text>')
-        n_copies = max(len(found.tp) for found in named.values())
-        for copy in range(0, n_copies, max(1, n_copies // 5)):
-            x = x0 + (x1 - x0) * copy / max(1, n_copies - 1)
-            out.append(f'<text x="{x:.1f}" y="{y0 + 16}" text-anchor="middle" fill="#555555">{copy + 1}</text>')
-        out.append(f'<text x="{(x0 + x1) / 2:.1f}" y="{y0 + 32}" text-anchor="middle" fill="#555555">copy</text>')
-        for place, found in enumerate(named.values()):
-            values = getattr(found, name)
-            points = " ".join(
-                f"{x0 + (x1 - x0) * i / max(1, len(values) - 1):.1f},{y0 + (y1 - y0) * v:.1f}"
-                for i, v in enumerate(values)
-            )
-            colour = COLOURS[place % len(COLOURS)]
-            out.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2"/>')
-    from xml.sax.saxutils import escape
-
-    for place, name in enumerate(named):
-        x = left + place * 170
-        out.append(f'<path d="M{x} {height - 12}h18" stroke="{COLOURS[place % len(COLOURS)]}" stroke-width="3"/>')
-        out.append(f'<text x="{x + 24}" y="{height - 8}">{escape(name)}</text>')
-    return "\n".join([*out, "</svg>"])
+    panels = []
+    titles = {"tp": "TP: mean probability", "ip": "IP: share likelier", "wr": "WR: likelier and likeliest"}
+    for name, title in titles.items():
+        lines = {
+            model: [(copy + 1.0, float(value)) for copy, value in enumerate(getattr(found, name))]
+            for model, found in named.items()
+        }
+        panels.append(drawn.Panel(title, "copy", lines, (0, 0.25, 0.5, 0.75, 1)))
+    return drawn.drawing(panels, width, height)

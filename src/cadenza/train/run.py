@@ -151,6 +151,7 @@ def _check_fields(codec: Codec, notation: Notation) -> None:
     Raises:
         ConfigError: the corpus is told in another.
     """
+    codec = codec.base if isinstance(codec, MergedVocabulary) else codec
     if isinstance(codec, Vocabulary):
         missing = [field for field in notation.vocabulary() if field[0] not in "qwmk" and codec.id_of(field) is None]
         if missing or codec.joint != notation.joint:
@@ -389,18 +390,6 @@ def config_of(path: Path) -> TrainConfig:
     return build_config(TrainConfig, json.loads(path.read_text("utf-8"))["config"], str(path))
 
 
-def open_codec(folder: Path) -> Codec:
-    """The vocabulary of a model folder.
-
-    Raises:
-        ModelError: there is none.
-    """
-    if not (folder / "vocabulary.json").is_file():
-        return HubVocabulary.load(folder)
-    base = Vocabulary.load(folder / "vocabulary.json")
-    return MergedVocabulary.load(base, folder / MERGES) if (folder / MERGES).is_file() else base
-
-
 def open_for_reading(folder: Path, corpus: Path | str, split: str) -> tuple[Any, Documents]:
     """A model of :func:`save` and documents of a corpus in its vocabulary.
 
@@ -412,7 +401,7 @@ def open_for_reading(folder: Path, corpus: Path | str, split: str) -> tuple[Any,
     built = BuiltCorpus.open(corpus)
     model = AutoModelForCausalLM.from_pretrained(folder)
     context = json.loads((folder / "notation.json").read_text("utf-8"))["context_tokens"]
-    documents = rows.tokenize_rows(built.rows(split), open_codec(folder), built.notation.unit_start, context)
+    documents = rows.tokenize_rows(built.rows(split), bases.open_codec(folder), built.notation.unit_start, context)
     return model, documents
 
 

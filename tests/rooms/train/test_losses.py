@@ -149,6 +149,9 @@ def test_repetition_rows_repeat_whole_bars(built_corpus):
         assert unit[0] == bar
     again = losses.repetition_rows(documents, 30, 300, 2, np.random.default_rng(0))
     assert (again.ids == found.ids).all()
+    phrases = losses.repetition_rows(documents, 30, 900, 3, np.random.default_rng(0), least_unit_bars=2)
+    for ids, start, period in zip(phrases.ids, phrases.starts, phrases.periods, strict=True):
+        assert 2 <= (ids[start : start + period] == bar).sum() <= 3
 
 
 def test_repetition_rows_without_bars(built_corpus):
