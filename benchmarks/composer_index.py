@@ -21,12 +21,9 @@ import numpy as np
 from benchmarks.composer_held_out import Maker
 from cadenza.base.files import write_atomically
 from cadenza.corpus.excerpts import viewed
-from cadenza.metrics.originality import OriginalityIndex, copied
-from cadenza.score import edit
+from cadenza.metrics.originality import HUMAN_QUANTILE, OriginalityIndex, usual_runs
 from cadenza.score.model import Score
-from cadenza.score.time import bar_table
 
-WINDOW_BARS = 8
 ROOT = Path(__file__).parents[1]
 
 
@@ -37,13 +34,6 @@ def parts(corpus: Path, split: str) -> Iterator[Score]:
             yield from (part for _, part, _ in viewed(piece.score))
 
 
-def windows(score: Score) -> Iterator[Score]:
-    """Eight bars after eight bars."""
-    n_bars = len(bar_table(score))
-    for first in range(0, n_bars - WINDOW_BARS + 1, WINDOW_BARS):
-        yield edit.select_bars(first, first + WINDOW_BARS).apply(score)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--corpus", type=Path, required=True)
@@ -51,8 +41,8 @@ def main() -> None:
     chosen = parser.parse_args()
     fingerprint = json.loads((chosen.corpus / "manifest.json").read_bytes())["fingerprint"]
     index = OriginalityIndex.of(parts(chosen.corpus, "train"), split="train", corpus=fingerprint)
-    runs = [copied(part, index).get("run", 0.0) for score in parts(chosen.corpus, "test") for part in windows(score)]
-    human = int(np.quantile(runs, 0.95))
+    runs = usual_runs(parts(chosen.corpus, "test"), index)
+    human = int(np.quantile(runs, HUMAN_QUANTILE))
     about: dict[str, Any] = index.about | {"human_run": human}
     OriginalityIndex(index.passages, index.bars, about).save(chosen.out)
     found = about | {

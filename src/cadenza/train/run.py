@@ -32,7 +32,7 @@ from cadenza.model.merged_vocabulary import FILE as MERGES
 from cadenza.model.merged_vocabulary import MergedVocabulary
 from cadenza.model.vocabulary import Vocabulary
 from cadenza.notation.base import Notation
-from cadenza.train import allocator, bases, memory, rows, sharding
+from cadenza.train import allocator, bases, inherit, memory, rows, sharding
 from cadenza.train.recipe import TrainConfig
 from cadenza.train.rows import Codec, Documents, RowSet
 from cadenza.train.variation import Variation
@@ -364,6 +364,8 @@ def save(prepared: Prepared, trainer: Any, out: Path) -> Path:
         if not whole:
             (temporary / "base.json").write_text(json.dumps({"base": config.base, "n_new": prepared.base.n_new_tokens}))
         shutil.copyfile(out / "run.json", temporary / "run.json")
+        if not config.is_scratch:
+            inherit.inherit(Path(config.source), prepared.corpus, temporary)
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(temporary, folder)
     trainer.accelerator.wait_for_everyone()
