@@ -1,8 +1,8 @@
 """What a model that is trained further takes over from its base besides weights.
 
 A composer's folder may say how far music repeats itself (``loops.json``) and what was in its training set
-(``originality.npz``: fingerprints, no music), so that composing does not copy. Trained on more music it must not copy that
-either: the index grows by the corpus's training rows, and the run that held-out music usually shares with what was
+(``originality.npz``: fingerprints, no music), so that composing does not copy. Trained on more music it must not copy
+that either: the index grows by the corpus's training rows, and the run that held-out music usually shares with what was
 learned (``human_run``) is measured anew on the corpus's own held-out rows, since a style has its own common property.
 """
 
@@ -35,7 +35,7 @@ def inherit(base: Path, corpus: BuiltCorpus, folder: Path) -> None:
 
 
 def grown(index: OriginalityIndex, corpus: BuiltCorpus) -> OriginalityIndex:
-    """The index with a corpus's training music, its bound measured on the corpus's held-out music where there is any."""
+    """The index with a corpus's training music, its bound measured on the held-out music where there is any."""
     corpora = [index.about.get("corpus", ""), corpus.manifest["fingerprint"]]
     larger = index.with_(_music(corpus, "train"), corpus=" + ".join(filter(None, corpora)))
     runs = [run for split in HELD_OUT for run in usual_runs(_music(corpus, split, "continue"), larger)]

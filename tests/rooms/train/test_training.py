@@ -308,6 +308,7 @@ def test_a_tuned_composer_knows_what_it_must_not_copy(own_style, style_corpus):
         assert copied(score, shipped.originality.index)["run"] < longest
     assert model.originality.index.about["scores"] > shipped.originality.index.about["scores"]
     assert model.loops == shipped.loops
+    assert TrainConfig(base=str(own_style)).source == str(own_style / "model")
 
 
 def test_a_blend_lies_between_a_run_and_its_base(own_style, tmp_path):

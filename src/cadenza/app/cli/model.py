@@ -28,7 +28,7 @@ def blend(
     run: Path = _RUN,
     out: Path = typer.Option(..., "-o", "--out", help="Folder for the model between the two."),
     keep: float = typer.Option(
-        0.5, "--keep", min=0, max=1, help="Share of the base: 0 is the run's model, 1 its base."
+        0.5, "--keep", min=0, max=1, help="Share of the base: 0 is the run's model, 1 the base."
     ),
     base: str = typer.Option("", "--base", help="Where the base lies now, if not where the run found it."),
 ) -> None:

@@ -1,0 +1,202 @@
+"""A style of one's own: what tuning the shipped composer on a folder of songs gains there, and forgets elsewhere.
+
+    python -m benchmarks.own_style --corpus MY_CORPUS --run MY_RUN --general CORPUS --out FILE.json
+
+MY_CORPUS and MY_RUN are those of docs/your-own-style.md: a corpus of the recipe ``composer`` and a run of the
+recipe ``own-style``. CORPUS is the one that the shipped composer was trained on (recipe ``composer``).
+
+**Gain.** Documents of the style's test works (whole groups of works that share music, never trained on), made by the
+corpus's own functions; every model pays for the same tokens, those of the bars that are to be written (headers are
+given), so bits per note are on the same fields. They are split by what a token says: pitch, rhythm (durations and
+steps), and the rest (bar lines, instruments, velocities). Beside the two models stands the best interpolated n-gram of
+the style's own training documents, alone and mixed with copying (order and weights chosen on its validation works).
+That the style was not in the shipped composer's training set is looked up in its index: the share of the test works'
+notes in runs of eight or more that stand there, and the passages with a longer run than held-out music usually has.
+
+**Forgetting.** The same for at most ``--n-general`` documents of CORPUS's test works, none of which either model was
+trained on. ``cadenza model blend`` goes part of the way back: each ``--keep`` is a row, on both sides; no choice is
+made between them here.
+
+Intervals are 95 % paired bootstraps over groups of works.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.composer_held_out import Document, Maker, gain, n_gram_bits
+from cadenza.base.files import write_atomically
+from cadenza.base.run import versions
+from cadenza.corpus.excerpts import viewed
+from cadenza.infer.likelihood import Row
+from cadenza.infer.model import ORIGINALITY_FILE, shipped_folder
+from cadenza.metrics.originality import OriginalityIndex, copied
+from cadenza.model.vocabulary import Vocabulary
+
+PER_WORK = 4
+NGRAM_TOKENS = 8_000_000
+CLASSES = ("pitch", "rhythm", "rest")
+
+
+def class_of(field: str) -> int:
+    """What a token says, as an index into :data:`CLASSES`."""
+    if field.startswith("p"):
+        return 0
+    return 1 if field.startswith((":d", ":t", "t")) else 2
+
+
+def classes(corpus: Path) -> NDArray[np.int64]:
+    """The class of each token id of a corpus's notation, shape (V,)."""
+    from cadenza.corpus.open import BuiltCorpus
+
+    codec = Vocabulary.of(BuiltCorpus.open(corpus).notation.vocabulary())
+    return np.array([class_of(codec.detokenize([token])) for token in range(len(codec))])
+
+
+def bits_of(folder: Path, documents: Sequence[Document], kind_of: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Bits of each document's bars by class, shape (m, 3)."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    from cadenza.train.likelihood import log2_of
+
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    log2_p = log2_of(model, [Row(document.ids, document.n_given) for document in documents], packed_tokens=2048)
+    paid = [document.ids[document.n_given :] for document in documents]
+    owner = np.repeat(np.arange(len(documents)), [len(ids) for ids in paid])
+    out = np.zeros((len(documents), len(CLASSES)))
+    np.add.at(out, (owner, kind_of[np.concatenate(paid)]), -log2_p)
+    return out
+
+
+def row(documents: Sequence[Document], bits: dict[str, NDArray[np.float64]]) -> dict[str, Any]:
+    """Bits per note of each system, and the gain of each over "shipped"."""
+    notes = sum(document.n_notes for document in documents)
+    groups = [document.group for document in documents]
+    out: dict[str, Any] = {"documents": len(documents), "works": len(set(groups)), "notes": notes, "bits_per_note": {}}
+    for name, found in bits.items():
+        total = found if found.ndim == 1 else found.sum(1)
+        said: dict[str, Any] = {"all": float(total.sum() / notes)}
+        if found.ndim == 2:
+            said |= {kind: float(value) for kind, value in zip(CLASSES, found.sum(0) / notes, strict=True)}
+        if name != "shipped":
+            said["gain_over_shipped"] = gain(bits["shipped"].sum(1), total, groups)
+        out["bits_per_note"][name] = said
+    return out
+
+
+def known(maker: Maker) -> dict[str, Any]:
+    """How much of the test works stands in the shipped composer's training set."""
+    index = OriginalityIndex.load(shipped_folder() / ORIGINALITY_FILE)
+    runs, shares, notes = [], [], []
+    for _, piece in maker.pieces:
+        for _, part, _ in viewed(piece.score):
+            found = copied(part, index)
+            if "run" in found:
+                runs.append(found["run"])
+                shares.append(found["notes"])
+                notes.append(part.n_notes)
+    return {
+        "passages": len(runs),
+        "share_of_notes_in_known_runs": float(np.average(shares, weights=notes)),
+        "longest_run": max(runs),
+        "passages_beyond_the_usual_run": sum(run > index.about["human_run"] for run in runs),
+        "usual_run": index.about["human_run"],
+    }
+
+
+def measure(corpus: Path, run: Path, general: Path | None, keeps: Sequence[float], n_general: int) -> dict[str, Any]:
+    """All that is written to the file."""
+    from cadenza.train.export import blend, model_folder
+
+    maker = Maker(corpus, "test")
+    style = [one for one in maker.documents(per_work=PER_WORK) if not one.kind.endswith("as continue")]
+    validation = [one for one in Maker(corpus, "validation").documents() if not one.kind.endswith("as continue")]
+    sides = {"style": style}
+    if general is not None:
+        found = [one for one in Maker(general, "test").documents() if not one.kind.endswith("as continue")]
+        chosen = np.sort(np.random.default_rng(0).permutation(len(found))[:n_general])
+        sides["general"] = [found[index] for index in chosen]
+    kind_of = classes(corpus)
+    folders = {"shipped": shipped_folder(), "tuned": model_folder(run)}
+    bits: dict[str, dict[str, NDArray[np.float64]]] = {side: {} for side in sides}
+    with tempfile.TemporaryDirectory() as place:
+        folders |= {f"keep {keep:g}": blend(run, Path(place, str(keep)), keep) for keep in keeps}
+        for name, folder in folders.items():
+            begun = time.process_time()
+            for side, documents in sides.items():
+                bits[side][name] = bits_of(folder, documents, kind_of)
+            print(f"{name}: {time.process_time() - begun:.0f} CPU seconds", flush=True)
+    grams, about = n_gram_bits(corpus, validation, style, NGRAM_TOKENS)
+    record = json.loads((model_folder(run) / "run.json").read_text("utf-8"))
+    manifest = json.loads((corpus / "manifest.json").read_text("utf-8"))
+    result: dict[str, Any] = {
+        "command": "python -m benchmarks.own_style",
+        "style": {
+            "pieces": sum(source["pieces"] for source in manifest["sources"]),
+            "rejected": manifest["rejected"],
+            "splits": manifest["splits"],
+            "known_to_the_shipped_composer": known(maker),
+        },
+        "recipe": {name: record["config"][name] for name in ("optimiser", "learning_rate", "steps", "batch_rows")},
+        "n_gram": about,
+        "by_task": {
+            kind: row(
+                [d for d in style if d.kind == kind],
+                {
+                    name: found[np.array([d.kind == kind for d in style])]
+                    for name, found in (bits["style"] | grams).items()
+                },
+            )
+            for kind in sorted({d.kind for d in style})
+        },
+        "style_all": row(style, bits["style"] | grams),
+        "versions": versions(),
+    }
+    if general is not None:
+        result["general_all"] = row(sides["general"], bits["general"])
+    return result
+
+
+def table(result: dict[str, Any]) -> str:
+    """What was measured, in lines to read."""
+    lines = []
+    for side in ("style_all", "general_all"):
+        if side not in result:
+            continue
+        one = result[side]
+        lines += ["", f"{side}: {one['works']} works, {one['documents']} documents, {one['notes']:,} notes"]
+        for name, said in one["bits_per_note"].items():
+            change = said.get("gain_over_shipped")
+            told = f"{-change['gain']:+.1%} ({-change['high']:+.1%} … {-change['low']:+.1%})" if change else ""
+            parts = "  ".join(f"{kind} {said[kind]:.2f}" for kind in CLASSES if kind in said)
+            lines.append(f"  {name:16} {said['all']:6.2f}  {told:32} {parts}")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--corpus", type=Path, required=True, help="of the style")
+    parser.add_argument("--run", type=Path, required=True)
+    parser.add_argument("--general", type=Path, help="the corpus that the shipped composer was trained on")
+    parser.add_argument("--keep", type=float, action="append", default=[], help="share of the base in a blend")
+    parser.add_argument("--n-general", type=int, default=120)
+    parser.add_argument("--out", type=Path, required=True)
+    chosen = parser.parse_args()
+    result = measure(chosen.corpus, chosen.run, chosen.general, chosen.keep, chosen.n_general)
+    write_atomically(chosen.out, (json.dumps(result, indent=1) + "\n").encode())
+    print(table(result))
+
+
+if __name__ == "__main__":
+    main()
