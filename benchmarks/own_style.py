@@ -5,17 +5,17 @@
 MY_CORPUS and MY_RUN are those of docs/your-own-style.md: a corpus of the recipe ``composer`` and a run of the
 recipe ``own-style``. CORPUS is the one that the shipped composer was trained on (recipe ``composer``).
 
-**Gain.** Documents of the style's test works (whole groups of works that share music, never trained on), made by the
-corpus's own functions; every model pays for the same tokens, those of the bars that are to be written (headers are
-given), so bits per note are on the same fields. They are split by what a token says: pitch, rhythm (durations and
-steps), and the rest (bar lines, instruments, velocities). Beside the two models stands the best interpolated n-gram of
-the style's own training documents, alone and mixed with copying (order and weights chosen on its validation works).
-That the style was not in the shipped composer's training set is looked up in its index: the share of the test works'
-notes in runs of eight or more that stand there, and the passages with a longer run than held-out music usually has.
+**Gain.** Rows of the style's test works (whole groups of works that share music, never trained on), at most eight of a
+group and task; every model pays for the same tokens, those of the bars that are to be written (headers are given), so
+bits per note are on the same fields. They are split by what a token says: pitch, rhythm (durations and steps), and the
+rest (bar lines, instruments, velocities). Beside the two models stands the best interpolated n-gram of the style's own
+training documents, alone and mixed with copying (order and weights chosen on its validation works). That the style was
+not in the shipped composer's training set is looked up in its index: the share of the test works' notes in runs of
+eight or more that stand there, and the passages with a longer run than held-out music usually has.
 
-**Forgetting.** The same for at most ``--n-general`` documents of CORPUS's test works, none of which either model was
-trained on. ``cadenza model blend`` goes part of the way back: each ``--keep`` is a row, on both sides; no choice is
-made between them here.
+**Forgetting.** The same for at most ``--n-general`` rows of CORPUS's test works, one of a group and task; neither model
+was trained on them. ``cadenza model blend`` goes part of the way back: each ``--keep`` is a row on both sides; none is
+chosen here.
 
 Intervals are 95 % paired bootstraps over groups of works.
 """
@@ -26,6 +26,7 @@ import argparse
 import json
 import tempfile
 import time
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -33,16 +34,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.composer_held_out import Document, Maker, gain, n_gram_bits
+from benchmarks.composer_held_out import MOST_TOKENS, Document, gain, n_gram_bits
 from cadenza.base.files import write_atomically
 from cadenza.base.run import versions
-from cadenza.corpus.excerpts import viewed
+from cadenza.corpus.open import BuiltCorpus
 from cadenza.infer.likelihood import Row
 from cadenza.infer.model import ORIGINALITY_FILE, shipped_folder
 from cadenza.metrics.originality import OriginalityIndex, copied
 from cadenza.model.vocabulary import Vocabulary
 
-PER_WORK = 4
+TASKS = ("continue", "infill")
+PER_WORK = 8
 NGRAM_TOKENS = 8_000_000
 CLASSES = ("pitch", "rhythm", "rest")
 
@@ -54,12 +56,34 @@ def class_of(field: str) -> int:
     return 1 if field.startswith((":d", ":t", "t")) else 2
 
 
-def classes(corpus: Path) -> NDArray[np.int64]:
-    """The class of each token id of a corpus's notation, shape (V,)."""
-    from cadenza.corpus.open import BuiltCorpus
-
-    codec = Vocabulary.of(BuiltCorpus.open(corpus).notation.vocabulary())
+def classes(codec: Vocabulary) -> NDArray[np.int64]:
+    """The class of each token id, shape (V,)."""
     return np.array([class_of(codec.detokenize([token])) for token in range(len(codec))])
+
+
+def documents_of(corpus: Path, split: str, per_work: int = PER_WORK, n: int | None = None) -> list[Document]:
+    """Continuations and gaps of a split, headers given: at most so many of a group of works and a task, drawn."""
+    built = BuiltCorpus.open(corpus)
+    codec, start = Vocabulary.of(built.notation.vocabulary()), built.notation.unit_start
+    found: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
+    for one in built.rows(split):
+        if one["task"] in TASKS:
+            found[one["group"], one["task"]].append(one)
+    keys = sorted(found)
+    rng = np.random.default_rng(0)
+    out: list[Document] = []
+    for at in rng.permutation(len(keys)).tolist():
+        group, task = keys[at]
+        for number in rng.permutation(len(found[keys[at]]))[:per_work].tolist():
+            told = found[keys[at]][number]
+            prompt, completion = told["prompt"], told["completion"]
+            if task == "infill":
+                header, _, completion = completion.partition("\n")
+                prompt += header + "\n"
+            made = Document.of(codec, start, task, group, told["source"], prompt, completion, told["n_notes"])
+            if len(made.ids) <= MOST_TOKENS:
+                out.append(made)
+    return out[:n]
 
 
 def bits_of(folder: Path, documents: Sequence[Document], kind_of: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -94,17 +118,18 @@ def row(documents: Sequence[Document], bits: dict[str, NDArray[np.float64]]) -> 
     return out
 
 
-def known(maker: Maker) -> dict[str, Any]:
+def known(corpus: Path) -> dict[str, Any]:
     """How much of the test works stands in the shipped composer's training set."""
     index = OriginalityIndex.load(shipped_folder() / ORIGINALITY_FILE)
+    built = BuiltCorpus.open(corpus)
     runs, shares, notes = [], [], []
-    for _, piece in maker.pieces:
-        for _, part, _ in viewed(piece.score):
-            found = copied(part, index)
+    for one in built.rows("test"):
+        if one["task"] == "continue":
+            found = copied(built.notation.decode(one["prompt"] + one["completion"]), index)
             if "run" in found:
                 runs.append(found["run"])
                 shares.append(found["notes"])
-                notes.append(part.n_notes)
+                notes.append(one["n_notes"])
     return {
         "passages": len(runs),
         "share_of_notes_in_known_runs": float(np.average(shares, weights=notes)),
@@ -118,15 +143,11 @@ def measure(corpus: Path, run: Path, general: Path | None, keeps: Sequence[float
     """All that is written to the file."""
     from cadenza.train.export import blend, model_folder
 
-    maker = Maker(corpus, "test")
-    style = [one for one in maker.documents(per_work=PER_WORK) if not one.kind.endswith("as continue")]
-    validation = [one for one in Maker(corpus, "validation").documents() if not one.kind.endswith("as continue")]
+    style, validation = documents_of(corpus, "test"), documents_of(corpus, "validation")
     sides = {"style": style}
     if general is not None:
-        found = [one for one in Maker(general, "test").documents() if not one.kind.endswith("as continue")]
-        chosen = np.sort(np.random.default_rng(0).permutation(len(found))[:n_general])
-        sides["general"] = [found[index] for index in chosen]
-    kind_of = classes(corpus)
+        sides["general"] = documents_of(general, "test", 1, n_general)
+    kind_of = classes(Vocabulary.of(BuiltCorpus.open(corpus).notation.vocabulary()))
     folders = {"shipped": shipped_folder(), "tuned": model_folder(run)}
     bits: dict[str, dict[str, NDArray[np.float64]]] = {side: {} for side in sides}
     with tempfile.TemporaryDirectory() as place:
@@ -145,7 +166,7 @@ def measure(corpus: Path, run: Path, general: Path | None, keeps: Sequence[float
             "pieces": sum(source["pieces"] for source in manifest["sources"]),
             "rejected": manifest["rejected"],
             "splits": manifest["splits"],
-            "known_to_the_shipped_composer": known(maker),
+            "known_to_the_shipped_composer": known(corpus),
         },
         "recipe": {name: record["config"][name] for name in ("optimiser", "learning_rate", "steps", "batch_rows")},
         "n_gram": about,

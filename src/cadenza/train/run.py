@@ -248,7 +248,9 @@ def train(
         trainer.train(resume_from_checkpoint=str(found[-1]) if found else None)
     if trainer.clock.interrupted:
         raise KeyboardInterrupt
-    if prepared.eval_rows is not None:
+    step = trainer.state.global_step
+    evaluated = any("eval_loss" in row and row["step"] == step for row in trainer.state.log_history)
+    if prepared.eval_rows is not None and not evaluated:
         trainer.evaluate()
     folder = save(prepared, trainer, out)
     if state.is_main_process:
