@@ -1,6 +1,6 @@
 """A style of one's own: what tuning the shipped composer on a folder of songs gains there, and forgets elsewhere.
 
-    python -m benchmarks.own_style --corpus MY_CORPUS --run MY_RUN --general CORPUS --out FILE.json
+    python -m benchmarks.own_style --corpus MY_CORPUS --run MY_RUN --general CORPUS --work DIR --out FILE.json
 
 MY_CORPUS and MY_RUN are those of docs/your-own-style.md: a corpus of the recipe ``composer`` and a run of the
 recipe ``own-style``. CORPUS is the one that the shipped composer was trained on (recipe ``composer``).
@@ -23,11 +23,12 @@ Intervals are 95 % paired bootstraps over groups of works.
 from __future__ import annotations
 
 import argparse
+import io
 import json
-import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -139,8 +140,23 @@ def known(corpus: Path) -> dict[str, Any]:
     }
 
 
-def measure(corpus: Path, run: Path, general: Path | None, keeps: Sequence[float], n_general: int) -> dict[str, Any]:
-    """All that is written to the file."""
+def kept(work: Path, name: str, side: str, make: Callable[[], NDArray[np.float64]]) -> NDArray[np.float64]:
+    """What was made before under these names, or is made now."""
+    path = work / f"{name.replace(' ', '-')}-{side}.npy"
+    if not path.is_file():
+        begun = time.process_time()
+        found = io.BytesIO()
+        np.save(found, make())
+        write_atomically(path, found.getvalue())
+        print(f"{name}, {side}: {time.process_time() - begun:.0f} CPU seconds", flush=True)
+    made: NDArray[np.float64] = np.load(path)
+    return made
+
+
+def measure(
+    corpus: Path, run: Path, work: Path, general: Path | None, keeps: Sequence[float], n_general: int, only: str = ""
+) -> dict[str, Any]:
+    """All that is written to the file; with ``only`` "MODEL, SIDE" no more than these bits, into ``work``."""
     from cadenza.train.export import blend, model_folder
 
     style, validation = documents_of(corpus, "test"), documents_of(corpus, "validation")
@@ -149,14 +165,18 @@ def measure(corpus: Path, run: Path, general: Path | None, keeps: Sequence[float
         sides["general"] = documents_of(general, "test", 1, n_general)
     kind_of = classes(Vocabulary.of(BuiltCorpus.open(corpus).notation.vocabulary()))
     folders = {"shipped": shipped_folder(), "tuned": model_folder(run)}
+    work.mkdir(parents=True, exist_ok=True)
+    for keep in keeps:
+        folders[f"keep {keep:g}"] = work / f"blend-{keep:g}"
+        if not folders[f"keep {keep:g}"].is_dir():
+            blend(run, folders[f"keep {keep:g}"], keep)
     bits: dict[str, dict[str, NDArray[np.float64]]] = {side: {} for side in sides}
-    with tempfile.TemporaryDirectory() as place:
-        folders |= {f"keep {keep:g}": blend(run, Path(place, str(keep)), keep) for keep in keeps}
-        for name, folder in folders.items():
-            begun = time.process_time()
-            for side, documents in sides.items():
-                bits[side][name] = bits_of(folder, documents, kind_of)
-            print(f"{name}: {time.process_time() - begun:.0f} CPU seconds", flush=True)
+    for name, folder in folders.items():
+        for side, documents in sides.items():
+            if only in ("", f"{name}, {side}"):
+                bits[side][name] = kept(work, name, side, partial(bits_of, folder, documents, kind_of))
+    if only:
+        return {}
     grams, about = n_gram_bits(corpus, validation, style, NGRAM_TOKENS)
     record = json.loads((model_folder(run) / "run.json").read_text("utf-8"))
     manifest = json.loads((corpus / "manifest.json").read_text("utf-8"))
@@ -212,9 +232,13 @@ def main() -> None:
     parser.add_argument("--general", type=Path, help="the corpus that the shipped composer was trained on")
     parser.add_argument("--keep", type=float, action="append", default=[], help="share of the base in a blend")
     parser.add_argument("--n-general", type=int, default=120)
+    parser.add_argument("--work", type=Path, required=True, help="folder for what is done; started again it goes on")
+    parser.add_argument("--only", default="", help='"tuned, style": these bits alone; several at a time')
     parser.add_argument("--out", type=Path, required=True)
     chosen = parser.parse_args()
-    result = measure(chosen.corpus, chosen.run, chosen.general, chosen.keep, chosen.n_general)
+    result = measure(chosen.corpus, chosen.run, chosen.work, chosen.general, chosen.keep, chosen.n_general, chosen.only)
+    if chosen.only:
+        return
     write_atomically(chosen.out, (json.dumps(result, indent=1) + "\n").encode())
     print(table(result))
 
