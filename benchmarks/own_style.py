@@ -224,6 +224,21 @@ def table(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+LABELS = {"shipped": "shipped composer", "tuned": "tuned", "n-gram": "n-gram of the same songs"}
+LABELS |= {"keep 0.5": "blend of both, half and half", "n-gram + copying": "that n-gram with copying"}
+
+
+def markdown(result: dict[str, Any], side: str) -> list[str]:
+    """The rows of the table in docs/your-own-style.md."""
+    lines = []
+    for name, said in result[side]["bits_per_note"].items():
+        change = said.get("gain_over_shipped")
+        told = f"{-change['gain']:+.1%} ({-change['high']:+.1%} … {-change['low']:+.1%})" if change else ""
+        parts = " | ".join(f"{said[kind]:.2f}" if kind in said else "" for kind in CLASSES)
+        lines.append(f"| {LABELS.get(name, name)} | {said['all']:.2f} | {told.replace('-', '−')} | {parts} |")
+    return lines
+
+
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
