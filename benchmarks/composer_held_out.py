@@ -73,6 +73,15 @@ class Document:
     n_given: int
     n_notes: int
 
+    @classmethod
+    def of(
+        cls, codec: Vocabulary, start: str, kind: str, group: str, label: str, prompt: str, completion: str, notes: int
+    ) -> Document:
+        """From texts; ``start`` begins a bar of the notation."""
+        given = [BOS, *(i for part in tokenize_units(codec, units(prompt.removesuffix(" "), start)) for i in part)]
+        body = [i for part in tokenize_units(codec, units(completion, start)) for i in part]
+        return cls(kind, group, label, np.array(given + body, np.int64), len(given), notes)
+
 
 class Maker:
     """Test (or validation) pieces of a corpus → documents."""
@@ -151,12 +160,7 @@ class Maker:
             yield second
 
     def _document(self, kind: str, group: str, label: str, prompt: str, completion: str, n_notes: int) -> Document:
-        start = self.notation.unit_start
-        if prompt.endswith(" "):
-            prompt = prompt[:-1]
-        given = [BOS, *(i for part in tokenize_units(self.codec, units(prompt, start)) for i in part)]
-        body = [i for part in tokenize_units(self.codec, units(completion, start)) for i in part]
-        return Document(kind, group, label, np.array(given + body, np.int64), len(given), n_notes)
+        return Document.of(self.codec, self.notation.unit_start, kind, group, label, prompt, completion, n_notes)
 
 
 # ── systems ──────────────────────────────────────────────────────────────────────────────────────────────

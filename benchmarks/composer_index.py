@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +28,10 @@ from benchmarks.continuations import sounding
 from cadenza.base.files import write_atomically
 from cadenza.corpus.excerpts import viewed
 from cadenza.infer.original import SEED_BARS as LEAST_BARS
-from cadenza.metrics.originality import OriginalityIndex, bar_hashes, copied
+from cadenza.metrics.originality import HUMAN_QUANTILE, OriginalityIndex, bar_hashes, usual_runs
 from cadenza.score import edit
 from cadenza.score.model import Score
 
-WINDOW_BARS = 8
 SEED_BARS, PASSAGE_BARS = 8, 40
 ROOT = Path(__file__).parents[1]
 
@@ -44,20 +43,14 @@ def parts(corpus: Path, split: str) -> Iterator[Score]:
             yield from (part for _, part, _ in viewed(piece.score))
 
 
-def windows(score: Score, n_bars: int = WINDOW_BARS, step: int = WINDOW_BARS) -> Iterator[Score]:
-    """Some bars, eight bars later again, as far as the music reaches."""
-    for first in range(0, sounding(score) - n_bars + 1, step):
-        yield edit.select_bars(first, first + n_bars).apply(score)
-
-
-def shares(scores: Iterator[Score], index: OriginalityIndex) -> NDArray[np.float64]:
+def shares(scores: Iterable[Score], index: OriginalityIndex) -> NDArray[np.float64]:
     """Share of the bars that stand in the index, in a seed and in what follows it, shape (passages, 2)."""
     found = []
     for score in scores:
-        for passage in windows(score, PASSAGE_BARS):
+        for first in range(0, sounding(score) - PASSAGE_BARS + 1, SEED_BARS):
             both = [
-                index.bars.holds(bar_hashes(edit.select_bars(first, stop).apply(passage)))
-                for first, stop in ((0, SEED_BARS), (SEED_BARS, PASSAGE_BARS))
+                index.bars.holds(bar_hashes(edit.select_bars(start, stop).apply(score)))
+                for start, stop in ((first, first + SEED_BARS), (first + SEED_BARS, first + PASSAGE_BARS))
             ]
             if len(both[0]) >= LEAST_BARS and len(both[1]) >= LEAST_BARS:
                 found.append([float(hits.mean()) for hits in both])
@@ -72,11 +65,13 @@ def main() -> None:
     fingerprint = json.loads((chosen.corpus / "manifest.json").read_bytes())["fingerprint"]
     index = OriginalityIndex.of(parts(chosen.corpus, "train"), split="train", corpus=fingerprint)
     scores = list(parts(chosen.corpus, "validation"))
-    runs = [copied(part, index).get("run", 0.0) for score in scores for part in windows(score)]
-    bars = shares(iter(scores), index)
+    runs = usual_runs(scores, index)
+    bars = shares(scores, index)
     slope, base = np.polyfit(bars[:, 0], bars[:, 1], 1).tolist()
-    human_bars = {"mean": float(bars[:, 1].mean()), "base": base, "slope": slope}
-    about: dict[str, Any] = index.about | {"human_run": int(np.quantile(runs, 0.95)), "human_bars": human_bars}
+    about: dict[str, Any] = index.about | {
+        "human_run": int(np.quantile(runs, HUMAN_QUANTILE)),
+        "human_bars": {"mean": float(bars[:, 1].mean()), "base": base, "slope": slope},
+    }
     OriginalityIndex(index.passages, index.bars, about).save(chosen.out)
     found = about | {
         "windows": len(runs),

@@ -141,13 +141,16 @@ def polyphony(tracks: list[Track]) -> tuple[float, int]:
 
 def bent(track: Track) -> np.ndarray:
     """Which notes have an audible bend; shape (n,), bool."""
-    out = np.zeros(len(track), bool)
+    return bend_cents(track) >= AUDIBLE_BEND_CENTS
+
+
+def bend_cents(track: Track) -> np.ndarray:
+    """How far each note is bent from its pitch at most, up or down, in cents; shape (n,), 0 where it is not."""
+    out = np.zeros(len(track), np.int64)
     if len(track.bends):
         note, cents = track.bends["note"], track.bends["cents"].astype(np.int64)
         first = np.flatnonzero(np.diff(note, prepend=-1))
-        high, low = np.maximum.reduceat(cents, first), np.minimum.reduceat(cents, first)
-        reach = np.maximum(np.abs(high), np.abs(low))
-        out[note[first]] = reach >= AUDIBLE_BEND_CENTS
+        out[note[first]] = np.maximum.reduceat(np.abs(cents), first)
     return out
 
 

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from cadenza.infer.prompt import Prompt
 
 SHIPPED = "shipped"
+#: Of a model's folder, if it has them: how far music repeats itself, and the index of its training set.
+LOOPS_FILE, ORIGINALITY_FILE = "loops.json", "originality.npz"
 #: What a model that was never taught a notation is asked to write: bars, and every word in full.
 PLAIN_NOTATION = SimplifiedMidi(resolution="grid:24", header="first", bars=True, bend="none", velocity="bins:8")
 PLAIN_CONTEXT_TOKENS = 4096
@@ -60,6 +62,7 @@ class ComposerModel:
         prompts: the instruction's words, as the corpus had them.
         sees_model_view: it was trained on pieces as :func:`cadenza.corpus.excerpts.model_view` shows them.
         tasks: what it was trained to do: "continue", "infill", "accompany".
+        places: folders in which its own tables are looked for: an adapter's before its base's.
     """
 
     folder: Path
@@ -71,6 +74,7 @@ class ComposerModel:
     prompts: Mapping[str, Any] = field(default_factory=dict)
     sees_model_view: bool = False
     tasks: frozenset[str] = frozenset({"continue"})
+    places: tuple[Path, ...] = ()
 
     @property
     def is_barwise(self) -> bool:
@@ -85,14 +89,18 @@ class ComposerModel:
     @cached_property
     def loops(self) -> LoopTable:
         """How far music repeats itself: the model's own table, or the one that comes with the package."""
-        own = self.folder / "loops.json"
-        return LoopTable.load(own) if own.is_file() else default_table()
+        own = self._own(LOOPS_FILE)
+        return default_table() if own is None else LoopTable.load(own)
 
     @cached_property
     def originality(self) -> Originality | None:
         """What it must not copy: the index of its training set, where its folder has one."""
-        own = self.folder / "originality.npz"
-        return Originality.of(OriginalityIndex.load(own)) if own.is_file() else None
+        own = self._own(ORIGINALITY_FILE)
+        return None if own is None else Originality.of(OriginalityIndex.load(own))
+
+    def _own(self, name: str) -> Path | None:
+        found = (place / name for place in (*self.places, self.folder))
+        return next((path for path in found if path.is_file()), None)
 
     @property
     def objection(self) -> Callable[[Prompt, int], Callable[[Sequence[str]], str]] | None:
@@ -152,10 +160,10 @@ def load_model(
     """Open a model.
 
     Args:
-        folder: of a model, or a hub id; :data:`SHIPPED` for the one that comes with the package (with an adapter: for
-            the adapter's own base).
+        folder: of a model or of a finished run, or a hub id; :data:`SHIPPED` for the one that comes with the package
+            (with an adapter: for the adapter's own base).
         precision: {"int8", "float32"}, of an exported graph.
-        adapter: a folder that peft wrote.
+        adapter: a folder that peft wrote, or a run that trained one.
         quantize: {"", "nf4", "int8"}: of the weights, where transformers decodes.
 
     Raises:
@@ -163,13 +171,17 @@ def load_model(
         ConfigError: an unknown quantisation or precision.
         MissingExtraError: what the model needs is not installed.
     """
-    if adapter and not Path(adapter).is_dir():
-        raise ModelError("an adapter's folder", "none there", where=str(adapter))
+    if adapter:
+        adapter = _of_run(Path(adapter), "adapter_config.json", "adapter")
+        if not adapter.is_dir():
+            raise ModelError("an adapter's folder", "none there", where=str(adapter))
     if adapter and str(folder) == SHIPPED:
         from cadenza.model.hub_decoder import base_of
 
         folder = base_of(adapter)
-    path = shipped_folder() if str(folder) == SHIPPED else Path(folder)
+    path = shipped_folder() if str(folder) == SHIPPED else _of_run(Path(folder), "config.json", "model", "merged")
+    if not adapter and not (path / "config.json").is_file() and (path / "adapter").is_dir():
+        raise ModelError("a model", "a run that trained an adapter", where=str(path), hint=f"Say --adapter {path}.")
     if not path.is_dir() and not _HUB_ID.fullmatch(str(folder)):
         raise ModelError("a model folder", "none there", where=str(path), hint="Give a folder, or leave --model out.")
     places = [Path(adapter)] if adapter else []
@@ -211,7 +223,13 @@ def load_model(
         or (notation == MODEL_NOTATION and taught and "style" not in saved),
         # Folders that do not say were trained to continue.
         tasks=frozenset(saved.get("tasks") or ["continue"]),
+        places=tuple(places),
     )
+
+
+def _of_run(path: Path, sign: str, *inner: str) -> Path:
+    """The folder with the file ``sign`` in a run, where the path itself has none."""
+    return next((found for found in (path, *(path / name for name in inner)) if (found / sign).is_file()), path)
 
 
 def _notation(places: list[Path]) -> tuple[Any, dict[str, Any], bool]:

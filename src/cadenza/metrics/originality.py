@@ -40,12 +40,15 @@ from cadenza.base.errors import ConfigError, FormatError
 from cadenza.base.files import write_atomically
 from cadenza.metrics.base import Column, Metric
 from cadenza.metrics.view import Notes, notes_of, on_grid, sounding_bars
+from cadenza.score import edit
 from cadenza.score.model import Score
 
 PASSAGE_NOTES = 8
 PER_QUARTER = 12
 MIN_BAR_NOTES = 4
 VERSION = 1
+WINDOW_BARS = 8
+HUMAN_QUANTILE = 0.95  # of usual_runs: what an index says of itself as ``human_run``
 _LONGEST_GAP = 4 * 4 * PER_QUARTER  # longer rests are alike
 _WEIGHTS = np.random.default_rng(7).integers(1, 2**63, size=2 * PASSAGE_NOTES, dtype=np.uint64) | np.uint64(1)
 
@@ -78,15 +81,26 @@ class FingerprintSet:
         short = np.unique(hashes >> np.uint64(64 - bits - 16))
         # The number of buckets follows from the different ones.
         bits = max(4, int(np.ceil(np.log2(max(len(short), 1)))))
-        short = np.unique(hashes >> np.uint64(64 - bits - 16))
+        return cls._in_buckets(np.unique(hashes >> np.uint64(64 - bits - 16)), bits)
+
+    def __len__(self) -> int:
+        return len(self.kept)
+
+    def with_(self, hashes: NDArray[np.uint64]) -> FingerprintSet:
+        """This set and ``hashes``, shape (n,); the number of buckets stays, for only so much of a hash is known."""
+        bits = len(self.count).bit_length() - 1
+        mine = (np.repeat(np.arange(len(self.count)), self.count).astype(np.uint64) << np.uint64(16)) | self.kept
+        short = np.union1d(mine, hashes >> np.uint64(64 - bits - 16))
+        return self._in_buckets(short, bits)
+
+    @staticmethod
+    def _in_buckets(short: NDArray[np.uint64], bits: int) -> FingerprintSet:
+        """The set of sorted, different hashes of ``bits`` + 16 bits."""
         bucket = (short >> np.uint64(16)).astype(np.int64)
         count = np.bincount(bucket, minlength=1 << bits)
         if count.max(initial=0) > 255:
             raise ConfigError("hashes that spread over their buckets", f"{count.max()} in one")
-        return cls(count.astype(np.uint8), (short & np.uint64(0xFFFF)).astype(np.uint16))
-
-    def __len__(self) -> int:
-        return len(self.kept)
+        return FingerprintSet(count.astype(np.uint8), (short & np.uint64(0xFFFF)).astype(np.uint16))
 
     @property
     def false_positives(self) -> float:
@@ -132,15 +146,14 @@ class OriginalityIndex:
     @classmethod
     def of(cls, scores: Iterable[Score], **about: Any) -> OriginalityIndex:
         """The index of ``scores``; they are read one by one and may be a generator."""
-        passages, bars = [np.zeros(0, np.uint64)], [np.zeros(0, np.uint64)]
-        n_scores = n_notes = 0
-        for score in scores:
-            notes = notes_of(score).pitched
-            passages += [np.unique(found) for found, _ in passage_hashes(notes)]
-            bars.append(np.unique(bar_hashes(score)))
-            n_scores, n_notes = n_scores + 1, n_notes + len(notes)
-        found = [FingerprintSet.of(np.concatenate(parts)) for parts in (passages, bars)]
-        return cls(found[0], found[1], {"scores": n_scores, "notes": n_notes} | about)
+        passages, bars, counts = _hashes(scores)
+        return cls(FingerprintSet.of(passages), FingerprintSet.of(bars), counts | about)
+
+    def with_(self, scores: Iterable[Score], **about: Any) -> OriginalityIndex:
+        """This index and ``scores``; what it said of itself stays, but for what is said anew."""
+        passages, bars, counts = _hashes(scores)
+        counts = {name: int(self.about.get(name, 0)) + count for name, count in counts.items()}
+        return OriginalityIndex(self.passages.with_(passages), self.bars.with_(bars), self.about | counts | about)
 
     def save(self, path: Path | str) -> None:
         """Write the index to one .npz, without pickle, atomically."""
@@ -169,6 +182,29 @@ class OriginalityIndex:
         except (OSError, ValueError, KeyError, EOFError, AttributeError) as error:
             raise FormatError("an index of originality (.npz)", str(error)[:200], where=str(path)) from None
         return cls(sets[0], sets[1], head["about"])
+
+
+def _hashes(scores: Iterable[Score]) -> tuple[NDArray[np.uint64], NDArray[np.uint64], dict[str, int]]:
+    """Of all ``scores``: passages, bars, and how many scores and notes they are."""
+    passages, bars = [np.zeros(0, np.uint64)], [np.zeros(0, np.uint64)]
+    n_scores = n_notes = 0
+    for score in scores:
+        notes = notes_of(score).pitched
+        passages += [np.unique(found) for found, _ in passage_hashes(notes)]
+        bars.append(np.unique(bar_hashes(score)))
+        n_scores, n_notes = n_scores + 1, n_notes + len(notes)
+    return np.concatenate(passages), np.concatenate(bars), {"scores": n_scores, "notes": n_notes}
+
+
+def usual_runs(scores: Iterable[Score], index: OriginalityIndex) -> list[int]:
+    """The longest run of each :data:`WINDOW_BARS` bars of music that is not in the index, in notes: what composers
+    share without copying."""
+    runs = []
+    for score in scores:
+        for first in range(0, len(sounding_bars(score)) - WINDOW_BARS + 1, WINDOW_BARS):
+            part = edit.select_bars(first, first + WINDOW_BARS).apply(score)
+            runs.append(int(copied(part, index).get("run", 0)))
+    return runs
 
 
 def _checked(count: NDArray[Any], kept: NDArray[Any]) -> FingerprintSet:

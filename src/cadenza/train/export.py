@@ -17,8 +17,10 @@ import numpy as np
 
 from cadenza.base.errors import ConfigError, MissingExtraError, ModelError
 from cadenza.base.files import write_atomically
+from cadenza.infer.model import LOOPS_FILE, ORIGINALITY_FILE
 
-KEPT = ("notation.json", "run.json", "README.md")
+KEPT = ("notation.json", "run.json", "README.md", LOOPS_FILE, ORIGINALITY_FILE)
+WEIGHTS = "model.safetensors"
 CODEC = ("vocabulary.json", "fields.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
 
 
@@ -95,6 +97,56 @@ def merge(run: Path | str, out: Path, base: str = "") -> Path:
     return out
 
 
+def blend(run: Path | str, out: Path, keep: float, base: str = "") -> Path:
+    """A model whose every weight lies between those of a tuned model and of its base.
+
+    A model that was tuned from another often lies in the same valley, so that a point between them keeps most of what
+    either does well (Wortsman et al., "Robust fine-tuning of zero-shot models", 2022).
+
+    Args:
+        run: a run in full from a base, or its model's folder.
+        keep: share of the base, 0 … 1.
+        base: another place of the base than the one that the run names.
+
+    Raises:
+        ConfigError: a share beyond 0 … 1.
+        ModelError: no model is there, it was trained from random weights, or the two have other shapes.
+    """
+    from safetensors.numpy import load_file, save_file
+
+    from cadenza.base.config import build_config
+    from cadenza.train.recipe import TrainConfig
+
+    if not 0 <= keep <= 1:
+        raise ConfigError("a share from 0 to 1", repr(keep))
+    source = model_folder(run)
+    record = json.loads((source / "run.json").read_text("utf-8"))
+    config = build_config(TrainConfig, record["config"] | ({"base": base} if base else {}), str(source / "run.json"))
+    if config.is_scratch:
+        raise ModelError("a model that was trained from another", "one from random weights", where=str(source))
+    for folder in (source, Path(config.source)):
+        if not (folder / WEIGHTS).is_file():
+            raise ModelError(f"a model folder with one {WEIGHTS}", "none there", where=str(folder))
+    mine, theirs = (load_file(folder / WEIGHTS) for folder in (source, Path(config.source)))
+    if {name: weights.shape for name, weights in mine.items()} != {n: weights.shape for n, weights in theirs.items()}:
+        raise ModelError("two models of one shape", "others", where=f"{source}, {config.source}")
+    _copy_files(source, out, without=(WEIGHTS,))
+    mixed = {
+        name: (keep * theirs[name].astype(np.float32) + (1 - keep) * weights.astype(np.float32)).astype(weights.dtype)
+        for name, weights in mine.items()
+    }
+    save_file(mixed, out / WEIGHTS, metadata={"format": "pt"})
+    return out
+
+
+def _copy_files(source: Path, out: Path, without: tuple[str, ...] = ()) -> None:
+    """The files of a model's folder; graphs of other weights are none of ``out``'s."""
+    out.mkdir(parents=True, exist_ok=True)
+    for path in sorted(source.iterdir()):
+        if path.is_file() and path.name not in without and path.suffix != ".onnx":
+            shutil.copyfile(path, out / path.name)
+
+
 def export(run: Path | str, out: Path, precision: str = "int8") -> dict[str, float]:
     """A model folder that composes without torch: weights, vocabulary, notation and the engine's graph.
 
@@ -113,11 +165,8 @@ def export(run: Path | str, out: Path, precision: str = "int8") -> dict[str, flo
     if precision not in ("int8", "float32"):
         raise ConfigError("precision int8 or float32", repr(precision))
     source = model_folder(run)
-    out.mkdir(parents=True, exist_ok=True)
     if out.resolve() != source.resolve():
-        for path in sorted(source.iterdir()):
-            if path.is_file():
-                shutil.copyfile(path, out / path.name)
+        _copy_files(source, out)
     graph.export(out, precision)  # type: ignore[arg-type]
     found = parity(out, precision)
     most = 1e-3 if precision == "float32" else 0.25

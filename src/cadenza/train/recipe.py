@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 from cadenza.base.errors import ConfigError, did_you_mean
@@ -212,8 +213,8 @@ class TrainConfig:
     Args:
         objective: "sft" (learn the examples), "dpo" (learn from pairs of takes) or "grpo" (from the takes' rewards).
         preference: of dpo and grpo, see :class:`Preference`.
-        base: folder or hub id of a causal model, "shipped" for the composer that comes with cadenza, or ``scratch:``
-            and a shape (tiny, small, medium).
+        base: folder or hub id of a causal model, a run in full, "shipped" for the composer that comes with cadenza, or
+            ``scratch:`` and a shape (tiny, small, medium).
         scratch: the shape itself, for ``base: scratch:``.
         adapter_of: folder of an adapter that training goes on with (methods lora and qlora).
         extend_vocabulary: give the notation's fields tokens of their own in a pretrained tokenizer, with embeddings
@@ -399,8 +400,11 @@ class TrainConfig:
 
     @property
     def source(self) -> str:
-        """Where a pretrained base lies: a folder or a hub id."""
-        return str(files("cadenza").joinpath("models", "composer")) if self.base == SHIPPED else self.base
+        """Where a pretrained base lies: a folder (of a model, or the model's in a run's) or a hub id."""
+        if self.base == SHIPPED:
+            return str(files("cadenza").joinpath("models", "composer"))
+        inner = Path(self.base) / "model"
+        return str(inner) if (inner / "config.json").is_file() else self.base
 
     def shape(self) -> Scratch:
         """The shape of a model from scratch.

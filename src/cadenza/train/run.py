@@ -32,7 +32,7 @@ from cadenza.model.merged_vocabulary import FILE as MERGES
 from cadenza.model.merged_vocabulary import MergedVocabulary
 from cadenza.model.vocabulary import Vocabulary
 from cadenza.notation.base import Notation
-from cadenza.train import allocator, bases, memory, rows, sharding
+from cadenza.train import allocator, bases, inherit, memory, rows, sharding
 from cadenza.train.recipe import TrainConfig
 from cadenza.train.rows import Codec, Documents, RowSet
 from cadenza.train.variation import Variation
@@ -252,7 +252,9 @@ def train(
         trainer.train(resume_from_checkpoint=str(found[-1]) if found else None)
     if trainer.clock.interrupted:
         raise KeyboardInterrupt
-    if prepared.eval_rows is not None:
+    step = trainer.state.global_step
+    evaluated = any("eval_loss" in row and row["step"] == step for row in trainer.state.log_history)
+    if prepared.eval_rows is not None and not evaluated:
         trainer.evaluate()
     folder = save(prepared, trainer, out)
     if state.is_main_process:
@@ -368,6 +370,8 @@ def save(prepared: Prepared, trainer: Any, out: Path) -> Path:
         if not whole:
             (temporary / "base.json").write_text(json.dumps({"base": config.base, "n_new": prepared.base.n_new_tokens}))
         shutil.copyfile(out / "run.json", temporary / "run.json")
+        if not config.is_scratch:
+            inherit.inherit(Path(config.source), prepared.corpus, temporary)
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(temporary, folder)
     trainer.accelerator.wait_for_everyone()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cadenza.base.errors import FormatError
 from cadenza.metrics import originality as o
@@ -111,3 +113,29 @@ def test_what_is_no_index_is_refused(tmp_path):
     np.savez(path, head=np.frombuffer(b'{"version":1,"about":{}}', np.uint8), **held)
     with pytest.raises(FormatError):
         o.OriginalityIndex.load(path)
+
+
+def test_an_index_that_grows_holds_both():
+    grown = INDEX.with_([tune(seed) for seed in range(100, 140)], corpus="mine")
+    for seed in (3, 29, 100, 139):
+        assert METRIC(est=edit.transpose(2)(tune(seed)), index=grown)["copied_run_index"] == 64
+    assert METRIC(est=tune(1000, 2000), index=grown)["copied_run_index"] == 0
+    both = o.OriginalityIndex.of(tune(seed) for seed in (*range(30), *range(100, 140)))
+    assert grown.about == both.about | {"corpus": "mine"}
+    assert abs(len(grown.passages) - len(both.passages)) <= 1  # two may share the bits that are kept
+
+
+@given(st.lists(st.integers(0, 2**64 - 1)), st.lists(st.integers(0, 2**64 - 1)))
+def test_a_set_that_grows_loses_nothing(first, second):
+    first, second = (np.array(values, np.uint64) for values in (first, second))
+    grown = o.FingerprintSet.of(first).with_(second)
+    assert grown.holds(first).all()
+    assert grown.holds(second).all()
+    assert len(grown) <= len({*first.tolist(), *second.tolist()})
+
+
+def test_usual_runs_are_those_of_whole_windows():
+    quoted = joined(tune(500, 40), edit.select_ticks(0, 1920 * 3)(tune(7)), tune(501, 200))
+    runs = o.usual_runs([quoted], INDEX)
+    assert len(runs) == quoted.length_ticks // 1920 // o.WINDOW_BARS
+    assert max(runs) > 0 == min(runs)

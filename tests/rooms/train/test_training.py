@@ -25,9 +25,11 @@ from cadenza import formats  # noqa: E402
 from cadenza.base import recipes  # noqa: E402
 from cadenza.base.config import load_config  # noqa: E402
 from cadenza.base.errors import ConfigError, ModelError  # noqa: E402
+from cadenza.corpus.open import BuiltCorpus  # noqa: E402
 from cadenza.corpus.pipeline import CorpusConfig, build  # noqa: E402
 from cadenza.infer.generate import continue_score  # noqa: E402
-from cadenza.infer.model import load_model  # noqa: E402
+from cadenza.infer.model import load_model, shipped_folder  # noqa: E402
+from cadenza.metrics.originality import copied  # noqa: E402
 from cadenza.train import export, loop, run  # noqa: E402
 from cadenza.train.recipe import Loss, TrainConfig  # noqa: E402
 from tests.training_jobs import train_slowly  # noqa: E402
@@ -44,6 +46,7 @@ RUNS = {
     "scratch-small": ("scratch-small", "", ["base=scratch:tiny"]),
     "composer": ("composer", "", ["base=scratch:tiny", "data_workers=0"]),
     "from the shipped composer": ("scratch-small", "", ["base=shipped", "optimiser=adamw", "steps=2", "batch_rows=1"]),
+    "own-style": ("own-style", "", ["steps=2", "batch_rows=1"]),
     "lora-1b": ("lora-1b", "llama", []),
     "qlora-7b": ("qlora-7b", "mistral", ["extend_vocabulary=true"]),
     "long-context": ("long-context", "llama", ["extend_vocabulary=true", "rope.factor=4"]),
@@ -120,13 +123,8 @@ def test_killed_runs_resume_to_the_same_bits_and_compose(name, built_corpus, tin
     assert formats.read(tmp_path / "continued.mid").n_notes == another_song.n_notes + take.n_notes
 
 
-def test_a_style_goes_on_from_the_shipped_composer(built_corpus, tiny, another_song, tmp_path):
-    songs = tmp_path / "songs"
-    songs.mkdir()
-    for seed in range(12):
-        formats.write(song(seed), songs / f"{seed}.mid")
-    build([songs], tmp_path / "corpus", load_config(CorpusConfig, [str(recipes.find("composer", "corpus"))]))
-    config = config_for("from the shipped composer", tmp_path / "corpus", tiny)
+def test_a_style_goes_on_from_the_shipped_composer(style_corpus, built_corpus, tiny, another_song, tmp_path):
+    config = config_for("from the shipped composer", style_corpus, tiny)
     run.train(config, tmp_path / "run")
     assert json.loads((tmp_path / "run" / "run.json").read_text())["config"]["base"] == "shipped"
     export.export(tmp_path / "run", tmp_path / "mine")
@@ -274,3 +272,65 @@ def test_training_ends_when_nothing_gets_better(built_corpus, tiny, tmp_path):
     run.train(config, tmp_path)
     assert max(row["step"] for row in steps_of(tmp_path)) == 3
     assert (tmp_path / "model" / "model.safetensors").exists()
+
+
+@pytest.fixture(scope="module")
+def style_corpus(tmp_path_factory) -> Path:
+    """A few songs as the shipped composer reads them."""
+    folder = tmp_path_factory.mktemp("style")
+    (folder / "songs").mkdir()
+    for seed in range(12):
+        formats.write(song(seed), folder / "songs" / f"{seed}.mid")
+    recipe = load_config(CorpusConfig, [str(recipes.find("composer", "corpus"))])
+    build([folder / "songs"], folder / "corpus", recipe)
+    return folder / "corpus"
+
+
+@pytest.fixture(scope="module")
+def own_style(style_corpus, tiny, tmp_path_factory) -> Path:
+    """A run of one step from the shipped composer."""
+    out = tmp_path_factory.mktemp("own") / "run"
+    more = ("steps=1", "accumulate=1", "evaluate_every=1")
+    run.train(config_for("own-style", style_corpus, tiny, more), out, say=lambda line: None)
+    return out
+
+
+def test_the_last_step_is_evaluated_once(own_style):
+    assert [row["step"] for row in steps_of(own_style) if "eval_loss" in row] == [1]
+
+
+def test_a_tuned_composer_knows_what_it_must_not_copy(own_style, style_corpus):
+    model = load_model(own_style)  # the run's folder serves
+    assert model.folder == own_style / "model"
+    shipped = load_model()
+    assert model.originality is not None
+    assert shipped.originality is not None
+    corpus = BuiltCorpus.open(style_corpus)
+    for row in [row for row in corpus.rows("train") if row["task"] == "continue"][:8]:
+        score = corpus.notation.decode(row["prompt"] + row["completion"])
+        longest = max(len(track) for track in score.tracks)
+        assert copied(score, model.originality.index)["run"] == longest
+        assert copied(score, shipped.originality.index)["run"] < longest
+    assert model.originality.index.about["scores"] > shipped.originality.index.about["scores"]
+    assert model.loops == shipped.loops
+    assert TrainConfig(base=str(own_style)).source == str(own_style / "model")
+
+
+def test_a_blend_lies_between_a_run_and_its_base(own_style, tmp_path):
+    base, tuned = weights_of(shipped_folder()), weights_of(own_style / "model")
+    for keep in (0.0, 0.5, 1.0):
+        mixed = weights_of(export.blend(own_style, tmp_path / str(keep), keep))
+        for name, weights in mixed.items():
+            wanted = keep * base[name].astype(np.float32) + (1 - keep) * tuned[name]
+            assert np.array_equal(weights, wanted.astype(np.float32)), name
+    assert load_model(tmp_path / "0.5").originality is not None
+    with pytest.raises(ConfigError):
+        export.blend(own_style, tmp_path / "x", 1.5)
+    with pytest.raises(ModelError):
+        export.blend(own_style, tmp_path / "x", 0.5, base=str(tmp_path / "nothing"))
+
+
+def test_a_run_with_an_adapter_says_how_it_is_used(tmp_path):
+    (tmp_path / "run" / "adapter").mkdir(parents=True)
+    with pytest.raises(ModelError, match="--adapter"):
+        load_model(tmp_path / "run")

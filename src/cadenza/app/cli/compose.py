@@ -55,10 +55,10 @@ def compose(
     may_be_empty: bool = typer.Option(False, "--may-be-empty", help="What is filled in may stay silent."),
     controls: bool = typer.Option(False, "--controls", help="List what can be asked, and how well it is obeyed."),
     model: str = typer.Option(
-        "shipped", "--model", help="A model folder or hub id, or the one that comes with cadenza."
+        "shipped", "--model", help="A run, a model folder or a hub id, or the one that comes with cadenza."
     ),
     adapter: str = typer.Option(
-        "", "--adapter", help="Folder of an adapter on top (without --model: on its own base)."
+        "", "--adapter", help="An adapter, or a run that made one, on top (without --model: on its own base)."
     ),
     quantize: str = typer.Option("", "--quantize", help="nf4 or int8: smaller weights for big models."),
 ) -> None:

@@ -23,6 +23,21 @@ def merge(
     typer.echo(f"{exporting.merge(run, out, base)}: merged")
 
 
+@app.command("blend")
+def blend(
+    run: Path = _RUN,
+    out: Path = typer.Option(..., "-o", "--out", help="Folder for the model between the two."),
+    keep: float = typer.Option(
+        0.5, "--keep", min=0, max=1, help="Share of the base: 0 is the run's model, 1 the base."
+    ),
+    base: str = typer.Option("", "--base", help="Where the base lies now, if not where the run found it."),
+) -> None:
+    """Go part of the way back to the model that a run began with: less of the new style, less of the old forgotten."""
+    from cadenza.train import export as exporting
+
+    typer.echo(f"{exporting.blend(run, out, keep, base)}: {keep:.0%} of the base")
+
+
 @app.command("export")
 def export(
     run: Path = _RUN,

@@ -14,7 +14,7 @@ def train(
     out: Path | None = typer.Option(
         None, "-o", "--out", help="Folder of the run; starting again goes on where it was."
     ),
-    base: str = typer.Option("", "--from", help="Model to go on from: shipped, a folder or a hub id (--set base=…)."),
+    base: str = typer.Option("", "--from", help="To go on from: shipped, a run, a folder or a hub id (--set base=…)."),
     settings: list[str] = typer.Option([], "--set", help="key=value or part.key=value; may be given again."),
     dry_run: bool = typer.Option(False, "--dry-run", help="Say steps, tokens, seconds of music and memory; train not."),
     preview: int = typer.Option(0, "--preview", min=0, help="Show so many rows; what is learned is marked. Train not."),
