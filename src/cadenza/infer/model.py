@@ -189,6 +189,9 @@ def _notation(places: list[Path]) -> tuple[SimplifiedMidi, dict[str, Any], bool]
         hint = "It can be trained and sampled, not yet continued bar by bar."
         raise ModelError("the notation simplified-midi", saved["name"], where=str(path), hint=hint)
     told = notation.profile == "cadenza" and notation.bars and notation.layout == "interleaved"
+    if notation.streams != "joint":
+        hint = "It can be trained and sampled, not yet continued bar by bar."
+        raise ModelError("a notation of one word a note", "split streams", where=str(path), hint=hint)
     if not told or notation.resolution.startswith("flat"):
         hint = "Build the corpus with bars: true, the layout interleaved, and a resolution of the file or a grid."
         raise ModelError("bar words on one time line", repr(saved["options"])[:200], where=str(path), hint=hint)

@@ -99,6 +99,7 @@ def held_out(rows: Iterator[dict[str, Any]], notation: Any, style: str, n: int) 
 def composer(model: Any, codec: Any, notation: Any, context_tokens: int, manifest: dict[str, Any]) -> Any:
     """The model under training as ``compose`` sees one; None where its notation cannot be continued bar by bar."""
     told = isinstance(notation, SimplifiedMidi) and notation.profile == "cadenza" and notation.bars
+    told = told and notation.streams == "joint"
     if not told or notation.layout != "interleaved" or notation.resolution.startswith("flat"):
         return None
     if not isinstance(codec, Vocabulary | HubVocabulary):
