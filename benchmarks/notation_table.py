@@ -43,10 +43,11 @@ from cadenza.metrics import pitch, repetition, rhythm
 from cadenza.score.model import Score
 from cadenza.train.recipe import Scratch, TrainConfig
 
-N_TOKENS = 600_000  # that every cell is trained on
+N_TOKENS = 400_000  # that every cell is trained on, where --tokens does not say another number
 N_PARAMETERS = 720_000
 BATCH_ROWS = 4
 N_SAMPLES, TOP_P = 64, 0.95
+TAKEN = "Another process is at this cell."
 RECIPE = Path(__file__).parents[1] / "src/cadenza/recipes/train/scratch-small.yaml"
 FIGURES = ("rep_1_bars", "rep_r_bars", "loop_bars", "scale_consistency", "pitch_class_entropy", "groove_consistency")
 
@@ -64,17 +65,19 @@ def shape_of(n_vocabulary: int) -> Scratch:
     )  # fmt: skip
 
 
-def recipe(cell: Cell, shape: Scratch) -> TrainConfig:
+def recipe(cell: Cell, shape: Scratch, n_tokens: int) -> TrainConfig:
     """The recipe of a cell: that of small models, with what is fixed here."""
     config = load_config(TrainConfig, [str(RECIPE)])
     return replace(
         config, base="scratch:notation", scratch=shape, context_tokens=MOST_TOKENS, batch_rows=BATCH_ROWS, accumulate=1,
-        steps=N_TOKENS // (BATCH_ROWS * MOST_TOKENS), evaluate_every=0, report_to=[], log_every=25,
+        steps=n_tokens // (BATCH_ROWS * MOST_TOKENS), evaluate_every=0, report_to=[], log_every=25,
         checkpoint_minutes=2.0, keep_checkpoints=1, seed=cell.seed,
     )  # fmt: skip
 
 
-def trained(cell: Cell, ids: Sequence[NDArray[np.int64]], n_vocabulary: int, out: Path) -> tuple[Any, dict[str, Any]]:
+def trained(
+    cell: Cell, ids: Sequence[NDArray[np.int64]], n_vocabulary: int, n_tokens: int, out: Path
+) -> tuple[Any, dict[str, Any]]:
     """(the cell's model, what its training was), from the last checkpoint where there is one."""
     import torch
     from transformers import AutoModelForCausalLM
@@ -87,7 +90,7 @@ def trained(cell: Cell, ids: Sequence[NDArray[np.int64]], n_vocabulary: int, out
     if about.is_file():
         return AutoModelForCausalLM.from_pretrained(out / "model", dtype=torch.float32), json.loads(about.read_bytes())
     size = -(-n_vocabulary // ROUND_VOCABULARY) * ROUND_VOCABULARY
-    config = run.settled(recipe(cell, shape_of(size)))
+    config = run.settled(recipe(cell, shape_of(size), n_tokens))
     n = len(ids)
     ones = np.ones(n, np.float32)
     documents = Documents(
@@ -108,6 +111,7 @@ def trained(cell: Cell, ids: Sequence[NDArray[np.int64]], n_vocabulary: int, out
     said = {
         "parameters": sum(p.numel() for p in model.parameters()),
         "vocabulary": n_vocabulary,
+        "asked_tokens": n_tokens,
         "steps": config.steps,
         "tokens": (config.steps or 0) * BATCH_ROWS * MOST_TOKENS,
         "passes": round((config.steps or 0) * BATCH_ROWS / len(rows), 3),
@@ -116,7 +120,8 @@ def trained(cell: Cell, ids: Sequence[NDArray[np.int64]], n_vocabulary: int, out
         "recipe": asdict(config),
     }
     write_json(about, said)
-    return model, said
+    # As saved, in float32: the trainer's own model computes in its precision.
+    return AutoModelForCausalLM.from_pretrained(out / "model", dtype=torch.float32), said
 
 
 def bits_of(model: Any, cell: Cell, codec: Codec, held: Sequence[Tokens]) -> list[list[float]]:
@@ -183,40 +188,42 @@ def figures(score: Score) -> dict[str, float]:
     return {name: round(found[name], 6) for name in FIGURES if name in found}
 
 
-def run_cell(cell: Cell, out: Path, train: Sequence[Tokens], held: Sequence[Tokens], key: str) -> None:
-    """Train and judge a cell; its result goes to ``out``."""
-    path = out / "result.json"
-    if path.is_file():
-        if json.loads(path.read_bytes())["key"] != key:
-            hint = "Choose another --out."
-            raise ConfigError("cells of the same music and settings", "others", where=str(path), hint=hint)
-        return
+def run_cell(cell: Cell, out: Path, train: Sequence[Tokens], held: Sequence[Tokens], n_tokens: int, key: str) -> None:
+    """Train and judge a cell; its result goes to ``out``. One that stands, or that another process is at, is left."""
     out.mkdir(parents=True, exist_ok=True)
     try:
-        with locked(out / "lock", "Another process runs this cell."):
+        with locked(out / "lock", TAKEN):
+            _same_key(out / "key.json", key)
+            if (out / "result.json").is_file():
+                return
             codec = Codec.of(train)
-            model, said = trained(cell, codec.ids(train), len(codec), out)
+            model, said = trained(cell, codec.ids(train), len(codec), n_tokens, out)
             bits = bits_of(model, cell, codec, held)
             given = [row[: 1 + (len(row) - 2) // 4] for row in codec.ids(held)[:N_SAMPLES]]
             written = [judged(cell, codec, row) for row in continued(model, codec, given, seed=cell.seed)]
-            write_json(path, {"key": key, "training": said, "bits": bits, "continuations": written})
+            write_json(out / "result.json", {"training": said, "bits": bits, "continuations": written})
     except FormatError as error:
-        if "Another process" not in str(error):
+        if error.hint != TAKEN:
             raise
-        print(f"{cell.name}: another process is at it", flush=True)
+        print(f"{cell.name}: {TAKEN}", flush=True)
         return
-    notes = per_note(bits, out)
-    print(f"{cell.name}: {notes}, {sum(one['valid'] for one in written)}/{len(written)} valid", flush=True)
+    mean = sum(one[0] for one in bits) / len(bits)
+    valid = sum(one["valid"] for one in written)
+    print(f"{cell.name}: {mean:.1f} bits a text, {valid}/{len(written)} valid", flush=True)
 
 
-def per_note(bits: Sequence[Sequence[float]], out: Path) -> str:
-    """A line of progress: bits a text (notes are not at hand here)."""
-    return f"{sum(one[0] for one in bits) / len(bits):.1f} bits a text"
+def _same_key(path: Path, key: str) -> None:
+    """Note what a cell depends on, or compare it with what was noted."""
+    if not path.is_file():
+        write_json(path, key)
+    elif json.loads(path.read_bytes()) != key:
+        hint = "Choose another --out."
+        raise ConfigError("a cell of the same music and settings", "another", where=str(path), hint=hint)
 
 
-def settings_key(key_train: str, key_held: str) -> str:
+def settings_key(key_train: str, key_held: str, n_tokens: int) -> str:
     """What results depend on."""
-    parts = [key_train, key_held, N_TOKENS, N_PARAMETERS, BATCH_ROWS, N_SAMPLES, TOP_P, RECIPE.read_text("utf-8")]
+    parts = [key_train, key_held, n_tokens, N_PARAMETERS, BATCH_ROWS, N_SAMPLES, TOP_P, RECIPE.read_text("utf-8")]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
@@ -224,17 +231,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--corpus", type=Path, required=True, help="a built corpus with its folder work")
     parser.add_argument("--out", type=Path, required=True, help="folder of the cells")
+    parser.add_argument("--tokens", type=int, default=N_TOKENS, help="that each cell is trained on")
     parser.add_argument("--only", type=int, nargs="*", help="numbers of cells (from 0) to run")
     parser.add_argument("--report", action="store_true", help="only write result and page of the cells that stand")
     parser.add_argument("--workers", type=int, default=1, help="processes that prepare the music")
     chosen = parser.parse_args(arguments)
     train = texts.training(chosen.corpus, chosen.out, chosen.workers)
     held = texts.held_out(chosen.corpus, chosen.out, chosen.workers)
-    key = settings_key(train.fingerprint, held.fingerprint)
+    key = settings_key(train.fingerprint, held.fingerprint, chosen.tokens)
     every = cells()
     for number, cell in enumerate(every):
         if not chosen.report and (chosen.only is None or number in chosen.only):
-            run_cell(cell, chosen.out / cell.slug, train.tokens[cell.name], held.tokens[cell.name], key)
+            run_cell(cell, chosen.out / cell.slug, train.tokens[cell.name], held.tokens[cell.name], chosen.tokens, key)
     if chosen.report or chosen.only is None:
         from benchmarks import notation_page
 

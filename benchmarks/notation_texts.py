@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,7 +27,9 @@ from cadenza.score.model import Score
 
 MOST_TOKENS = 640
 CUT_BARS = 4
+TRAINING = ("train",)
 CHECKED = 10  # one in so many training excerpts
+MOST_CHUNKS = 96  # of the corpus that are learned from; later ones hold more songs of the same collection
 
 
 @dataclass(frozen=True)
@@ -88,7 +91,7 @@ def tell_chunk(work: Path, index: int, splits: Sequence[str], base: Path) -> Non
     kept: list[Excerpt] = []
     tokens: list[dict[str, Tokens]] = []
     for number, excerpt in enumerate(music.excerpts(work, index, splits)):
-        found = fitted(excerpt, every, check="train" not in splits or number % CHECKED == 0)
+        found = fitted(excerpt, every, check=splits != TRAINING or number % CHECKED == 0)
         if found is not None:
             kept.append(found[0])
             tokens.append(found[1])
@@ -100,7 +103,8 @@ def _chunks(corpus: Path, out: Path, splits: Sequence[str], workers: int) -> Ite
     """Every chunk's excerpts and the file of their tokens, in order."""
     work, folder = corpus / "work", out / "texts"
     folder.mkdir(parents=True, exist_ok=True)
-    bases = {index: folder / f"{splits[0]}-{index:05d}" for index in music.chunks(work, splits)}
+    chosen = music.chunks(work, splits)[: MOST_CHUNKS if splits == TRAINING else None]
+    bases = {index: folder / f"{splits[0]}-{index:05d}" for index in chosen}
     missing = [(work, at, splits, base) for at, base in bases.items() if not base.with_suffix(".json").is_file()]
     for done, _ in enumerate(Processes(workers).map(tell_chunk, missing), 1):
         print(f"{splits[0]}: {done}/{len(missing)} chunks told", flush=True)
@@ -116,7 +120,7 @@ def _gathered(found: Sequence[tuple[Excerpt, Path, int]]) -> Texts:
         if path != here:
             here, read = path, json.loads(path.read_bytes())
         for name, texts in tokens.items():
-            texts.append(read[name][place])
+            texts.append([sys.intern(token) for token in read[name][place]])  # of millions a few hundred differ
     digest = hashlib.sha256(json.dumps(tokens, sort_keys=True).encode()).hexdigest()
     return Texts([excerpt for excerpt, _, _ in found], tokens, digest)
 
@@ -125,7 +129,7 @@ def training(corpus: Path, out: Path, workers: int) -> Texts:
     """All training excerpts."""
     return _gathered([
         (excerpt, path, place)
-        for excerpts, path in _chunks(corpus, out, ("train",), workers)
+        for excerpts, path in _chunks(corpus, out, TRAINING, workers)
         for place, excerpt in enumerate(excerpts)
     ])  # fmt: skip
 
