@@ -243,15 +243,22 @@ class Cell:
         told = list(self.split(fields)) if self.split else [str(one) for one in fields]
         return with_blanks(told) if isinstance(self.notation, Abc) else told
 
+    def joint(self, tokens: Sequence[str]) -> Tokens:
+        """The joint fields that tokens say; blanks of ABC are fields of their own.
+
+        Raises:
+            NotationError: they are no bars in streams.
+        """
+        told = without_blanks(tokens) if isinstance(self.notation, Abc) else list(tokens)
+        return self.joined(told) if self.joined else told
+
     def read(self, tokens: Sequence[str]) -> Score:
         """The score that tokens say.
 
         Raises:
             NotationError: they say none.
         """
-        told = without_blanks(tokens) if isinstance(self.notation, Abc) else tokens
-        text = text_of(self.notation, self.joined(told) if self.joined else told)
-        return self.notation.decode(text)
+        return self.notation.decode(text_of(self.notation, self.joint(tokens)))
 
     def is_velocity(self, token: str) -> bool:
         """Whether a token says how loud something is and nothing else."""

@@ -11,8 +11,9 @@ which was taken from ``recipes/train/scratch-small.yaml`` and tuned for none of 
   tell the very same notes, so every figure is the length of a code for the same music. Where velocities are told, the
   tokens that say them are counted apart: what is compared is the rest, given the velocities so far.
 - **valid**: the first quarter of a held-out text's tokens is continued, without a grammar, at temperature 1 and top-p
-  0.95, to the end token or the context's end; the notation's strict reader takes the whole or not.
-- **repetition, key, groove** of what was read, beside the human excerpts that were begun.
+  0.95, to the end token or the context's end; the notation's automaton, for which bars must add up, and its strict
+  reader take the whole or not. Beside it the share of bars that the automaton refuses.
+- **repetition, key, groove** of the same continuations under the grammar, beside the human excerpts that were begun.
 
 Works are the units of all intervals. A cell that stands is not run again, one that was interrupted goes on from its
 last checkpoint; several processes may share a folder. ``--report`` writes the result and the page from what stands.
@@ -33,13 +34,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import notation_texts as texts
-from benchmarks.notation_cells import BOS, EOS, PAD, Cell, Codec, Tokens, cells
+from benchmarks.notation_cells import BOS, EOS, FIRST_FIELD, PAD, Cell, Codec, Tokens, cells, text_of
 from benchmarks.notation_music import write_json
 from benchmarks.notation_texts import MOST_TOKENS
 from cadenza.base.config import load_config
-from cadenza.base.errors import CadenzaError, ConfigError, FormatError
+from cadenza.base.errors import CadenzaError, ConfigError, FormatError, ModelError
 from cadenza.base.files import locked
-from cadenza.metrics import pitch, repetition, rhythm
+from cadenza.metrics import pitch, repetition, rhythm, syntax
+from cadenza.notation.base import Notation
+from cadenza.notation.grammar import END, Field, State
 from cadenza.score.model import Score
 from cadenza.train.recipe import Scratch, TrainConfig
 
@@ -142,14 +145,16 @@ def bits_of(model: Any, cell: Cell, codec: Codec, held: Sequence[Tokens]) -> lis
     return out
 
 
-def continued(model: Any, codec: Codec, given: Sequence[NDArray[np.int64]], seed: int) -> list[NDArray[np.int64]]:
-    """Each row of ids continued without a grammar to the end token or :data:`MOST_TOKENS` tokens."""
+def continued(
+    model: Any, codec: Codec, given: Sequence[NDArray[np.int64]], seed: int, guides: Sequence[Guide] | None = None
+) -> list[NDArray[np.int64]]:
+    """Each row of ids continued to the end token or :data:`MOST_TOKENS` tokens; freely, or as ``guides`` let it."""
     import torch
 
     from cadenza.infer.sample import Sampling, sample
 
     settings = Sampling(temperature=1.0, top_p=TOP_P)
-    may = np.array([token for token in range(len(codec)) if token not in (PAD, BOS)])
+    every = np.array([token for token in range(len(codec)) if token not in (PAD, BOS)])
     dice = [np.random.default_rng([seed, number]) for number in range(len(given))]
     rows = [row.tolist() for row in given]
     past, n = None, len(given)
@@ -161,23 +166,105 @@ def continued(model: Any, codec: Codec, given: Sequence[NDArray[np.int64]], seed
             past = told.past_key_values
             logits = told.logits[:, -1].float().numpy()
             for number in range(n):
-                if len(rows[number]) == at + 1 and rows[number][-1] != EOS:
-                    rows[number].append(sample(logits[number], may, settings, dice[number]))
-            if all(row[-1] == EOS for row in rows):
+                if len(rows[number]) != at + 1 or rows[number][-1] in (EOS, PAD):
+                    continue
+                may = every
+                token = sample(logits[number], may, settings, dice[number])
+                while guides is not None and token != PAD and not guides[number].takes(token):
+                    may = may[may != token]  # where the vocabulary has nothing that may come, the row ends without end
+                    token = sample(logits[number], may, settings, dice[number]) if len(may) else PAD
+                rows[number].append(token)
+            if all(row[-1] in (EOS, PAD) for row in rows):
                 break
     return [np.array(row, np.int64) for row in rows]
 
 
+class Guide:
+    """The notation's automaton beside one continuation: tells which tokens may come.
+
+    Args:
+        state: before the first field.
+        of: the fields of each token of the vocabulary that is no special one and no byte.
+        given: the ids that stand.
+    """
+
+    def __init__(self, state: State, of: Sequence[Sequence[Field]], given: Sequence[int]) -> None:
+        self.state, self.of = state, of
+        for token in given:
+            if not self.takes(token):
+                raise ModelError("a text that follows the grammar", f"token {token}")
+
+    def takes(self, token: int) -> bool:
+        """Whether a token may come; if so, the automaton has read it."""
+        if token == EOS:
+            return any(span.kind == END for span in self.state.allowed())
+        if token < FIRST_FIELD:  # a spelled field: none of the training texts
+            return False
+        trial = self.state.copy()
+        try:
+            for field in self.of[token - FIRST_FIELD]:
+                trial.feed(field)
+        except CadenzaError:
+            return False
+        self.state = trial
+        return True
+
+
+def fields_by_token(cell: Cell, codec: Codec, texts_: Sequence[Tokens]) -> dict[str, list[Field]]:
+    """The fields that each token of a codec is (with its blank two, in ABC), as the texts that it was made of say."""
+    known = {" ": Field(" ", "")}
+    wanted = {part for token in codec.fields for part in cell.joint([token])}
+    for tokens in texts_:
+        if wanted <= set(known):
+            break
+        for field in cell.notation.fields(text_of(cell.notation, cell.joint(tokens))):
+            known.setdefault(str(field), field)
+    return {token: [known[part] for part in cell.joint([token])] for token in codec.fields}
+
+
 def judged(cell: Cell, codec: Codec, row: NDArray[np.int64]) -> dict[str, Any]:
-    """Whether a continuation ended and could be read, and its figures."""
+    """Whether a free continuation ended, and what the notation's automaton says of its text."""
     out: dict[str, Any] = {"ended": bool(row[-1] == EOS), "tokens": len(row), "valid": False}
     try:
-        if not out["ended"]:
-            raise FormatError("an end", "none within the context")
-        score = cell.read(codec.tokens(row[1:].tolist()))
+        told = codec.tokens(row[1:].tolist())
+        text = text_of(cell.notation, cell.joint(told))
     except CadenzaError as error:
         return out | {"fault": f"expected {error.expected}, found {error.actual}"[:160]}
-    return out | {"valid": True, "notes": score.n_notes, "figures": figures(score)}
+    found = syntax.compute(est=text, notation=cell.notation)
+    out["faulty_bars"] = found.get("faulty_bars")
+    if not found["parse"]:
+        return out | {"fault": fault_of(cell.notation, text)}
+    return out | {"valid": out["ended"], "fault": "no end within the context"}
+
+
+def fault_of(notation: Notation, text: str) -> str:
+    """What the automaton expected where it refuses a text."""
+    state = notation.grammar().begin()
+    try:
+        for field in notation.fields(text):
+            state.feed(field)
+        notation.decode(text)
+    except CadenzaError as error:
+        return f"expected {error.expected}, found {error.actual}"[:160]
+    return "an end where none may be"
+
+
+def guided(
+    model: Any, cell: Cell, codec: Codec, train: Sequence[Tokens], given: Sequence[NDArray[np.int64]]
+) -> list[dict[str, float]] | None:
+    """The figures of continuations under the grammar: none where one did not end within the context, or where what is
+    given holds a field that training does not. None for streams that have no grammar."""
+    if cell.joined is not None:
+        return None
+    known = fields_by_token(cell, codec, train)
+    of = [known[token] for token in codec.fields]
+    plain = [number for number, row in enumerate(given) if (row[1:] >= FIRST_FIELD).all()]
+    guides = [Guide(cell.notation.grammar().begin(), of, given[number][1:].tolist()) for number in plain]
+    out: list[dict[str, float]] = [{} for _ in given]
+    for number, row in zip(plain, continued(model, codec, [given[k] for k in plain], cell.seed, guides), strict=True):
+        if row[-1] == EOS:
+            out[number] = figures(cell.read(codec.tokens(row[1:].tolist())))
+    return out
 
 
 def figures(score: Score) -> dict[str, float]:
@@ -194,14 +281,16 @@ def run_cell(cell: Cell, out: Path, train: Sequence[Tokens], held: Sequence[Toke
     try:
         with locked(out / "lock", TAKEN):
             _same_key(out / "key.json", key)
-            if (out / "result.json").is_file():
+            if (out / "result.json").is_file() and "guided" in json.loads((out / "result.json").read_bytes()):
                 return
             codec = Codec.of(train)
             model, said = trained(cell, codec.ids(train), len(codec), n_tokens, out)
             bits = bits_of(model, cell, codec, held)
             given = [row[: 1 + (len(row) - 2) // 4] for row in codec.ids(held)[:N_SAMPLES]]
             written = [judged(cell, codec, row) for row in continued(model, codec, given, seed=cell.seed)]
-            write_json(out / "result.json", {"training": said, "bits": bits, "continuations": written})
+            under = guided(model, cell, codec, train, given)
+            found = {"training": said, "bits": bits, "continuations": written, "guided": under}
+            write_json(out / "result.json", found)
     except FormatError as error:
         if error.hint != TAKEN:
             raise

@@ -9,9 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from benchmarks import notation_music as music
 from benchmarks.notation_cells import BOS, EOS, FIRST_BYTE, Cell, Codec, cells, joined_abc, joined_dadagp
 from benchmarks.notation_page import factors
-from benchmarks.notation_table import N_PARAMETERS, shape_of
+from benchmarks.notation_table import N_PARAMETERS, Guide, fields_by_token, judged, shape_of
 from benchmarks.notation_texts import same_notes
-from cadenza.base.errors import CadenzaError, NotationError
+from cadenza.base.errors import CadenzaError, ModelError, NotationError
 from cadenza.notation.abc import Abc
 from cadenza.notation.dadagp import DadaGP
 from cadenza.score.edit import project
@@ -80,6 +80,22 @@ def test_broken_streams_of_abc_are_refused(tokens):
 def test_broken_streams_of_dadagp_are_refused(tokens):
     with pytest.raises(NotationError):
         joined_dadagp(tokens)
+
+
+@pytest.mark.parametrize("cell", [one for one in EVERY if one.joined is None], ids=lambda cell: cell.slug)
+def test_the_automaton_guides_a_text_to_its_end(cell: Cell):
+    tokens = cell.tokens(cell.fields(excerpt()))
+    codec = Codec.of([tokens])
+    known = fields_by_token(cell, codec, [tokens])
+    (ids,) = codec.ids([tokens])
+    guide = Guide(cell.notation.grammar().begin(), [known[token] for token in codec.fields], ids[1:-1].tolist())
+    assert not guide.takes(FIRST_BYTE)
+    assert guide.takes(EOS)
+    assert judged(cell, codec, ids)["valid"]
+    assert not judged(cell, codec, np.insert(ids, 1, ids[1]))["valid"]
+    assert not judged(cell, codec, ids[:-1])["valid"]
+    with pytest.raises(ModelError):
+        Guide(cell.notation.grammar().begin(), [known[token] for token in codec.fields], ids[2:-1].tolist())
 
 
 def test_broken_ids_are_refused():
