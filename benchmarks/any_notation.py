@@ -4,8 +4,8 @@
 
 The model is random numbers: each step's logits are drawn anew, so nothing but the players (cadenza.infer.players) makes
 its music. Each file is cut to its first six bars and continued in every notation and layout, ``--n`` times with fields
-as tokens and ``--n`` times with a text vocabulary whose tokens are the notation's letters and random pieces of its texts
-(one to six letters, reaching over fields). Of each output it is checked that its text follows the notation's automaton
+as tokens and ``--n`` times with a text vocabulary of the notation's letters and random pieces of its texts (one to six
+letters, reaching over fields). Of each output it is checked that its text follows the notation's automaton
 and is read by its strict decoder; that the piece has exactly the bars asked for, each full; that the seed is bit for
 bit what it was; that notes lie in their instruments' ranges and that a hand can play what starts together on a fretted
 track (benchmarks/continuations.py). A piece that a notation refuses (one typed error) is counted apart.

@@ -130,9 +130,12 @@ def has_fields(vocabulary: Vocabulary | HubVocabulary, notation: Any) -> bool:
 
 
 def can_continue(notation: Any) -> bool:
-    """Whether a model of it can go on with a piece; bar words that stand every two seconds are no bars of one."""
-    of_seconds = isinstance(notation, SimplifiedMidi) and notation.bars and notation.resolution.startswith("flat")
-    return notation.name in CONTINUED and not of_seconds
+    """Whether a model of it can go on with a piece. Bar words that stand every two seconds are no bars of one; split
+    streams tell pitches after the rhythm."""
+    if isinstance(notation, SimplifiedMidi):
+        of_seconds = notation.bars and notation.resolution.startswith("flat")
+        return notation.streams == "joint" and not of_seconds
+    return notation.name in CONTINUED
 
 
 def is_barwise(notation: Any) -> bool:
@@ -140,7 +143,7 @@ def is_barwise(notation: Any) -> bool:
     if not isinstance(notation, SimplifiedMidi):
         return False
     told = notation.profile == "cadenza" and notation.bars and notation.layout == "interleaved"
-    return told and not notation.resolution.startswith("flat")
+    return told and notation.streams == "joint" and not notation.resolution.startswith("flat")
 
 
 def shipped_folder() -> Path:
@@ -247,6 +250,9 @@ def _notation(places: list[Path]) -> tuple[Any, dict[str, Any], bool]:
         raise ModelError("a notation with its options", str(error), where=str(path)) from None
     if saved["name"] not in CONTINUED:
         raise ModelError(f"a notation of {', '.join(CONTINUED)}", saved["name"], where=str(path))
+    if isinstance(notation, SimplifiedMidi) and notation.streams != "joint":
+        hint = "It can be trained and sampled, not continued: whose pitches they are is told after the rhythm."
+        raise ModelError("a notation of one word a note", "split streams", where=str(path), hint=hint)
     if not can_continue(notation):
         hint = "Build the corpus with bars: false, or with a resolution of the file or a grid."
         raise ModelError("bar words of the piece's own bars", repr(saved["options"])[:200], where=str(path), hint=hint)

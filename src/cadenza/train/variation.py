@@ -65,7 +65,7 @@ class Variation:
         """The tables for a set of documents.
 
         Raises:
-            ConfigError: the vocabulary has no tokens for pitches, tempos and tracks.
+            ConfigError: the vocabulary has no tokens for pitches, tempos and tracks, or tells them in split streams.
         """
         fields = codec.fields if isinstance(codec, Vocabulary) else ()
         ids = {field: codec.id_of(field) for field in fields}
@@ -76,6 +76,9 @@ class Variation:
                 "a vocabulary with tokens for pitches, tempos and tracks", "none", where="recipe vary",
                 hint="Vary the corpus instead (augment in its recipe).",
             )  # fmt: skip
+        if ids.get("d1") is not None:  # a pitch is then told apart from its track: whether it is a drum's is not known
+            hint = "Vary the corpus instead (augment in its recipe)."
+            raise ConfigError("a notation of one word a note", "split streams", where="recipe vary", hint=hint)
         token_of = np.array(pitches, np.int64)
         pitch_of = np.full(len(codec), -1, np.int64)
         pitch_of[token_of] = np.arange(128)

@@ -15,6 +15,7 @@ cadenza::
 
 In the compact form ``:d`` is left out where it repeats the track's last duration in this bar, ``:v`` where it repeats
 the track's last velocity, ``:t`` where it is 0.
+What split streams say stands in :mod:`cadenza.notation.simplified.streams`.
 
 The automaton keeps what decoding needs (where in time, in which bar, on which track), so that the decoder, the
 constrained sampler and the syntax metric agree by construction.
@@ -76,7 +77,7 @@ _CENTS, _BAR, _LINE, _END = Span(":b", -32_768, 32_767), Span("|"), Span(NEWLINE
 
 
 @lru_cache(maxsize=1 << 15)
-def _number(kind: str, value: str, in_header: bool) -> int | None:
+def number_of(kind: str, value: str, in_header: bool) -> int | None:
     """The whole number that a field says; None for a field that says something else.
 
     Raises:
@@ -91,6 +92,20 @@ def _number(kind: str, value: str, in_header: bool) -> int | None:
     if kind == "w" and not float(value) > 0:
         raise NotationError("a positive tempo", repr(kind + value))
     return None if pattern else int(value)
+
+
+def bend_span(notation: SimplifiedMidi) -> Span:
+    """What may stand for the depth of a bend."""
+    return _PUBLISHED_BEND if notation.bend == "published" else _CENTS
+
+
+def expected_of(spans: list[Span]) -> str:
+    """What may come next, in words."""
+    names = [
+        "a line break" if s.kind == NEWLINE else "the end" if s.kind == END else f"{s.kind}{s.low}…{s.high}"
+        for s in spans
+    ]
+    return " or ".join(dict.fromkeys(names)) or "the end"
 
 
 class Bars:
@@ -223,7 +238,7 @@ class SimplifiedState:
                 out.append(_PUBLISHED_BEND)
         elif options.bend != "none":
             if kind == ":o":
-                return [_PUBLISHED_BEND] if options.bend == "published" else [_CENTS]
+                return [bend_span(options)]
             low = self.bend_points[-1][0] + 1 if self.bend_points else 0
             if low <= note["d"]:
                 out.append(Span(":o", low, note["d"]))
@@ -289,7 +304,7 @@ class SimplifiedState:
             NotationError: it may not stand here.
         """
         kind = field.kind
-        number = _number(kind, field.value, self.in_header)
+        number = number_of(kind, field.value, self.in_header)
         for allowed, low, high in self._allowed_like(kind):
             if allowed == kind and (number is None or low <= number <= high):
                 break
@@ -302,12 +317,7 @@ class SimplifiedState:
         self.last = field
 
     def _expected(self) -> str:
-        spans = self.allowed()
-        names = [
-            "a line break" if s.kind == NEWLINE else "the end" if s.kind == END else f"{s.kind}{s.low}…{s.high}"
-            for s in spans
-        ]
-        return " or ".join(dict.fromkeys(names)) or "the end"
+        return expected_of(self.allowed())
 
     def _feed_header(self, field: Field, number: int | None) -> None:
         kind, value = field

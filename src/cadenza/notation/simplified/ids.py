@@ -3,8 +3,8 @@
 :class:`FieldIds` takes the fields of a vocabulary as strings with their ids. Notes pass as columns: what the Edits of
 the projection do to notes is done to all tracks at once, each field is looked up in a table by its number, and rows of
 fields become one sequence by a mask. A field that is no token is handed to the vocabulary as text. Where a score holds
-what columns do not cover (bends that the notation keeps, velocities settled by the score itself, more than 64 tracks,
-times beyond 2^44 ticks), all of it is.
+what columns do not cover (bends that the notation keeps, split streams, velocities settled by the score itself, more
+than 64 tracks, times beyond 2^44 ticks), all of it is.
 
 That both ways agree is a property test; the projection and :meth:`SimplifiedMidi.encode` say what is right.
 """
@@ -103,6 +103,7 @@ class FieldIds:
         """``tokenize(notation.encode(score))``, shape (n,)."""
         options = self.notation
         beyond = self._velocity == "auto" or (options.bars and self._tables[_BAR][0] < 0)
+        beyond |= options.streams == "split"
         beyond |= options.bend != "none" and any(len(track.bends) for track in score.tracks)
         told = None if beyond else self._columns(score)
         if told is None:

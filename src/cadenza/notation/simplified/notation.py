@@ -14,7 +14,8 @@ so that nothing is ambiguous.
 Options of the cadenza profile that models like: ``bars`` writes a word ``|`` at every bar line, and ``t`` then counts
 to the next note *or* bar line, so that equal bars are equal texts; ``compact`` leaves out what repeats;
 ``header="first"`` keeps only resolution, first tempo and metre, and the tracks' programs; ``durations="table"`` rounds
-long durations to a short list.
+long durations to a short list; ``streams="split"`` tells of each bar first the rhythm, then pitches, velocities and
+bends (:mod:`cadenza.notation.simplified.streams`).
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from cadenza.notation.grammar import END, NEWLINE, Field, Grammar, fields_of
 from cadenza.notation.layout import Layout, order_notes
 from cadenza.notation.simplified import bends as bend_codes
 from cadenza.notation.simplified import projection as losses
+from cadenza.notation.simplified import streams
 from cadenza.notation.simplified.frame import Frame
 from cadenza.notation.simplified.grammar import SimplifiedState
 from cadenza.notation.simplified.ids import FieldIds
@@ -88,6 +90,8 @@ class SimplifiedMidi:
         bars: write bar words. Cadenza profile only.
         compact: leave out what repeats. Cadenza profile only.
         durations: "exact", or "table" (see :data:`~cadenza.notation.simplified.projection.DURATION_TABLE`).
+        streams: "joint" (a word a note) or "split" (bar by bar, or line by line: rhythm, pitches, velocities, bends).
+            Cadenza profile only.
 
     Raises:
         ConfigError: options that do not exist or do not go together.
@@ -103,6 +107,7 @@ class SimplifiedMidi:
     bars: bool = False
     compact: bool = False
     durations: Literal["exact", "table"] = "exact"
+    streams: Literal["joint", "split"] = "joint"
 
     name: ClassVar[str] = "simplified-midi"
     unit_start: ClassVar[str] = r"(?<=[ \n])\|"
@@ -118,6 +123,9 @@ class SimplifiedMidi:
         {"bend": "none", "velocity": "bins:8", "resolution": "grid:24", "durations": "table"},
         {"bars": True, "compact": True, "header": "first", "resolution": "grid:24", "durations": "table"},
         {"resolution": "flat:96", "velocity": "auto:1"},
+        {"streams": "split"},
+        {"streams": "split", "bars": True, "compact": True, "header": "first", "bend": "published"},
+        {"streams": "split", "bars": True, "layout": "by_track", "velocity": "drop"},
         {"profile": "published", "bend": "none"},
         {"profile": "published", "bend": "published"},
         {"profile": "published", "bend": "published", "layout": "by_track", "velocity": "drop"},
@@ -134,6 +142,7 @@ class SimplifiedMidi:
         choose("bend", ("none", "published", "semitone"))
         choose("header", ("full", "first"))
         choose("durations", ("exact", "table"))
+        choose("streams", ("joint", "split"))
         kind, count = losses.option(self.velocity, "velocity", ("keep", "drop", "bins", "auto"))
         if kind == "bins" and not 1 <= count <= 127:
             raise ConfigError("velocity bins:1 to bins:127", self.velocity)
@@ -145,6 +154,7 @@ class SimplifiedMidi:
         if self.profile == "published":
             ours = {"bars": self.bars, "compact": self.compact, 'header="first"': self.header == "first"}
             ours['bend="semitone"'] = self.bend == "semitone"
+            ours['streams="split"'] = self.streams == "split"
             wrong = [name for name, on in ours.items() if on]
             if wrong:
                 raise ConfigError("options of the published profile", ", ".join(wrong), hint='Use profile="cadenza".')
@@ -187,6 +197,8 @@ class SimplifiedMidi:
 
     def grammar(self) -> Grammar:
         """The automaton over this notation's fields."""
+        if self.streams == "split":
+            return Grammar(self.name, lambda: streams.SplitState(self))
         return Grammar(self.name, lambda: SimplifiedState(self))
 
     def fields(self, text: str) -> Iterator[Field]:
@@ -201,6 +213,8 @@ class SimplifiedMidi:
 
     def encode(self, score: Score) -> str:
         """The text of ``score`` after :attr:`projection`. Lines are joined by line breaks; none at the end."""
+        if self.streams == "split":
+            return streams.split(streams.joint(self).encode(score), self)
         score = project(score, self.projection)
         kind, _ = losses.option(self.velocity, "velocity", ("keep", "drop", "bins", "auto"))
         settled = self.resolve([score]) if kind == "auto" else self
@@ -327,6 +341,8 @@ class SimplifiedMidi:
         Raises:
             NotationError: the text does not follow the grammar; says which word, what was expected and found.
         """
+        if self.streams == "split":
+            return streams.joint(self).decode(streams.joined(text, self))
         state = SimplifiedState(self)
         header: dict[str, list[Any]] = {"w": [], "k": [], "c": [], "n": []}
         notes: dict[int, list[tuple[int, ...]]] = {}

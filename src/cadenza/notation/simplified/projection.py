@@ -25,6 +25,7 @@ TEMPO_TABLE = tuple(range(40, 241, 4))
 #: Lengths of rest and of steps within a bar that get whole tokens.
 MAX_STEP_TICKS = 192
 MAX_MODEL_TRACKS = 16
+MAX_BENT_NOTES = 64  # of a bar told in split streams
 MAX_BEND_CENTS, MIN_BEND_CENTS = 400, -200
 
 
@@ -354,10 +355,13 @@ def vocabulary(notation: SimplifiedMidi) -> list[str]:
         out += ["|"] if notation.bars else []
         out += [f"t{t}" for t in range(1, MAX_STEP_TICKS + 1)]
     out += [f"p{p}" for p in range(128)]
-    out += [f":v{v}" for v in levels] if notation.has_velocity else []
-    out += [f":d{d}" for d in durations]
+    part = "" if notation.streams == "split" else ":"  # velocities and durations are words, or parts of a note's
+    out += [f"{part}v{v}" for v in levels] if notation.has_velocity else []
+    out += [f"{part}d{d}" for d in durations]
     out += [f":t{t}" for t in range(1 if notation.compact else 0, MAX_STEP_TICKS + 1)]
     if notation.bend != "none":
+        if notation.streams == "split":
+            out += [f"n{n}" for n in range(MAX_BENT_NOTES)]
         if notation.profile == "cadenza":
             out += [f":o{o}" for o in range(97)]
         if notation.bend == "published":
