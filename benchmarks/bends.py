@@ -194,13 +194,13 @@ def of_corpus(corpus: Path) -> dict[str, Any]:
 
 def trained(corpus: Path, work: Path, steps: int) -> dict[str, Path]:
     """Name → folder of the exported model of each run."""
-    from cadenza.train import run as training
-    from cadenza.train.export import export
-
     out = {}
     for name, weighted in (("unweighted", False), ("weighted", True)):
         folder = work / f"{name}-model"
         if not (folder / "model.int8.onnx").is_file():
+            from cadenza.train import run as training
+            from cadenza.train.export import export
+
             begun = time.process_time()
             training.train(recipe(corpus, weighted, steps), work / name)
             print(f"{name}: {time.process_time() - begun:.0f} CPU seconds", flush=True)
