@@ -344,7 +344,22 @@ def page(result: dict[str, Any]) -> str:
         lines.append(f"- {sampler}: {100 * one['value']:+.1f} ({100 * one['low']:+.1f} … {100 * one['high']:+.1f})")
     told = ", ".join(f"{name} {value:.2f}" for name, value in result["held_out_bits_per_note"].items())
     lines += ["", f"Bits per note of the held-out performances: {told}.", ""]
-    return text + "\n".join(lines)
+    return text + "\n".join([*lines, *conclusions(result), ""])
+
+
+def conclusions(result: dict[str, Any]) -> list[str]:
+    """What the intervals allow to say."""
+    rows = {name: row for name, row in result["table"].items() if name != "human"}
+    human = result["table"]["human"]["depth_cents"]
+    fewer = [name for name, row in rows.items() if row["share_less_human"]["high"] < 0]
+    flatter = [name for name, row in rows.items() if row["depth_cents"]["high"] < human["low"]]
+    moved = [name for name, one in result["weighted_less_unweighted"].items() if one["low"] > 0 or one["high"] < 0]
+    return [
+        f"Of {len(rows)} rows {len(fewer)} bend fewer notes than the music on the same passages beyond chance "
+        f"({', '.join(fewer) or 'none'});",
+        f"in {len(flatter)} the median bend is less deep, intervals apart. Weighting moved the share beyond chance under "
+        f"{len(moved)} of {len(SAMPLERS)} samplers.",
+    ]
 
 
 def main() -> None:
