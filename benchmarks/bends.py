@@ -54,8 +54,9 @@ from cadenza.metrics.statistics import bootstrap, ratio
 from cadenza.score.model import Score
 from cadenza.train.recipe import TrainConfig
 
+WHOLE = "no truncation"
 SAMPLERS = {
-    "no truncation": Sampling(),
+    WHOLE: Sampling(),
     "top-k 20": Sampling(top_k=20),
     "top-p 0.95": Sampling(top_p=0.95),
     "min-p 0.05": Sampling(min_p=0.05),
@@ -285,6 +286,12 @@ def measure(data: Path, work: Path, steps: int, rows: int, only: str = "") -> di
         "weighted_less_unweighted": {
             sampler: difference(found[f"weighted, {sampler}"], found[f"unweighted, {sampler}"]) for sampler in SAMPLERS
         },
+        "truncated_less_whole": {
+            f"{name}, {sampler}": difference(found[f"{name}, {sampler}"], found[f"{name}, {WHOLE}"])
+            for name in folders
+            for sampler in SAMPLERS
+            if sampler != WHOLE
+        },
         "versions": versions(),
     }
 
@@ -354,11 +361,13 @@ def conclusions(result: dict[str, Any]) -> list[str]:
     fewer = [name for name, row in rows.items() if row["share_less_human"]["high"] < 0]
     flatter = [name for name, row in rows.items() if row["depth_cents"]["high"] < human["low"]]
     moved = [name for name, one in result["weighted_less_unweighted"].items() if one["low"] > 0 or one["high"] < 0]
+    cut = [name for name, one in result["truncated_less_whole"].items() if one["high"] < 0]
     return [
-        f"Of {len(rows)} rows {len(fewer)} bend fewer notes than the music on the same passages beyond chance "
-        f"({', '.join(fewer) or 'none'});",
-        f"in {len(flatter)} the median bend is less deep, intervals apart. Weighting moved the share beyond chance under "
-        f"{len(moved)} of {len(SAMPLERS)} samplers.",
+        f"- {len(fewer)} of {len(rows)} rows bend fewer notes than the music on the same passages, beyond chance.",
+        f"- In {len(flatter)} of {len(rows)} rows the median bend is less deep than the music's, intervals apart.",
+        f"- Weighting moved the share beyond chance under {len(moved)} of {len(SAMPLERS)} samplers.",
+        f"- Truncating lowered a model's share beyond chance in {len(cut)} of {len(rows) - len(rows) // len(SAMPLERS)} rows"
+        + (f" ({'; '.join(cut)})." if cut else "."),
     ]
 
 
