@@ -54,8 +54,9 @@ from cadenza.metrics.statistics import bootstrap, ratio
 from cadenza.score.model import Score
 from cadenza.train.recipe import TrainConfig
 
+WHOLE = "no truncation"
 SAMPLERS = {
-    "no truncation": Sampling(),
+    WHOLE: Sampling(),
     "top-k 20": Sampling(top_k=20),
     "top-p 0.95": Sampling(top_p=0.95),
     "min-p 0.05": Sampling(min_p=0.05),
@@ -194,13 +195,13 @@ def of_corpus(corpus: Path) -> dict[str, Any]:
 
 def trained(corpus: Path, work: Path, steps: int) -> dict[str, Path]:
     """Name → folder of the exported model of each run."""
-    from cadenza.train import run as training
-    from cadenza.train.export import export
-
     out = {}
     for name, weighted in (("unweighted", False), ("weighted", True)):
         folder = work / f"{name}-model"
         if not (folder / "model.int8.onnx").is_file():
+            from cadenza.train import run as training
+            from cadenza.train.export import export
+
             begun = time.process_time()
             training.train(recipe(corpus, weighted, steps), work / name)
             print(f"{name}: {time.process_time() - begun:.0f} CPU seconds", flush=True)
@@ -285,6 +286,12 @@ def measure(data: Path, work: Path, steps: int, rows: int, only: str = "") -> di
         "weighted_less_unweighted": {
             sampler: difference(found[f"weighted, {sampler}"], found[f"unweighted, {sampler}"]) for sampler in SAMPLERS
         },
+        "truncated_less_whole": {
+            f"{name}, {sampler}": difference(found[f"{name}, {sampler}"], found[f"{name}, {WHOLE}"])
+            for name in folders
+            for sampler in SAMPLERS
+            if sampler != WHOLE
+        },
         "versions": versions(),
     }
 
@@ -344,7 +351,24 @@ def page(result: dict[str, Any]) -> str:
         lines.append(f"- {sampler}: {100 * one['value']:+.1f} ({100 * one['low']:+.1f} … {100 * one['high']:+.1f})")
     told = ", ".join(f"{name} {value:.2f}" for name, value in result["held_out_bits_per_note"].items())
     lines += ["", f"Bits per note of the held-out performances: {told}.", ""]
-    return text + "\n".join(lines)
+    return text + "\n".join([*lines, *conclusions(result), ""])
+
+
+def conclusions(result: dict[str, Any]) -> list[str]:
+    """What the intervals allow to say."""
+    rows = {name: row for name, row in result["table"].items() if name != "human"}
+    human = result["table"]["human"]["depth_cents"]
+    fewer = [name for name, row in rows.items() if row["share_less_human"]["high"] < 0]
+    flatter = [name for name, row in rows.items() if row["depth_cents"]["high"] < human["low"]]
+    moved = [name for name, one in result["weighted_less_unweighted"].items() if one["low"] > 0 or one["high"] < 0]
+    cut = [name for name, one in result["truncated_less_whole"].items() if one["high"] < 0]
+    return [
+        f"- {len(fewer)} of {len(rows)} rows bend fewer notes than the music on the same passages, beyond chance.",
+        f"- In {len(flatter)} of {len(rows)} rows the median bend is less deep than the music's, intervals apart.",
+        f"- Weighting moved the share beyond chance under {len(moved)} of {len(SAMPLERS)} samplers.",
+        f"- Truncating lowered a model's share beyond chance in {len(cut)} of {len(rows) - len(rows) // len(SAMPLERS)} rows"
+        + (f" ({'; '.join(cut)})." if cut else "."),
+    ]
 
 
 def main() -> None:

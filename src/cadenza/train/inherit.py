@@ -38,7 +38,7 @@ def grown(index: OriginalityIndex, corpus: BuiltCorpus) -> OriginalityIndex:
     """The index with a corpus's training music, its bound measured on the held-out music where there is any."""
     corpora = [index.about.get("corpus", ""), corpus.manifest["fingerprint"]]
     larger = index.with_(_music(corpus, "train"), corpus=" + ".join(filter(None, corpora)))
-    runs = [run for split in HELD_OUT for run in usual_runs(_music(corpus, split, "continue"), larger)]
+    runs = [run for split in HELD_OUT for run in usual_runs(_music(corpus, split), larger)]
     if not runs:
         return larger
     return OriginalityIndex(
@@ -46,8 +46,12 @@ def grown(index: OriginalityIndex, corpus: BuiltCorpus) -> OriginalityIndex:
     )
 
 
-def _music(corpus: BuiltCorpus, split: str, task: str = "") -> Iterator[Score]:
-    notation, style = corpus.notation, corpus.manifest["config"]["style"]
+def _music(corpus: BuiltCorpus, split: str) -> Iterator[Score]:
+    """The pieces of a split as they came, in passages: those to be continued where every piece serves that task, since
+    gaps and parts are cut from the same music."""
+    config = corpus.manifest["config"]
+    said = config["tasks"].get("continue", 0)
+    whole = (said.get("share", 1) if isinstance(said, dict) else said) == 1
     for row in corpus.rows(split):
-        if not task or row["task"] == task:
-            yield from map(notation.decode, texts_of(row, style))
+        if not row["copy"] and (row["task"] == "continue" or not whole):
+            yield from map(corpus.notation.decode, texts_of(row, config["style"]))

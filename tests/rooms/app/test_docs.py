@@ -35,3 +35,9 @@ def test_figures_of_ones_own_style_are_the_measured_ones():
     assert known["passages_beyond_the_usual_run"] == 0
     said = result["style"]["splits"]["train"]
     assert f"train: {said['examples']:,} examples, {said['notes']:,} notes" in flat
+
+
+def test_the_page_of_bends_is_that_of_its_results():
+    bends = pytest.importorskip("benchmarks.bends", reason="needs the extra [corpus]")
+    result = json.loads((ROOT / "benchmarks" / "results" / "bends.json").read_text("utf-8"))
+    assert (ROOT / "docs" / "bends.md").read_text("utf-8") == bends.page(result)
