@@ -1,11 +1,13 @@
 """Loops: what cures them, at what cost: DITTO by unit, first copy and λ, unlikelihood, rebalanced encoding, nothing.
 
-    python -m benchmarks.loop_cures --data shared/data --work DIR [--steps 30] [--plant CELL] [--only WAY …]
+    python -m benchmarks.loop_cures --data shared/data --work DIR [--steps 30] [--plant CELL] [--rate 0.002]
 
 Everything starts from one checkpoint: the model that benchmarks/scratch_or_tune.py trains from random weights on its
 total budget (or ``--plant``; this command trains it if it is not there). From it each way goes on for ``--steps`` steps
-of 4,096 tokens on the same rows in the same order, with a fresh optimiser, at 0.4 of the first learning rate (as
-benchmarks/ditto.py has it; not tuned). Stopped at any moment, the same command goes on where it was.
+of 4,096 tokens on the same rows in the same order, with a fresh optimiser, at a tenth of the first learning rate. (At
+0.4 of it, as benchmarks/ditto.py has it, DITTO spoiled a model that was hardly trained, by bits per note of validation
+works; ``--rate`` tries others, and the page tells them too.) Stopped at any moment, the same command goes on where it
+was.
 
 * ``nothing``: the checkpoint itself;
 * ``cross-entropy``: the control, the same steps with the plain loss;
@@ -29,7 +31,7 @@ import argparse
 import json
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -59,7 +61,7 @@ OUT, PAGE, DRAWING = (
 )  # fmt: skip
 PLANT = "scratch, total budget"
 PLANTS = (PLANT, "scratch, music budget")
-RATE = 0.4 * 0.02
+RATE = 0.002
 GIVEN, BARS, MOST_TOKENS, WINDOW = 4, 12, 480, 128
 UNITS = {"bar": (1, 1), "phrase": (2, 4)}
 N_UNITS, N_COPIES = 32, 8
@@ -98,9 +100,11 @@ class CurePlan(Plan):
 
     Args:
         plant: the cell of benchmarks/scratch_or_tune.py that left it.
+        rate: peak learning rate of every way.
     """
 
     plant: str = PLANT
+    rate: float = RATE
 
 
 def plant_of(plan: CurePlan) -> Path:
@@ -111,7 +115,9 @@ def plant_of(plan: CurePlan) -> Path:
 def folder_of(plan: CurePlan, way: str) -> Path:
     """Where a way is trained."""
     plant = scratch_or_tune.folder_of(plan, plan.plant).name
-    return plan.work / f"cures-{plant}" / way.replace(", ", "-").replace(" ", "-").replace("λ-", "")
+    if way == "nothing":  # has no learning rate
+        return plan.work / f"cures-{plant}-nothing"
+    return plan.work / f"cures-{plant}-{plan.rate:g}" / way.replace(", ", "-").replace(" ", "-").replace("λ-", "")
 
 
 def model_of(plan: CurePlan, way: str) -> Path:
@@ -123,7 +129,7 @@ def config_of(plan: CurePlan, base: Path, loss: Loss, steps: int) -> TrainConfig
     """The recipe of a way."""
     return TrainConfig(
         base=str(base), corpus=str(plan.corpus), method="full", context_tokens=1024, batch_rows=4, precision="auto",
-        optimiser="muon", learning_rate=RATE, scheduler="linear", warmup_share=0.1, steps=steps, evaluate_every=0,
+        optimiser="muon", learning_rate=plan.rate, scheduler="linear", warmup_share=0.1, steps=steps, evaluate_every=0,
         evaluation_rows=scratch_or_tune.VALIDATION, checkpoint_minutes=3, report_to=[], n_threads=1, loss=loss, seed=1,
     )  # fmt: skip
 
@@ -320,6 +326,18 @@ def row_of(plan: CurePlan, way: str) -> dict[str, Any]:
     return row
 
 
+def other_rates(plan: CurePlan) -> dict[str, dict[str, Any]]:
+    """Learning rate → way → bits per note, of what was measured at others from the same checkpoint."""
+    start = f"cures-{scratch_or_tune.folder_of(plan, plan.plant).name}-"
+    found: dict[str, dict[str, Any]] = {}
+    for folder in sorted(plan.work.glob(f"{start}[0-9]*")):
+        other = replace(plan, rate=float(folder.name.removeprefix(start)))
+        ways = [way for way in WAYS if way != "nothing" and is_measured(other, way)]
+        if other.rate != plan.rate and ways:
+            found[f"{other.rate:g}"] = {way: row_of(other, way) for way in ways}
+    return found
+
+
 def plant_steps(plan: CurePlan) -> int:
     """How long the checkpoint was trained."""
     return int(json.loads((plant_of(plan).parent / "run.json").read_text("utf-8"))["n_steps"])
@@ -335,7 +353,8 @@ def report(plan: CurePlan, steps: int) -> None:
         "command": f'python -m benchmarks.loop_cures --steps {steps} --plant "{plan.plant}"',
         "corpus": BuiltCorpus.open(plan.corpus).manifest["fingerprint"],
         "plant": {"steps": plant_steps(plan), "step_tokens": scratch_or_tune.STEP_TOKENS, "cell": plan.plant},
-        "steps": steps, "learning_rate": RATE, "given_bars": GIVEN, "bars": BARS, "most_tokens": MOST_TOKENS,
+        "steps": steps, "learning_rate": plan.rate, "other_rates": other_rates(plan),
+        "given_bars": GIVEN, "bars": BARS, "most_tokens": MOST_TOKENS,
         "seeds": len(human["loops"]), "works": len(measure(plan, there[0])["works"]), "human": said(human),
         "ways": {way: row_of(plan, way) for way in there}, "missing": [way for way in WAYS if way not in there],
         "versions": versions(),
@@ -351,10 +370,11 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=30, help="of each way")
     parser.add_argument("--plant", choices=PLANTS, default=PLANT, help="the checkpoint to start from")
+    parser.add_argument("--rate", type=float, default=RATE, help="peak learning rate of Muon")
     parser.add_argument("--only", nargs="*", help="ways to train and measure; no report")
     parser.add_argument("--report", action="store_true", help="train nothing: JSON and page of what is measured")
     options = parser.parse_args()
-    plan = CurePlan(options.data, options.work.resolve(), plant=options.plant)
+    plan = CurePlan(options.data, options.work.resolve(), plant=options.plant, rate=options.rate)
     for way in [] if options.report else options.only or WAYS:
         if way not in WAYS:
             parser.error(f"no way {way!r}; there are {', '.join(map(repr, WAYS))}")

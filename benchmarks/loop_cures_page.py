@@ -52,9 +52,9 @@ def text(result: dict[str, Any], svg: str) -> str:
             f"""The checkpoint: 2.6 million parameters from random weights, {plant["steps"]} steps of
             {plant["step_tokens"]:,} tokens ([scratch or fine-tune](scratch-or-fine-tune.md), “{plant["cell"]}”): far
             from trained out. Each way goes on for {result["steps"]} steps with a fresh optimiser and learning rate
-            {result["learning_rate"]:g} (0.4 of the first, not tuned). DITTO takes half of the steps: unit a bar, or a
-            phrase of two to four; penalised from the second or the third copy; λ 0.5 or 0.9. “rebalanced” merges
-            pairs that follow with a probability above 0.1. One training each: intervals are over works."""
+            {result["learning_rate"]:g} (that of the checkpoint: 0.02). DITTO takes half of the steps, by draw: unit a
+            bar, or a phrase of two to four; penalised from the second or the third copy; λ 0.5 or 0.9. “rebalanced”
+            merges pairs that follow with a probability above 0.1. One training each: intervals are over works."""
         ),
         "",
         f"    {result['command']} --data DATA --work DIR",
@@ -105,10 +105,35 @@ def text(result: dict[str, Any], svg: str) -> str:
         tp = row["curves"]["tp"]
         values = [tp[0], tp[1], tp[3], tp[-1], row["curves"]["ip"][-1], row["curves"]["wr"][-1]]
         lines.append(f"| {way} | " + " | ".join(f"{value:.2f}" for value in values) + " |")
+    lines += other_rates(result)
     lines += ["", "## What follows", "", *(f"- {sentence}" for sentence in findings(result)), ""]
     if result["missing"]:
         lines += [f"Not trained (the command above does it): {'; '.join(result['missing'])}.", ""]
     return "\n".join(lines)
+
+
+def other_rates(result: dict[str, Any]) -> list[str]:
+    """The ways at other learning rates, beside those of the table."""
+    if not result["other_rates"]:
+        return []
+    lines = [
+        "",
+        "## At other learning rates",
+        "",
+        paragraph(
+            """The same checkpoint, steps and rows. The rate of the tables above was taken after these were seen on
+            validation works."""
+        ),
+        "",
+        "| learning rate | | bits per note | greedy: rep-4, tokens | greedy: ends in a loop | TP, last copy |",
+        "|---|---|---|---|---|---|",
+    ]
+    for rate, ways in result["other_rates"].items():
+        for way, row in ways.items():
+            greedy = row["continuations"]["greedy"]
+            told = [interval(row["bits_per_note"]), interval(greedy["rep_4_tokens"]), interval(greedy["loops"])]
+            lines.append(f"| {rate} | {way} | " + " | ".join(told) + f" | {row['curves']['tp'][-1]:.2f} |")
+    return lines
 
 
 def value_said(found: dict[str, float], human: dict[str, float] | None) -> str:
