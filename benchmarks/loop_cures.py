@@ -1,11 +1,13 @@
 """Loops: what cures them, at what cost: DITTO by unit, first copy and λ, unlikelihood, rebalanced encoding, nothing.
 
-    python -m benchmarks.loop_cures --data shared/data --work DIR [--steps 30] [--plant CELL] [--only WAY …]
+    python -m benchmarks.loop_cures --data shared/data --work DIR [--steps 30] [--plant CELL]
 
 Everything starts from one checkpoint: the model that benchmarks/scratch_or_tune.py trains from random weights on its
 total budget (or ``--plant``; this command trains it if it is not there). From it each way goes on for ``--steps`` steps
-of 4,096 tokens on the same rows in the same order, with a fresh optimiser, at 0.4 of the first learning rate (as
-benchmarks/ditto.py has it; not tuned). Stopped at any moment, the same command goes on where it was.
+of 4,096 tokens on the same rows in the same order, with a fresh optimiser: AdamW, in whose moments a DITTO step weighs
+what its gradient weighs. (Muon makes every step equally long, and spoiled a model that was hardly trained: the page
+tells what was measured at other settings, ``--optimiser`` and ``--rate``.) Stopped at any moment, the same command goes
+on where it was.
 
 * ``nothing``: the checkpoint itself;
 * ``cross-entropy``: the control, the same steps with the plain loss;
@@ -29,7 +31,7 @@ import argparse
 import json
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -51,6 +53,7 @@ from cadenza.model.hub_decoder import HubDecoder
 from cadenza.model.merged_vocabulary import MergedVocabulary, rebalance
 from cadenza.model.units import tokenize_units, units
 from cadenza.train import bases, reinforcement, rows, run
+from cadenza.train.loop import takes_turn
 from cadenza.train.recipe import Loss, TrainConfig
 
 HERE = Path(__file__).resolve().parent
@@ -59,7 +62,8 @@ OUT, PAGE, DRAWING = (
 )  # fmt: skip
 PLANT = "scratch, total budget"
 PLANTS = (PLANT, "scratch, music budget")
-RATE = 0.4 * 0.02
+RATES = {"adamw": 5e-4, "muon": 0.002}  # not tuned
+SEED = 3  # of rows and draws: half of thirty steps are DITTO's
 GIVEN, BARS, MOST_TOKENS, WINDOW = 4, 12, 480, 128
 UNITS = {"bar": (1, 1), "phrase": (2, 4)}
 N_UNITS, N_COPIES = 32, 8
@@ -98,9 +102,12 @@ class CurePlan(Plan):
 
     Args:
         plant: the cell of benchmarks/scratch_or_tune.py that left it.
+        optimiser, rate: of every way; rate is its peak.
     """
 
     plant: str = PLANT
+    optimiser: str = "adamw"
+    rate: float = RATES["adamw"]
 
 
 def plant_of(plan: CurePlan) -> Path:
@@ -111,7 +118,10 @@ def plant_of(plan: CurePlan) -> Path:
 def folder_of(plan: CurePlan, way: str) -> Path:
     """Where a way is trained."""
     plant = scratch_or_tune.folder_of(plan, plan.plant).name
-    return plan.work / f"cures-{plant}" / way.replace(", ", "-").replace(" ", "-").replace("λ-", "")
+    slug = way.replace(", ", "-").replace(" ", "-").replace("λ-", "")
+    if way == "nothing":  # has no learning rate
+        return plan.work / f"cures-{plant}-nothing"
+    return plan.work / f"cures-{plant}-{plan.optimiser}-{plan.rate:g}" / slug
 
 
 def model_of(plan: CurePlan, way: str) -> Path:
@@ -123,8 +133,9 @@ def config_of(plan: CurePlan, base: Path, loss: Loss, steps: int) -> TrainConfig
     """The recipe of a way."""
     return TrainConfig(
         base=str(base), corpus=str(plan.corpus), method="full", context_tokens=1024, batch_rows=4, precision="auto",
-        optimiser="muon", learning_rate=RATE, scheduler="linear", warmup_share=0.1, steps=steps, evaluate_every=0,
-        evaluation_rows=scratch_or_tune.VALIDATION, checkpoint_minutes=3, report_to=[], n_threads=1, loss=loss, seed=1,
+        optimiser=plan.optimiser, learning_rate=plan.rate, scheduler="linear", warmup_share=0.1, steps=steps,
+        evaluate_every=0, evaluation_rows=scratch_or_tune.VALIDATION, checkpoint_minutes=3, report_to=[], n_threads=1,
+        loss=loss, seed=SEED,
     )  # fmt: skip
 
 
@@ -313,11 +324,29 @@ def row_of(plan: CurePlan, way: str) -> dict[str, Any]:
     }  # fmt: skip
     if way != "nothing":
         row["cpu_seconds"] = cpu_seconds(folder_of(plan, way))
+        config = run.config_of(folder_of(plan, way) / "run.json")
+        row["steps"] = config.steps
+        if config.loss.name != "cross-entropy":
+            row["turns"] = sum(takes_turn(config, step) for step in range(config.steps or 0))
     if control is not None and way != "cross-entropy":
         row["fewer_bits_than_control"] = compared(found["works"], control)
         greedy = [measure(plan, one)["continuations"]["greedy"]["rep_4_tokens"] for one in (way, "cross-entropy")]
         row["p_greedy_rep_4"] = statistics.sign_flip(np.subtract(*greedy))
     return row
+
+
+def other_rates(plan: CurePlan) -> dict[str, dict[str, Any]]:
+    """Optimiser and learning rate → way → row, of what was measured at others from the same checkpoint."""
+    start = f"cures-{scratch_or_tune.folder_of(plan, plan.plant).name}-"
+    found: dict[str, dict[str, Any]] = {}
+    for optimiser in RATES:
+        for folder in sorted(plan.work.glob(f"{start}{optimiser}-*")):
+            rate = float(folder.name.removeprefix(f"{start}{optimiser}-"))
+            other = replace(plan, optimiser=optimiser, rate=rate)
+            ways = [way for way in WAYS if way != "nothing" and is_measured(other, way)]
+            if other != plan and ways:
+                found[f"{optimiser} {rate:g}"] = {way: row_of(other, way) for way in ways}
+    return found
 
 
 def plant_steps(plan: CurePlan) -> int:
@@ -332,10 +361,13 @@ def report(plan: CurePlan, steps: int) -> None:
         raise ConfigError("a way that is measured", "none", where=str(plan.work), hint="Leave --report out.")
     human = measure(plan, there[0])["human"]
     result = {
-        "command": f'python -m benchmarks.loop_cures --steps {steps} --plant "{plan.plant}"',
+        "command": f'python -m benchmarks.loop_cures --steps {steps} --optimiser {plan.optimiser} '
+        f'--rate {plan.rate:g} --plant "{plan.plant}"',
         "corpus": BuiltCorpus.open(plan.corpus).manifest["fingerprint"],
         "plant": {"steps": plant_steps(plan), "step_tokens": scratch_or_tune.STEP_TOKENS, "cell": plan.plant},
-        "steps": steps, "learning_rate": RATE, "given_bars": GIVEN, "bars": BARS, "most_tokens": MOST_TOKENS,
+        "steps": steps, "optimiser": plan.optimiser, "learning_rate": plan.rate,
+        "other_rates": other_rates(plan),
+        "given_bars": GIVEN, "bars": BARS, "most_tokens": MOST_TOKENS,
         "seeds": len(human["loops"]), "works": len(measure(plan, there[0])["works"]), "human": said(human),
         "ways": {way: row_of(plan, way) for way in there}, "missing": [way for way in WAYS if way not in there],
         "versions": versions(),
@@ -351,10 +383,15 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=30, help="of each way")
     parser.add_argument("--plant", choices=PLANTS, default=PLANT, help="the checkpoint to start from")
+    parser.add_argument("--optimiser", choices=tuple(RATES), default="adamw")
+    parser.add_argument("--rate", type=float, help="peak learning rate; default: the optimiser's")
     parser.add_argument("--only", nargs="*", help="ways to train and measure; no report")
     parser.add_argument("--report", action="store_true", help="train nothing: JSON and page of what is measured")
     options = parser.parse_args()
-    plan = CurePlan(options.data, options.work.resolve(), plant=options.plant)
+    plan = CurePlan(
+        options.data, options.work.resolve(), plant=options.plant, optimiser=options.optimiser,
+        rate=RATES[options.optimiser] if options.rate is None else options.rate,
+    )  # fmt: skip
     for way in [] if options.report else options.only or WAYS:
         if way not in WAYS:
             parser.error(f"no way {way!r}; there are {', '.join(map(repr, WAYS))}")

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.pages import interval, paragraph
+from benchmarks.pages import interval, p_said, paragraph
 from cadenza.base.files import write_atomically
 from cadenza.train import reinforcement
 
@@ -51,10 +51,11 @@ def text(result: dict[str, Any], svg: str) -> str:
         paragraph(
             f"""The checkpoint: 2.6 million parameters from random weights, {plant["steps"]} steps of
             {plant["step_tokens"]:,} tokens ([scratch or fine-tune](scratch-or-fine-tune.md), “{plant["cell"]}”): far
-            from trained out. Each way goes on for {result["steps"]} steps with a fresh optimiser and learning rate
-            {result["learning_rate"]:g} (0.4 of the first, not tuned). DITTO takes half of the steps: unit a bar, or a
-            phrase of two to four; penalised from the second or the third copy; λ 0.5 or 0.9. “rebalanced” merges
-            pairs that follow with a probability above 0.1. One training each: intervals are over works."""
+            from trained out. Each way goes on for {result["steps"]} steps with a fresh optimiser,
+            {result["optimiser"]} at {result["learning_rate"]:g} (the checkpoint: Muon at 0.02). DITTO takes half of the
+            steps, by draw{turns_said(ways)}: unit a bar, or a phrase of two to four; penalised from the second or the
+            third copy; λ 0.5 or 0.9. “rebalanced” merges pairs that follow with a probability above 0.1. One training
+            each: intervals are over works."""
         ),
         "",
         f"    {result['command']} --data DATA --work DIR",
@@ -105,10 +106,42 @@ def text(result: dict[str, Any], svg: str) -> str:
         tp = row["curves"]["tp"]
         values = [tp[0], tp[1], tp[3], tp[-1], row["curves"]["ip"][-1], row["curves"]["wr"][-1]]
         lines.append(f"| {way} | " + " | ".join(f"{value:.2f}" for value in values) + " |")
+    lines += other_rates(result)
     lines += ["", "## What follows", "", *(f"- {sentence}" for sentence in findings(result)), ""]
     if result["missing"]:
         lines += [f"Not trained (the command above does it): {'; '.join(result['missing'])}.", ""]
     return "\n".join(lines)
+
+
+def other_rates(result: dict[str, Any]) -> list[str]:
+    """The ways at other learning rates, beside those of the table."""
+    if not result["other_rates"]:
+        return []
+    lines = [
+        "",
+        "## At other settings",
+        "",
+        paragraph(
+            """From the same checkpoint. Muon makes each step equally long, however small a gradient is: several steps
+            of DITTO in a row then undo what was learned, while as many of cross-entropy do no harm."""
+        ),
+        "",
+        "| setting | | the cure's steps | bits per note | greedy: rep-4, tokens | greedy: loops | TP, last copy |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for rate, ways in result["other_rates"].items():
+        for way, row in ways.items():
+            greedy = row["continuations"]["greedy"]
+            told = [interval(row["bits_per_note"]), interval(greedy["rep_4_tokens"]), interval(greedy["loops"])]
+            turns = f"{row['turns']} of {row['steps']}" if "turns" in row else f"0 of {row['steps']}"
+            lines.append(f"| {rate} | {way} | {turns} | " + " | ".join(told) + f" | {row['curves']['tp'][-1]:.2f} |")
+    return lines
+
+
+def turns_said(ways: dict[str, Any]) -> str:
+    """How many steps the draws gave it."""
+    found = {f"{row['turns']} of {row['steps']}" for way, row in ways.items() if way.startswith("ditto")}
+    return f" ({', '.join(sorted(found))})" if found else ""
 
 
 def value_said(found: dict[str, float], human: dict[str, float] | None) -> str:
@@ -141,5 +174,5 @@ def findings(result: dict[str, Any]) -> list[str]:
         rep = f"greedy rep-4 {mine['rep_4_tokens']['value']:.2f} for {theirs['rep_4_tokens']['value']:.2f}{shown}"
         loops = f"greedy loops {mine['loops']['value']:.0%} for {theirs['loops']['value']:.0%}"
         tp = f"TP at the last copy {row['curves']['tp'][-1]:.2f} for {control['curves']['tp'][-1]:.2f}"
-        out.append(f"{way}: {bits}; {rep} (p {row['p_greedy_rep_4']:.3f}, not corrected); {loops}; {tp}.")
+        out.append(f"{way}: {bits}; {rep} (p {p_said(row['p_greedy_rep_4'])}, not corrected); {loops}; {tp}.")
     return out

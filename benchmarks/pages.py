@@ -14,3 +14,8 @@ def interval(found: dict[str, float], digits: int = 2, factor: float = 1.0, sign
     """A figure and its interval."""
     value, low, high = (f"{factor * found[name]:{sign}.{digits}f}" for name in ("value", "low", "high"))
     return f"{value} ({low} … {high})"
+
+
+def p_said(p: float) -> str:
+    """A p value."""
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"

@@ -59,7 +59,7 @@ STEP_TOKENS = 4096
 PASSAGES = 2  # of a held-out work
 VALIDATION = 48  # passages that curves are drawn over
 #: Method of tuning → learning rates that are tried; one alone is taken untried.
-RATES: dict[str, tuple[float, ...]] = {"full": (0.02,), "lora": (2e-3, 1e-2)}
+RATES: dict[str, tuple[float, ...]] = {"full": (0.02,), "lora": (5e-3,)}
 
 
 @dataclass(frozen=True)

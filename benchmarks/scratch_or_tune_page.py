@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from benchmarks.pages import interval, paragraph
+from benchmarks.pages import interval, p_said, paragraph
 from cadenza.base.files import write_atomically
 from cadenza.train.curves import Panel, drawing, nice
 
@@ -136,11 +136,6 @@ def works_said(cells: dict[str, Any]) -> str:
     """What was measured on."""
     row = next(iter(cells.values()))
     return f"{row['passages']} passages of {row['works']} works, {row['notes']:,} notes."
-
-
-def p_said(p: float) -> str:
-    """A p value."""
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def findings(result: dict[str, Any]) -> list[str]:

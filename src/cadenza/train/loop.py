@@ -51,6 +51,12 @@ def learning_rate_scale(step: int, n_steps: int, scheduler: str, warmup_share: f
     return 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
 
 
+def takes_turn(config: TrainConfig, step: int) -> bool:
+    """Whether a step is DITTO's, or sequence unlikelihood's: drawn for each, so few steps may have more than their
+    share."""
+    return bool(np.random.default_rng([config.seed, step, 7]).random() < config.loss.share)
+
+
 def reports(config: TrainConfig) -> list[str] | str:
     """Where figures go beside log.jsonl: TensorBoard, and what the recipe adds.
 
@@ -182,8 +188,7 @@ class MusicTrainer(Trainer):
         self._within_step = (step, batch)
         labels = inputs["labels"]
         rng = np.random.default_rng([self.config.seed, step, batch, self.accelerator.process_index])
-        takes_turn = np.random.default_rng([self.config.seed, step, 7]).random() < self.config.loss.share
-        if model.training and takes_turn and self.config.loss.name != "cross-entropy":
+        if model.training and self.config.loss.name != "cross-entropy" and takes_turn(self.config, step):
             loss = self._loop_loss(model, inputs, rng)
             return loss / self.current_gradient_accumulation_steps
         if self.config.loss.name != "unlikelihood":
