@@ -2,13 +2,14 @@
 
     python benchmarks/any_notation.py FILES… --n 2 --bars 4 --out benchmarks/results/any_notation.json
 
-The model is random numbers: each step's logits are drawn anew, so nothing but the players (cadenza.infer.players) makes
-its music. Each file is cut to its first six bars and continued in every notation and layout, ``--n`` times with fields
-as tokens and ``--n`` times with a text vocabulary of the notation's letters and random pieces of its texts (one to six
-letters, reaching over fields). Of each output it is checked that its text follows the notation's automaton
-and is read by its strict decoder; that the piece has exactly the bars asked for, each full; that the seed is bit for
-bit what it was; that notes lie in their instruments' ranges and that a hand can play what starts together on a fretted
-track (benchmarks/continuations.py). A piece that a notation refuses (one typed error) is counted apart.
+The model is random numbers: each step's logits are drawn anew, so nothing but the players (cadenza.infer.players)
+makes its music. Each file is cut to its first six bars and continued in every notation and layout, ``--n`` times with
+fields as tokens and ``--n`` times with a text vocabulary whose tokens are the notation's letters and random pieces of
+its texts (one to six letters, reaching over fields). Of each output it is checked that its text follows the
+notation's automaton and is read by its strict decoder; that the piece has exactly the bars asked for, each full; that
+the seed is bit for bit what it was; that notes lie in their instruments' ranges and that a hand can play what starts
+together on a fretted track (benchmarks/continuations.py). A piece that a notation refuses (one typed error) is
+counted apart.
 """
 
 from __future__ import annotations
@@ -224,10 +225,15 @@ def main() -> None:
                 "tokens": tokens, "notes": notes, "cpu_seconds": round(spent, 1),
             }  # fmt: skip
             print(case, "text" if spelled else "fields", rows[f"{case}; {'text' if spelled else 'fields'}"], flush=True)
+            save(options, len(seeds), rows)
+
+
+def save(options: argparse.Namespace, n_seeds: int, rows: dict[str, Any]) -> None:
+    """What is done so far."""
     total = {key: sum(row[key] for row in rows.values()) for key in ("outputs", "refused", "with_faults", "notes")}
     record = {
-        "files": [path.name for path in options.files], "seeds": len(seeds), "n": options.n, "bars": options.bars,
-        "total": total, "rows": rows, "versions": versions(),
+        "files": [path.name for path in options.files], "seeds": n_seeds, "n": options.n, "bars": options.bars,
+        "total": total, "rows": rows, "is_whole": len(rows) == 2 * len(CASES), "versions": versions(),
     }  # fmt: skip
     write_atomically(options.out, json.dumps(record, indent=1).encode())
 

@@ -64,7 +64,8 @@ def write_script(
     if manner.narrow is not None:
         sheet = replace(sheet, instruments=tuple(manner.narrow(sheet.instruments, sheet.free, sheet.tracks)))
     hand = (_FieldPen if model.has_fields else _TextPen)(model, sheet, manner, rng)
-    original = model.originality if manner.objection is not None else None
+    knows = manner.objection is not None and manner.decoding.original
+    original = model.originality if knows else None
     out = Script()
     n_parts, told = len(sheet.parts), 0
     for number, part in enumerate(sheet.parts):
@@ -84,14 +85,18 @@ def write_script(
         done = sheet.n_standing if begun else hand.player.reached
         goal = hand.player.n_last
         while done < goal:
-            hand.player.insists = is_last and done == goal - 1 and not any(out.keys) and not manner.may_be_empty
+            sounding = any(out.keys) or any([*hand.player.heard, hand.player.key()][len(seed) :])
+            hand.player.insists_next = is_last and done == goal - 1 and not sounding and not manner.may_be_empty
+            in_open_bar = begun and done == len(seed)
+            if in_open_bar:
+                hand.player.insists = hand.player.insists_next
             place = hand.place()
             if guard is not None or original is not None:
                 yield from hand.window.mark()
             refused, before = Refused(), hand.chooser.log2_likelihood
             while True:
                 drawn = hand.chooser.n_tokens
-                ids = yield from hand.bar(refused, leads_in=begun and done == len(seed))
+                ids = yield from hand.bar(refused, leads_in=in_open_bar)
                 if hand.player.reached <= done:
                     raise ModelError("a bar that ends", "nothing that may follow", where=repr(hand.text[-60:]))
                 heard = [*hand.player.heard, hand.player.key()]

@@ -339,7 +339,7 @@ def test_random_letters_spell_the_notation(seed, fields: ComposerModel) -> None:
     for one in model.notation.fields(text):
         player.feed(one)
     player.write(1)
-    player.insists = True
+    player.insists = player.insists_next = True
     leads_in = player.is_leading_in
     while player.reached < player.n_last or leads_in:
         haste = Haste()

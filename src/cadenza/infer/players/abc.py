@@ -104,9 +104,9 @@ class AbcPlayer(Player):
 
     def opening(self) -> list[Span]:
         """See :meth:`Player.opening`."""
-        return (
-            [span for span in self.state.allowed() if span.kind in ("[V:", " ", NEWLINE)] if self._is_between() else []
-        )
+        if not self._is_between():
+            return []
+        return [span for span in self.state.allowed() if span.kind in ("[V:", " ", NEWLINE)]
 
     def soonest(self, spans: list[Span]) -> list[Span]:
         """See :meth:`Player.soonest`."""

@@ -26,7 +26,7 @@ class Player:
         last: the last field.
         n_bars: bars begun in the part at hand (all that is told at once: of all tracks, or of one).
         heard: what the finished ones of these say, see :meth:`key`.
-        insists: the bar at hand must not stay empty.
+        insists, insists_next: the bar at hand, the next one must not stay empty.
         is_writing: what is read is being written; else it stands already and nothing is narrowed.
     """
 
@@ -41,7 +41,7 @@ class Player:
         self.n_bars = self.n_last = 0
         self.heard: tuple[str, ...] = ()
         self.struck: list[tuple[Any, int, int]] = []
-        self.insists = False
+        self.insists = self.insists_next = False
         self.is_writing = False
 
     def copy(self) -> Self:
@@ -105,6 +105,7 @@ class Player:
                 self.heard = (*self.heard, self.key())
             self.struck = []
             self.n_bars += 1
+        self.insists, self.insists_next = self.insists_next, False
 
     def key(self) -> str:
         """What the bar at hand says; empty for a silent one."""

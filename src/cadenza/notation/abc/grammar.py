@@ -18,11 +18,10 @@ from __future__ import annotations
 
 import copy
 import re
-from functools import lru_cache
-from math import gcd
 from typing import TYPE_CHECKING
 
 from cadenza.base.errors import NotationError
+from cadenza.notation.abc import lengths
 from cadenza.notation.abc.arrange import TUPLETS
 from cadenza.notation.abc.assembling import DRUM_CHANNEL
 from cadenza.notation.abc.fields import (
@@ -56,45 +55,6 @@ HEAD_PLACES = ("after ", "before ", "head", "named", "sound", "channel", "progra
 
 
 Prefix = tuple[Field, ...]
-Tuplet = tuple[int, int, int, int]  # enters, times, elements left, its steps so far
-
-
-def _fits(steps: int, left: int, tuplet: Tuplet | None) -> bool:
-    if tuplet is None:
-        return 1 <= steps <= left
-    enters, times, owed, done = tuplet
-    most = left // times * enters
-    if owed > 1:
-        return 1 <= steps <= most - done - (owed - 1)
-    return steps >= 1 and (done + steps) % enters == 0 and done + steps <= most
-
-
-@lru_cache(maxsize=1 << 15)
-def _denominators(numerator: int, steps_a_unit: int, left: int, tuplet: Tuplet | None) -> tuple[int, ...]:
-    out = []
-    denominator = 1
-    while denominator <= steps_a_unit:
-        if gcd(numerator, denominator) == 1 and _fits(numerator * steps_a_unit // denominator, left, tuplet):
-            out.append(denominator)
-        denominator *= 2
-    return tuple(out)
-
-
-@lru_cache(maxsize=1 << 12)
-def _length_spans(steps_a_unit: int, left: int, tuplet: Tuplet | None) -> tuple[Span, ...]:
-    out = [Span("/", d, d) for d in _denominators(1, steps_a_unit, left, tuplet) if d > 1]
-    most = left if tuplet is None else left * 4
-    low = None
-    for numerator in range(2, most + 1):
-        fits = bool(_denominators(numerator, steps_a_unit, left, tuplet))
-        if fits and low is None:
-            low = numerator
-        if low is not None and not fits:
-            out.append(Span("", low, numerator - 1))
-            low = None
-    if low is not None:
-        out.append(Span("", low, most))
-    return tuple(out)
 
 
 class AbcState:
@@ -123,7 +83,7 @@ class AbcState:
         self.marks = 0
         self.letter = ""
         self.numerator = 1
-        self.tuplet: Tuplet | None = None
+        self.tuplet: lengths.Tuplet | None = None
         self.tuplet_numbers: list[int] = []
         self.overlays_done = False
         self.final = False  # the last sign may be the end
@@ -142,15 +102,15 @@ class AbcState:
 
     def _fits(self, steps: int) -> bool:
         """Whether an element of so many steps (before its tuplet's scaling) may stand here."""
-        return _fits(steps, self.full - self.now, self.tuplet)
+        return lengths.fits(steps, self.full - self.now, self.tuplet)
 
     def _denominators(self, numerator: int) -> tuple[int, ...]:
         """What may stand under ``numerator``, 1 for nothing; in lowest terms only."""
-        return _denominators(numerator, self.steps_a_unit, self.full - self.now, self.tuplet)
+        return lengths.denominators(numerator, self.steps_a_unit, self.full - self.now, self.tuplet)
 
     def _length_spans(self) -> tuple[Span, ...]:
         """Beginnings of lengths other than that of one unit."""
-        return _length_spans(self.steps_a_unit, self.full - self.now, self.tuplet)
+        return lengths.length_spans(self.steps_a_unit, self.full - self.now, self.tuplet)
 
     def _end_element(self, steps: int) -> None:
         if self.tuplet is None:
