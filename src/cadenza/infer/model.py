@@ -21,7 +21,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cadenza.base.errors import ConfigError, ModelError
+from cadenza.base.errors import ConfigError, ModelError, RegistryError
 from cadenza.base.tensors import read_json_object, read_model_file
 from cadenza.corpus.excerpts import MODEL_NOTATION
 from cadenza.infer.loops import LoopTable, default_table
@@ -246,7 +246,7 @@ def _notation(places: list[Path]) -> tuple[Any, dict[str, Any], bool]:
     try:
         notation = NOTATIONS.load(saved["name"])(**saved["options"])
         saved["context_tokens"] = int(saved["context_tokens"])
-    except (KeyError, TypeError, ValueError, ConfigError) as error:
+    except (KeyError, TypeError, ValueError, ConfigError, RegistryError) as error:
         raise ModelError("a notation with its options", str(error), where=str(path)) from None
     if saved["name"] not in CONTINUED:
         raise ModelError(f"a notation of {', '.join(CONTINUED)}", saved["name"], where=str(path))
