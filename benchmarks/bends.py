@@ -361,7 +361,8 @@ def conclusions(result: dict[str, Any]) -> list[str]:
     fewer = [name for name, row in rows.items() if row["share_less_human"]["high"] < 0]
     flatter = [name for name, row in rows.items() if row["depth_cents"]["high"] < human["low"]]
     moved = [name for name, one in result["weighted_less_unweighted"].items() if one["low"] > 0 or one["high"] < 0]
-    cut = [name for name, one in result["truncated_less_whole"].items() if one["high"] < 0]
+    truncated = result["truncated_less_whole"]
+    cut = [name for name, one in truncated.items() if one["high"] < 0]
     return [
         f"- {len(fewer)} of {len(rows)} rows bend fewer notes than the music on the same passages, beyond chance.",
         f"- In {len(flatter)} of {len(rows)} rows the median bend is less deep than the music's, intervals apart.",
