@@ -367,7 +367,7 @@ def conclusions(result: dict[str, Any]) -> list[str]:
         f"- {len(fewer)} of {len(rows)} rows bend fewer notes than the music on the same passages, beyond chance.",
         f"- In {len(flatter)} of {len(rows)} rows the median bend is less deep than the music's, intervals apart.",
         f"- Weighting moved the share beyond chance under {len(moved)} of {len(SAMPLERS)} samplers.",
-        f"- Truncating lowered a model's share beyond chance in {len(cut)} of {len(rows) - len(rows) // len(SAMPLERS)} rows"
+        f"- Truncating lowered a model's share beyond chance in {len(cut)} of {len(truncated)} rows"
         + (f" ({'; '.join(cut)})." if cut else "."),
     ]
 
