@@ -361,13 +361,14 @@ def conclusions(result: dict[str, Any]) -> list[str]:
     fewer = [name for name, row in rows.items() if row["share_less_human"]["high"] < 0]
     flatter = [name for name, row in rows.items() if row["depth_cents"]["high"] < human["low"]]
     moved = [name for name, one in result["weighted_less_unweighted"].items() if one["low"] > 0 or one["high"] < 0]
-    cut = [name for name, one in result["truncated_less_whole"].items() if one["high"] < 0]
+    truncated = result["truncated_less_whole"]
+    cut = [name for name, one in truncated.items() if one["high"] < 0]
     return [
         f"- {len(fewer)} of {len(rows)} rows bend fewer notes than the music on the same passages, beyond chance.",
         f"- In {len(flatter)} of {len(rows)} rows the median bend is less deep than the music's, intervals apart.",
         f"- Weighting moved the share beyond chance under {len(moved)} of {len(SAMPLERS)} samplers.",
-        f"- Truncating lowered a model's share beyond chance in {len(cut)} of "
-        f"{len(rows) - len(rows) // len(SAMPLERS)} rows" + (f" ({'; '.join(cut)})." if cut else "."),
+        f"- Truncating lowered a model's share beyond chance in {len(cut)} of {len(truncated)} rows"
+        + (f" ({'; '.join(cut)})." if cut else "."),
     ]
 
 
