@@ -189,7 +189,7 @@ def _drawn(found: Transcription, notated: Notated) -> _Drawn:
     pitches = [note.pitch for note in found.heard] or [48, 72]
     bars = np.zeros(0)
     if len(notated.ticks):
-        bars = notated.seconds_at(bar_table(notated.score).starts_ticks)
+        bars = notated.seconds_at(bar_table(notated.score).starts_ticks.astype(np.float64))
     low, high = max(0, min(pitches) - ROOM_SEMITONES), min(127, max(pitches) + ROOM_SEMITONES)
     return _Drawn(seconds, low, high, bars)
 
