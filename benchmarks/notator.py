@@ -11,7 +11,8 @@ Tempo: the quarters a minute that are written against those that were played, ov
 Metre: exactly the written one; "majority" is what always answering the training split's commonest would reach. Key:
 the signature of works that keep one (exact or relative key), "mode" too where it is right. Downbeats: bar lines within
 100 ms, of sources that say their upbeats. ``mv2h_like``: :mod:`cadenza.metrics.score_quality`, the page moved by whole
-quarters to where most onsets meet ("aligned"), and as it is. Bars: of the page in ABC, those that add up.
+quarters to where most onsets meet ("aligned"), and as it is. Bars: of the page in ABC, those that add up. ``--choice``
+judges the choice among readings alone, without writing pages.
 """
 
 from __future__ import annotations
@@ -124,13 +125,23 @@ def aligned(ref: Score, est: Score) -> Score:
 
 
 def read_by(work: Work, truth: Played, learned: Row) -> Row:
-    """What the rules say of tempo, metre and key (profiles alone); the learned downbeats go to ``learned``."""
+    """What the rules say of tempo, metre and key (profiles alone); what the shipped choice says goes to ``learned``."""
     notes = played_notes(truth.performance)
     events = events_of(notes)
     pulses = beats.track(events)
     found = metre.readings(pulses)
     rows = metre.table(found, pulses, notes, events)
-    best = found[int(metre.by_rules(rows).argmax())]
+    for name, value in _choice(found[int(metre.shipped()(rows).argmax())], pulses, work, truth).items():
+        learned.setdefault(name, value)
+    row = _choice(found[int(metre.by_rules(rows).argmax())], pulses, work, truth)
+    if len({key.fifths for key in work.score.keys}) == 1:
+        profile = int(keys.features(notes)[:, 0].argmax())
+        row["key or relative"] = float(keys.signature(profile) == work.score.keys[0].fifths)
+    return row
+
+
+def _choice(best: metre.Reading, pulses: Sequence[beats.Pulse], work: Work, truth: Played) -> Row:
+    """How right one reading is."""
     seconds = pulses[best.pulse].seconds
     ratio = 60 * best.beat_quarters * (len(seconds) - 1) / float(seconds[-1] - seconds[0]) / truth.quarters_a_minute
     row = {
@@ -138,20 +149,17 @@ def read_by(work: Work, truth: Played, learned: Row) -> Row:
         "tempo or octave": float(min(abs(ratio * f - 1) for f in (0.5, 1, 2)) <= NEAR),
         "metre": float(best.metre == work.metre),
     }
-    if len({key.fifths for key in work.score.keys}) == 1:
-        profile = int(keys.features(notes)[:, 0].argmax())
-        row["key or relative"] = float(keys.signature(profile) == work.score.keys[0].fifths)
     if work.says_bars:
-        row["downbeats"] = downbeats(best, pulses, truth)
-        chosen = found[int(metre.shipped()(rows).argmax())]
-        learned["downbeats"] = downbeats(chosen, pulses, truth)
+        row["downbeats"] = downbeats(best, list(pulses), truth)
+    if not row["metre"]:
+        row[f"{work.metre[0]}/{work.metre[1]} → {best.metre[0]}/{best.metre[1]}"] = 1.0
     return row
 
 
 def means(rows: Sequence[Row]) -> dict[str, Any]:
     """Means over works (bars: over all bars)."""
     out: dict[str, Any] = {"works": len(rows)}
-    for name in {name: None for row in rows for name in row}:
+    for name in {name: None for row in rows for name in row if "→" not in name}:
         values = [row[name] for row in rows if name in row]
         if name not in ("bars", "bars that add up"):
             out[name] = round(float(np.mean(values)), 4)
@@ -182,25 +190,26 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         spent = 0.0
         for number, work in enumerate(found):
             truth = played(work, np.random.default_rng([SEED, number]), errors, shift)
+            row: Row = {}
             try:
-                begun = time.process_time()
-                page = notate(truth.performance)
-                spent += time.process_time() - begun
-                row = judged(work, truth, page)
+                if not options.choice:
+                    begun = time.process_time()
+                    page = notate(truth.performance)
+                    spent += time.process_time() - begun
+                    row = judged(work, truth, page)
                 rules.append(read_by(work, truth, row))
             except CadenzaError as error:
                 print(work.name, error)
                 raise
             rows.append(row)
             by_source[work.source].append(row)
-            if not row["metre"]:
-                said = page.metres[0]
-                wrong[f"{work.metre[0]}/{work.metre[1]} → {said.numerator}/{said.denominator}"] += 1
+            wrong.update(name for name in row if "→" in name)
         result[name] = {
             "learned": means(rows), "rules": means(rules), "wrong metres": dict(wrong.most_common(8)),
             "by source": {source: means(some) for source, some in by_source.items()},
-            "CPU seconds a minute of music": round(60 * spent / sum(row["seconds"] for row in rows), 3),
         }  # fmt: skip
+        if not options.choice:
+            result[name]["CPU seconds a minute of music"] = round(60 * spent / sum(row["seconds"] for row in rows), 3)
         print(
             name,
             json.dumps(result[name]["learned"]),
@@ -241,6 +250,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--splits", default="test,validation")
     parser.add_argument("--n", type=int, default=0, help="so many works, drawn at random; 0: all")
+    parser.add_argument("--choice", action="store_true", help="only tempo, metre and downbeats, of the reading chosen")
     parser.add_argument("--audio", type=int, default=0, help="so many works through the ear, too")
     parser.add_argument("--font", type=Path)
     options = parser.parse_args()

@@ -72,7 +72,7 @@ class Notated:
 
     def seconds_at(self, ticks: Floats) -> Floats:
         """When the performance reaches these ticks of the page; goes on evenly beyond both ends."""
-        return extended_interp(np.asarray(ticks, np.float64), self.ticks, self.seconds)
+        return extended_interp(ticks, self.ticks, self.seconds)
 
 
 def notate(
