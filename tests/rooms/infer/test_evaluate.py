@@ -153,6 +153,7 @@ class _Halves:
 
     inner: object
     shelf: int = 37
+    joint: str = " "
 
     @property
     def bos_id(self):
