@@ -7,8 +7,8 @@ One command does all of it; stopped at any moment, the same command goes on wher
 * ``corpus``: builds ``benchmarks/small_corpus.yaml`` from hymns (openhymnal) and Mutopia's pieces, split by work;
 * ``english``: gathers English (:mod:`benchmarks.english`), trains a byte-level BPE of 4,096 tokens on it, and a decoder
   of scratch:small's shape for ``--english`` steps of 4,096 tokens (bits per word before and after are kept);
-* ``trials``: learning rates of LoRA (AdamW), for a quarter of the music budget each, judged on validation works. All
-  that is trained in full takes the default of scratch-small (Muon, 0.02), which no work here has helped to choose;
+* ``trials``: where :data:`RATES` names several learning rates, each for a quarter of the music budget, judged on
+  validation works; one alone is taken untried. In full it is the default of scratch-small (Muon, 0.02);
 * the cells of :data:`CELLS`, each ``cadenza train``'s own function with a recipe: one from random weights with the
   notation's fields as tokens, on the music budget (``--music`` steps) and on the total budget (``--english`` +
   ``--music``); one from random weights with the text tokenizer; the English one tuned in full and by LoRA, with the
@@ -399,6 +399,7 @@ def report(plan: Plan) -> None:
         "corpus": {"fingerprint": manifest["fingerprint"], "splits": manifest["splits"], "sources": list(SOURCES)},
         "english_steps": plan.english, "music_steps": plan.music, "step_tokens": STEP_TOKENS,
         "english": text_of(plan)[1] | {"bits_per_word": curve(plan.work / "english")},
+        "rates": {method: list(rates) for method, rates in RATES.items()},
         "trials": trials(plan, lambda line: None),
         "trial_steps": max(1, plan.music // 4),
         "cells": {name: row_of(plan, name) for name in there},

@@ -51,8 +51,7 @@ def text(result: dict[str, Any], svg: str) -> str:
         ),
         "",
         paragraph(
-            f"""Learning rates: in full the default of `scratch-small` (Muon, 0.02) for everything, untried;
-            {trials_said(result)}. One seed each: intervals are over works, not over trainings."""
+            f"""Learning rates: {rates_said(result)}. One seed each: intervals are over works, not over trainings."""
         ),
         "",
         f"    {result['command']} --data DATA --work DIR",
@@ -73,18 +72,22 @@ def text(result: dict[str, Any], svg: str) -> str:
             f"{row['total_tokens']:,} | {row['notes_seen']:,} | {row['tokens_per_note']:.2f} | "
             f"{row['trainable'] / 1e6:.2f} of {row['parameters'] / 1e6:.2f} M | {row['cpu_seconds_of_music']:.0f} |"
         )
-    lines += [
-        "",
-        "## Comparisons",
-        "",
-        paragraph(
-            """Set before anything was measured. Fewer bits of the first than of the second, paired by work; p by
+    lines += (
+        []
+        if not result["pairs"]
+        else [
+            "",
+            "## Comparisons",
+            "",
+            paragraph(
+                """Set before anything was measured. Fewer bits of the first than of the second, paired by work; p by
             flipping signs, corrected over the table (Holm)."""
-        ),
-        "",
-        "| | first | second | fewer bits, % | p |",
-        "|---|---|---|---|---|",
-    ]
+            ),
+            "",
+            "| | first | second | fewer bits, % | p |",
+            "|---|---|---|---|---|",
+        ]
+    )
     for pair in result["pairs"]:
         told = interval(pair, 1, 100, "+")
         lines.append(f"| {pair['asks']} | {pair['a']} | {pair['b']} | {told} | {p_said(pair['p_holm'])} |")
@@ -120,15 +123,16 @@ def split_said(result: dict[str, Any], split: str) -> str:
     return f"{found['pieces']:,} pieces of hymns and Mutopia, {found['notes']:,} notes,"
 
 
-def trials_said(result: dict[str, Any]) -> str:
-    """What was tried."""
-    steps = result["trial_steps"]
-    told = (
-        f"{NAMED[method]} by {steps} steps each on validation works ("
-        + ", ".join(f"{rate}: {bits:.2f} bits per note" for rate, bits in rates.items())
-        + ")"
-        for method, rates in result["trials"].items()
-    )
+def rates_said(result: dict[str, Any]) -> str:
+    """Learning rates, and how they were come by."""
+    told = []
+    for method, rates in result["rates"].items():
+        if method not in result["trials"]:
+            told.append(f"{NAMED[method]} {rates[0]:g}, untried")
+            continue
+        tried = ", ".join(f"{rate}: {bits:.2f}" for rate, bits in result["trials"][method].items())
+        steps = result["trial_steps"]
+        told.append(f"{NAMED[method]} by {steps} steps each on validation works (bits per note at {tried})")
     return "; ".join(told)
 
 
