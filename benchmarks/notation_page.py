@@ -266,7 +266,8 @@ def _validity(found: dict[str, Any]) -> list[str]:
         "takes; interval: Clopper and Pearson, 95 %. Read is what the reader alone takes: ABC's minds no bar that is "
         "too long or short, as ABC programs do not, for the others it is the same. Faulty bars: the share of a text's "
         "bars that the automaton refuses when it goes on behind each (mean over texts; by-track ABC has no place where "
-        "a bar could be left out). Split streams of ABC and DadaGP are put together first; marks that do not agree spoil a whole text.",
+        "a bar could be left out). Split streams of ABC and DadaGP are put together first; marks that do not agree "
+        "spoil a whole text.",
         "",
         "| cell | valid | read | faulty bars | most frequent faults: what was expected |",
         "|---|---|---|---|---|",
