@@ -336,12 +336,13 @@ def _conclusions(found: dict[str, Any]) -> list[str]:
     if seeds:
         said = ", ".join(f"{value:+.3f}" for value in seeds)
         out.append(f"- The reference with other random weights differs by {said} bits per note: intervals over works "
-                   "say nothing of that, and a difference of this size is none.")  # fmt: skip
+                   "say nothing of that, and a difference of up to about twice this size is none, whatever its p.")  # fmt: skip
     for text in factors(rows):
         out.append(f"- {text}")
     out += [
         "",
-        "What it cannot say: models of this size, trained for minutes, have learned little; a notation that needs more "
+        f"What it cannot say: models of this size, trained for {_seconds(rows)} of one processor core, have learned "
+        "little (hardly a free continuation is valid, so the column valid compares nothing); a notation that needs more "
         "tokens a note sees less music for the same arithmetic, which a longer training would even out in part. One "
         "recipe serves all cells. Strings, bends and techniques, which DadaGP alone tells, and controllers are not in "
         "the common fields, so nothing is said of their worth. By-track texts and streams need a long memory, which "
@@ -350,6 +351,12 @@ def _conclusions(found: dict[str, Any]) -> list[str]:
         "",
     ]
     return out
+
+
+def _seconds(rows: dict[str, Any]) -> str:
+    """What the cells that ran through without a stop took to train."""
+    found = [row["training"]["cpu_seconds"] for row in rows.values() if row["training"]["cpu_seconds"]]
+    return f"{min(found):.0f} to {max(found):.0f} s" if found else "so long"
 
 
 def factors(rows: dict[str, Any]) -> list[str]:
