@@ -336,13 +336,14 @@ def _conclusions(found: dict[str, Any]) -> list[str]:
     if seeds:
         said = ", ".join(f"{value:+.3f}" for value in seeds)
         out.append(f"- The reference with other random weights differs by {said} bits per note: intervals over works "
-                   "say nothing of that, and a difference of up to about twice this size is none, whatever its p.")  # fmt: skip
+                   "say nothing of that, and a difference of up to about twice this size is none, "
+                   "whatever its p.")  # fmt: skip
     for text in factors(rows):
         out.append(f"- {text}")
     out += [
         "",
         f"What it cannot say: models of this size, trained for {_seconds(rows)} of one processor core, have learned "
-        "little (hardly a free continuation is valid, so the column valid compares nothing); a notation that needs more "
+        "little (hardly a free continuation is valid: that column compares nothing); a notation that needs more "
         "tokens a note sees less music for the same arithmetic, which a longer training would even out in part. One "
         "recipe serves all cells. Strings, bends and techniques, which DadaGP alone tells, and controllers are not in "
         "the common fields, so nothing is said of their worth. By-track texts and streams need a long memory, which "
