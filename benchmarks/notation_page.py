@@ -104,6 +104,7 @@ def _row(
         "bits_per_token": float(bits[:, :2].sum() / bits[:, 2].sum()),
         "notes_learned_from": round(training["tokens"] / told * n_train * training["filled"]),
         "valid": {"share": sum(valid) / len(valid), "low": interval.low, "high": interval.high, "n": len(valid)},
+        "read": sum(one["read"] for one in result["continuations"]) / len(valid),
         "faulty_bars": bootstrap(faulty).record() | {"n": len(faulty)} if len(faulty) > 1 else None,
         "faults": dict(faults.most_common(4)),
         "n_guided": sum(bool(one) for one in written) if written else None,
@@ -262,12 +263,14 @@ def _validity(found: dict[str, Any]) -> list[str]:
         f"{n} continuations a cell, each of the first quarter of a held-out text's tokens, at temperature 1 and top-p "
         f"{found['continuations']['top_p']}, to the end token; one that has not ended when the context is full counts "
         "as not valid. Valid is what the notation's automaton reads to an end (bars must add up) and its strict reader "
-        "takes; interval: Clopper and Pearson, 95 %. Faulty bars: the share of a text's bars that the automaton "
-        "refuses when it goes on behind each (mean over texts; by-track ABC has no place where a bar could be left "
-        "out). Split streams of ABC and DadaGP are put together first; marks that do not agree spoil a whole text.",
+        "takes; interval: Clopper and Pearson, 95 %. Read is what the reader alone takes: ABC's minds no bar that is "
+        "too long or short, as ABC programs do not, for the others it is the same. Faulty bars: the share of a text's "
+        "bars that the automaton refuses when it goes on behind each (mean over texts; by-track ABC has no place where "
+        "a bar could be left out). Split streams of ABC and DadaGP are put together first; marks that do not agree "
+        "spoil a whole text.",
         "",
-        "| cell | valid | faulty bars | most frequent faults: what was expected |",
-        "|---|---|---|---|",
+        "| cell | valid | read | faulty bars | most frequent faults: what was expected |",
+        "|---|---|---|---|---|",
     ]
     for name, row in found["cells"].items():
         valid = row["valid"]
@@ -276,7 +279,7 @@ def _validity(found: dict[str, Any]) -> list[str]:
         )
         cells_ = f"{valid['share']:.2f} ({valid['low']:.2f} … {valid['high']:.2f})"
         bars = _interval(row["faulty_bars"], ".2f") if row["faulty_bars"] else "–"
-        out.append(f"| {name} | {cells_} | {bars} | {faults.replace('|', chr(92) + '|') or '–'} |")
+        out.append(f"| {name} | {cells_} | {row['read']:.2f} | {bars} | {faults.replace('|', chr(92) + '|') or '–'} |")
     return [*out, ""]
 
 
@@ -333,12 +336,14 @@ def _conclusions(found: dict[str, Any]) -> list[str]:
     if seeds:
         said = ", ".join(f"{value:+.3f}" for value in seeds)
         out.append(f"- The reference with other random weights differs by {said} bits per note: intervals over works "
-                   "say nothing of that, and a difference of this size is none.")  # fmt: skip
+                   "say nothing of that, and a difference of up to about twice this size is none, "
+                   "whatever its p.")  # fmt: skip
     for text in factors(rows):
         out.append(f"- {text}")
     out += [
         "",
-        "What it cannot say: models of this size, trained for minutes, have learned little; a notation that needs more "
+        f"What it cannot say: models of this size, trained for {_seconds(rows)} of one processor core, have learned "
+        "little (hardly a free continuation is valid: that column compares nothing); a notation that needs more "
         "tokens a note sees less music for the same arithmetic, which a longer training would even out in part. One "
         "recipe serves all cells. Strings, bends and techniques, which DadaGP alone tells, and controllers are not in "
         "the common fields, so nothing is said of their worth. By-track texts and streams need a long memory, which "
@@ -347,6 +352,12 @@ def _conclusions(found: dict[str, Any]) -> list[str]:
         "",
     ]
     return out
+
+
+def _seconds(rows: dict[str, Any]) -> str:
+    """What the cells that ran through without a stop took to train."""
+    found = [row["training"]["cpu_seconds"] for row in rows.values() if row["training"]["cpu_seconds"]]
+    return f"{min(found):.0f} to {max(found):.0f} s" if found else "so long"
 
 
 def factors(rows: dict[str, Any]) -> list[str]:

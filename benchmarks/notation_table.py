@@ -50,6 +50,7 @@ N_TOKENS = 400_000  # that every cell is trained on, where --tokens does not say
 N_PARAMETERS = 720_000
 BATCH_ROWS = 4
 N_SAMPLES, TOP_P = 64, 0.95
+FEW_KINDS = 2
 TAKEN = "Another process is at this cell."
 RECIPE = Path(__file__).parents[1] / "src/cadenza/recipes/train/scratch-small.yaml"
 FIGURES = ("rep_1_bars", "rep_r_bars", "loop_bars", "scale_consistency", "pitch_class_entropy", "groove_consistency")
@@ -195,19 +196,38 @@ class Guide:
                 raise ModelError("a text that follows the grammar", f"token {token}")
 
     def takes(self, token: int) -> bool:
-        """Whether a token may come; if so, the automaton has read it."""
+        """Whether a token may come and something of the vocabulary after it; if so, the automaton has read it."""
         if token == EOS:
             return any(span.kind == END for span in self.state.allowed())
         if token < FIRST_FIELD:  # a spelled field: none of the training texts
             return False
-        trial = self.state.copy()
-        try:
-            for field in self.of[token - FIRST_FIELD]:
-                trial.feed(field)
-        except CadenzaError:
+        trial = _fed(self.state, self.of[token - FIRST_FIELD])
+        if trial is None:
+            return False
+        if not self._goes_on(trial):
             return False
         self.state = trial
         return True
+
+    def _goes_on(self, state: State, steps: int = 3) -> bool:
+        """Whether the vocabulary has what may come next. Looked at where little may, and for some steps: "2" alone is
+        a dead end where blanks belong to the token before them."""
+        kinds = {span.kind for span in state.allowed()}
+        if len(kinds) > FEW_KINDS or END in kinds or not steps:
+            return True
+        following = (_fed(state, fields) for fields in self.of if fields[0].kind in kinds)
+        return any(after is not None and self._goes_on(after, steps - 1) for after in following)
+
+
+def _fed(state: State, fields: Sequence[Field]) -> State | None:
+    """The state after some fields; None where they may not stand there."""
+    trial = state.copy()
+    try:
+        for field in fields:
+            trial.feed(field)
+    except CadenzaError:
+        return None
+    return trial
 
 
 def fields_by_token(cell: Cell, codec: Codec, texts_: Sequence[Tokens]) -> dict[str, list[Field]]:
@@ -223,18 +243,28 @@ def fields_by_token(cell: Cell, codec: Codec, texts_: Sequence[Tokens]) -> dict[
 
 
 def judged(cell: Cell, codec: Codec, row: NDArray[np.int64]) -> dict[str, Any]:
-    """Whether a free continuation ended, and what the notation's automaton says of its text."""
-    out: dict[str, Any] = {"ended": bool(row[-1] == EOS), "tokens": len(row), "valid": False}
+    """Whether a free continuation ended, and what the notation's reader and its automaton say of its text."""
+    out: dict[str, Any] = {"ended": bool(row[-1] == EOS), "tokens": len(row), "read": False, "valid": False}
     try:
         told = codec.tokens(row[1:].tolist())
         text = text_of(cell.notation, cell.joint(told))
     except CadenzaError as error:
         return out | {"fault": f"expected {error.expected}, found {error.actual}"[:160]}
+    out["read"] = out["ended"] and is_read(cell.notation, text)
     found = syntax.compute(est=text, notation=cell.notation)
     out["faulty_bars"] = found.get("faulty_bars")
     if not found["parse"]:
         return out | {"fault": fault_of(cell.notation, text)}
     return out | {"valid": out["ended"], "fault": "no end within the context"}
+
+
+def is_read(notation: Notation, text: str) -> bool:
+    """Whether the strict reader takes a text (that of ABC minds no bar that is too long or short)."""
+    try:
+        notation.decode(text)
+    except CadenzaError:
+        return False
+    return True
 
 
 def fault_of(notation: Notation, text: str) -> str:
