@@ -51,6 +51,14 @@ def test_ids_are_those_of_the_text(score):
         assert direct == text, options
 
 
+def test_a_duration_that_is_rounded_beyond_the_last_bar_line_opens_a_bar():
+    score = Score((Track.of([Note(843, 213, 60)]),), 24, metres=(Metre(0, 4, 4),), length_ticks=1056)
+    barred = COMPOSER | {"bars": True, "compact": True}
+    text, direct = told(barred, score)
+    assert SimplifiedMidi(**barred).encode(score).endswith(":d216:t21 | | |")  # 843 + 216 lies beyond 1056
+    assert direct == text
+
+
 @pytest.mark.parametrize("options", FORMS[-6:], ids=[str(n) for n in range(6)])
 def test_notes_within_a_models_reach_are_never_spelled(options):
     notes = [Note(12 * i, 6 + i % 7, 50 + i % 20, 1 + 9 * (i % 14)) for i in range(300)]

@@ -130,6 +130,7 @@ class FieldIds:
         place = self._arranged if self._time != "flat" else self._placed
         last, last_told, columns = place(score, every, edges)
         frame = self._frame(score, last)
+        frame = frame._replace(length_ticks=max(frame.length_ticks, last_told))  # durations are rounded after it
         if frame.length_ticks > MAX_TICK:
             return None
         if options.bars and not (n_tracks if by_track else frame.length_ticks or len(every)):
