@@ -29,7 +29,7 @@ from cadenza.base.files import write_atomically
 from cadenza.train import head, losses, sharding
 from cadenza.train.optim import Muon
 from cadenza.train.recipe import TrainConfig
-from cadenza.train.rows import IGNORED, Collate, RowSet
+from cadenza.train.rows import IGNORED, Collate, Evened, RowSet
 
 COMPLETE = "complete.json"  # written last: a checkpoint without it is a part of one
 METRIC = "eval_bits_per_note"
@@ -259,7 +259,9 @@ class MusicTrainer(Trainer):
     ) -> dict[str, float]:
         """Loss (nats a token) and bits per note over the held-out rows; the same for any batch size and packing."""
         rows = eval_dataset if eval_dataset is not None else self.eval_dataset
-        loader = self.get_eval_dataloader(rows)
+        n_processes = self.accelerator.num_processes
+        shared = rows if n_processes == 1 else Evened(rows, n_processes * self.args.per_device_eval_batch_size)
+        loader = self.get_eval_dataloader(shared)
         was_training = self.model.training
         self.model.eval()
         total = torch.zeros(2, dtype=torch.float64)

@@ -294,6 +294,23 @@ class RowSet(torch.utils.data.Dataset[dict[str, Any]]):
         }
 
 
+class Evened(torch.utils.data.Dataset[dict[str, Any]]):
+    """Rows filled up to a multiple with rows of which nothing is counted: processes that share them have equally many,
+    and none stands twice (as a sampler that deals out whole batches would have it)."""
+
+    def __init__(self, rows: RowSet, multiple: int) -> None:
+        self.rows, self.multiple = rows, multiple
+
+    def __len__(self) -> int:
+        return -(-len(self.rows) // self.multiple) * self.multiple
+
+    def __getitem__(self, number: int) -> dict[str, Any]:
+        if number < len(self.rows):
+            return self.rows[number]
+        row = self.rows[0]
+        return row | {"labels": np.full_like(row["labels"], IGNORED)}
+
+
 @dataclass(frozen=True)
 class Collate:
     """Rows → a batch, filled to its longest row with a document of padding that nothing is learned from."""
