@@ -215,7 +215,8 @@ def _transformers(folder: Path) -> object:
     torch.set_num_threads(1)
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
-    return transformers.MinistralForCausalLM.from_pretrained(folder).eval()
+    # In float32 whatever the weights are stored in: half precision is many times slower on a processor.
+    return transformers.MinistralForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
 
 
 def _reference_round(model: object, prompt: np.ndarray, batch: int, n_tokens: int) -> Round:
