@@ -30,6 +30,7 @@ from cadenza.corpus.pipeline import CorpusConfig, build  # noqa: E402
 from cadenza.infer.generate import continue_score  # noqa: E402
 from cadenza.infer.model import load_model, shipped_folder  # noqa: E402
 from cadenza.metrics.originality import copied  # noqa: E402
+from cadenza.score import edit  # noqa: E402
 from cadenza.train import export, loop, run  # noqa: E402
 from cadenza.train.recipe import Loss, TrainConfig  # noqa: E402
 from tests.training_jobs import train_slowly  # noqa: E402
@@ -119,7 +120,8 @@ def test_killed_runs_resume_to_the_same_bits_and_compose(name, built_corpus, tin
     assert type(model.decoder).__module__ == "cadenza.model.engine"  # the torch-free one
     take = continue_score(another_song, model, bars=2)
     assert len(take.bars) == 2
-    formats.write(take.score, tmp_path / "continued.mid")
+    # A model of six steps may bend more notes at once than MIDI has channels.
+    formats.write(edit.drop_bends().apply(take.score), tmp_path / "continued.mid")
     assert formats.read(tmp_path / "continued.mid").n_notes == another_song.n_notes + take.n_notes
 
 
