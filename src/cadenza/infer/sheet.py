@@ -29,7 +29,7 @@ from cadenza.score.model import Metre, Note, Score, Tempo, Track
 from cadenza.score.time import bar_table, bar_ticks, metre_at, seconds_to_ticks, tempo_at, ticks_to_seconds
 
 MAX_SHEET_BARS = 32
-KEY_TICKS = 840  # a unit of what keys count, in scores that originality is asked of
+KEY_TICKS = 840  # a quarter, in scores that originality is asked of
 
 
 @dataclass(frozen=True)
@@ -174,13 +174,14 @@ class Sheet:
     def told(self, keys: Sequence[str]) -> Score:
         """Onsets and pitches of bars, from what they say."""
         notes: list[list[Note]] = [[] for _ in self.tracks]
-        length = self.bar_units * KEY_TICKS
+        length = bar_ticks(self.metre, KEY_TICKS)
         for number, key in enumerate(keys):
             for word in key.split():
                 onset, track, pitch = word.split(":")
-                notes[int(track)].append(Note(number * length + round(Fraction(onset) * KEY_TICKS), 1, int(pitch)))
+                at = number * length + round(Fraction(onset) * length / self.bar_units)
+                notes[int(track)].append(Note(at, 1, int(pitch)))
         tracks = (Track.of(part, is_drums=one.is_drums) for part, one in zip(notes, self.instruments, strict=True))
-        return Score(tuple(tracks), min(max(length // 4, 1), 65_535), length_ticks=len(keys) * length)
+        return Score(tuple(tracks), KEY_TICKS, length_ticks=len(keys) * length)
 
 
 def read_sheet(

@@ -9,7 +9,7 @@ where ``END`` is allowed.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -113,3 +113,16 @@ def fields_of(text: str) -> Iterator[Field]:
                         known[part] = field
                 yield field
                 known, colon = tails, ":"
+
+
+def runs(kind: str, values: Iterable[int]) -> list[Span]:
+    """Spans over rising ``values``."""
+    if isinstance(values, range) and values.step == 1:
+        return [Span(kind, values.start, values.stop - 1)] if values else []
+    out: list[Span] = []
+    for value in values:
+        if out and out[-1].high == value - 1:
+            out[-1] = Span(kind, out[-1].low, value)
+        else:
+            out.append(Span(kind, value, value))
+    return out

@@ -6,7 +6,7 @@ import copy
 from collections.abc import Callable, Sequence
 
 from cadenza.base.errors import NotationError
-from cadenza.notation.grammar import END, NEWLINE, Field, Span
+from cadenza.notation.grammar import END, NEWLINE, Field, Span, runs
 
 MAX_STEPS = 10**9
 DRUMS = 128  # as a program, so that drums come last
@@ -63,17 +63,17 @@ class Mt3State:
         if self.after in "tspd":
             ending = {program for program, _ in self.sounding if self._ends(program)}
             programs = [g for g in _ANY if g != self.program and (g in ending or self.first_onset(g) < 128)]
-            out += self._runs("g", programs)
+            out += runs("g", programs)
         if self.after in "tspdg":
-            out += self._runs("v", [level for level in self._levels() if level != self.velocity])
+            out += runs("v", [level for level in self._levels() if level != self.velocity])
         if self.velocity >= 0:
             if self.program >= 0:
                 if self.velocity:
-                    out += self._runs("p", range(self.first_onset(self.program), 128))
+                    out += runs("p", range(self.first_onset(self.program), 128))
                 else:
-                    out += self._runs("p", self._ends(self.program))
+                    out += runs("p", self._ends(self.program))
             if self.velocity and self.after != "g":
-                out += self._runs("d", range(self.first_drum(), 128))
+                out += runs("d", range(self.first_drum(), 128))
         return out
 
     def _allowed_ties(self) -> list[Span]:
@@ -85,11 +85,11 @@ class Mt3State:
         else:  # nothing is known of what sounded before
             programs, pitches = range(program + 1, 128), range(128)
         if self.after == "g":
-            return self._runs("p", pitches)
+            return runs("p", pitches)
         if self._ties:
             later = range(pitch + 1, 128) if isinstance(pitches, range) else [p for p in pitches if p > pitch]
-            return [*self._runs("g", programs), *self._runs("p", later), _TIE]
-        return [*self._runs("g", programs), _TIE]
+            return [*runs("g", programs), *runs("p", later), _TIE]
+        return [*runs("g", programs), _TIE]
 
     def _levels(self) -> list[int]:
         """Velocities at which something may come now, in the present program or of the drums."""
@@ -117,19 +117,6 @@ class Mt3State:
     def first_drum(self) -> int:
         """The lowest drum that may be struck now."""
         return self._last[2] + 1 if self._last is not None and self._last[1] == DRUMS else 0
-
-    @staticmethod
-    def _runs(kind: str, values: Sequence[int]) -> list[Span]:
-        """Spans over rising ``values``."""
-        if isinstance(values, range):
-            return [Span(kind, values.start, values.stop - 1)] if values else []
-        out: list[Span] = []
-        for value in values:
-            if out and out[-1].high == value - 1:
-                out[-1] = Span(kind, out[-1].low, value)
-            else:
-                out.append(Span(kind, value, value))
-        return out
 
     # ── reading on ───────────────────────────────────────────────────────────────────────────────────────
 

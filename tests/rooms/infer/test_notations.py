@@ -20,7 +20,7 @@ from cadenza.infer.compose import compose
 from cadenza.infer.generate import take_all, to_accompany, to_continue, to_infill
 from cadenza.infer.letters import Haste, Reading, Spot
 from cadenza.infer.model import ComposerModel, load_model
-from cadenza.infer.original import Originality
+from cadenza.infer.original import REASON, Originality
 from cadenza.infer.prompt import put
 from cadenza.infer.rows import run
 from cadenza.infer.script import Script, write_script
@@ -283,10 +283,12 @@ def test_vocabularies_of_bytes_are_refused(tmp_path: Path) -> None:
 def test_loops_and_copies_are_drawn_again(tmp_path: Path) -> None:
     model = load_model(tiny.write_composer(tmp_path, 1024, notation=notation_of("dadagp")))
     (free,) = compose(SEEDS["guitar"], model=model, bars=4, random_seed=1)
-    index = OriginalityIndex.of([free.score], human_run=5)
-    model.__dict__["originality"] = Originality.of(index)
+    model.__dict__["originality"] = Originality(OriginalityIndex.of([free.score]), max_run=5)
     (one,) = compose(SEEDS["guitar"], model=model, bars=4, random_seed=1)
-    assert sum(one.take.refused.values()) or one.original["copied_run"] <= 12
+    assert one.score != free.score
+    assert one.take.refused.get(REASON)
+    (off,) = compose(SEEDS["guitar"], model=model, bars=4, random_seed=1, decoding=Decoding(original=False))
+    assert off.score == free.score
 
 
 # ── fields as tokens, whatever joins them ────────────────────────────────────────────────────────────────

@@ -126,17 +126,6 @@ def within(instrument: Instrument, pitch: int) -> bool:
     return instrument.low <= pitch <= instrument.high and pitch % 12 in instrument.classes
 
 
-def runs(kind: str, values: Iterable[int]) -> list[Span]:
-    """Spans over rising ``values``."""
-    out: list[Span] = []
-    for value in values:
-        if out and out[-1].high == value - 1:
-            out[-1] = Span(kind, out[-1].low, value)
-        else:
-            out.append(Span(kind, value, value))
-    return out
-
-
 def longest(spans: Iterable[Span]) -> list[Span]:
     """The greatest number among spans."""
     best = max(spans, key=lambda span: span.high, default=None)

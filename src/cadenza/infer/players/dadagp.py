@@ -13,10 +13,10 @@ from functools import lru_cache
 from typing import Self
 
 from cadenza.infer.constrain import Instrument
-from cadenza.infer.players.base import Player, longest, runs, within
+from cadenza.infer.players.base import Player, longest, within
 from cadenza.notation.dadagp.grammar import ALL_KINDS, DadaGPState, event_of
 from cadenza.notation.dadagp.tunings import Tuning
-from cadenza.notation.grammar import Field, Span
+from cadenza.notation.grammar import Field, Span, runs
 from cadenza.score.fingering import MAX_FRET, SPAN_FRETS
 from cadenza.score.tab import harmonics
 

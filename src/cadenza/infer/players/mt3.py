@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from typing import Self
 
 from cadenza.infer.constrain import Instrument
-from cadenza.infer.players.base import Player, longest, runs, within
-from cadenza.notation.grammar import END, NEWLINE, Field, Span
+from cadenza.infer.players.base import Player, longest, within
+from cadenza.notation.grammar import END, NEWLINE, Field, Span, runs
 from cadenza.notation.mt3 import Mt3
 from cadenza.notation.mt3_grammar import DRUMS, Mt3State
 
