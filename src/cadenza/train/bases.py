@@ -92,7 +92,6 @@ def scratch_model(
         "pad_token_id": PAD,
         "bos_token_id": BOS,
         "eos_token_id": EOS,
-        "use_cache": False,
         "attn_implementation": attention,
     }
     config = MinistralConfig(**sizes)
@@ -160,7 +159,6 @@ def open_base(
         if not isinstance(codec, HubVocabulary):
             raise ConfigError("a base with a text tokenizer to extend", "one with whole fields", where=config.base)
         codec, new = extend(model, codec, fields, joint)
-    model.config.use_cache = False
     if config.method != "full":
         model = adapt(model, config, codec, new)
     else:

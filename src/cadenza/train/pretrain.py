@@ -105,7 +105,6 @@ def build_model(config: PretrainConfig, vocabulary_size: int) -> torch.nn.Module
             pad_token_id=PAD,
             bos_token_id=BOS,
             eos_token_id=EOS,
-            use_cache=False,
         )
     )
     for name, parameter in model.named_parameters():

@@ -57,6 +57,7 @@ def test_engine_agrees_with_transformers(texts):
             logp = torch.log_softmax(reference(torch.tensor([ids])).logits[0, :-1], -1)
         theirs = logp.gather(1, torch.tensor(ids[1:])[:, None])[:, 0].numpy()
         assert np.abs(ours.score(np.array(ids)) - theirs).max() < 5e-4
+    assert reference.generation_config.use_cache  # else generate reads everything again at every token
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda p: p.name)

@@ -16,7 +16,7 @@ from cadenza.base.errors import CadenzaError, ConfigError, ModelError  # noqa: E
 from cadenza.corpus.excerpts import MODEL_NOTATION  # noqa: E402
 from cadenza.model.hub_vocabulary import HubVocabulary  # noqa: E402
 from cadenza.train import bases  # noqa: E402
-from cadenza.train.recipe import Lora, Rope, TrainConfig  # noqa: E402
+from cadenza.train.recipe import Lora, Rope, Scratch, TrainConfig  # noqa: E402
 from tests import tiny_models  # noqa: E402
 
 FIELDS = MODEL_NOTATION.vocabulary()
@@ -114,3 +114,11 @@ def test_what_cannot_be_is_said(tiny, tmp_path):
         Rope("yarn", 1.0)
     with pytest.raises(CadenzaError, match="muon with method full"):
         TrainConfig(base=str(tiny("llama")), method="lora", optimiser="muon")
+
+
+def test_what_is_trained_keeps_a_cache_where_it_is_sampled(tmp_path):
+    """transformers' generate reads the whole context at every token where the saved settings say use_cache is off."""
+    from transformers import GenerationConfig
+
+    bases.scratch_model(Scratch(width=32, n_layers=2, n_heads=2), 64, 128, 0).save_pretrained(tmp_path)
+    assert GenerationConfig.from_pretrained(tmp_path).use_cache
