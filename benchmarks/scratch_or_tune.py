@@ -8,7 +8,7 @@ One command does all of it; stopped at any moment, the same command goes on wher
 * ``english``: gathers English (:mod:`benchmarks.english`), trains a byte-level BPE of 4,096 tokens on it, and a decoder
   of scratch:small's shape for ``--english`` steps of 4,096 tokens (bits per word before and after are kept);
 * ``trials``: where :data:`RATES` names several learning rates, each for a quarter of the music budget, judged on
-  validation works; one alone is taken untried. In full it is the default of scratch-small (Muon, 0.02);
+  validation works. From random weights it is the default of scratch-small (Muon, 0.02), untried;
 * the cells of :data:`CELLS`, each ``cadenza train``'s own function with a recipe: one from random weights with the
   notation's fields as tokens, on the music budget (``--music`` steps) and on the total budget (``--english`` +
   ``--music``); one from random weights with the text tokenizer; the English one tuned in full and by LoRA, with the
@@ -58,8 +58,8 @@ N_WORDS = 4096
 STEP_TOKENS = 4096
 PASSAGES = 2  # of a held-out work
 VALIDATION = 48  # passages that curves are drawn over
-#: Method of tuning → learning rates that are tried; one alone is taken untried.
-RATES: dict[str, tuple[float, ...]] = {"full": (0.02,), "lora": (5e-3,)}
+#: Method of tuning → learning rates that are tried; one alone would be taken untried.
+RATES: dict[str, tuple[float, ...]] = {"full": (0.02, 0.006), "lora": (5e-3, 1.5e-3)}
 
 
 @dataclass(frozen=True)
