@@ -24,9 +24,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cadenza.base.errors import CadenzaError, ConfigError, did_you_mean
+from cadenza.base.registry import Registry
 from cadenza.metrics.base import Column, Metric, columns
 from cadenza.notation.base import Notation
 from cadenza.score.model import Score
+
+#: Rewards of a transcription by name: the answer's text and the true one's → :class:`Judgement`.
+REWARDS = Registry("cadenza.rewards", "reward")
 
 #: Kinds of inputs (see :data:`cadenza.metrics.base.NEEDS`) that a single piece can give.
 POSSIBLE = ("est", "text", "ref+est", "seed+ref+est")
