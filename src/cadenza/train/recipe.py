@@ -24,7 +24,7 @@ ROPES = ("none", "linear", "dynamic", "yarn")
 SHIPPED = "shipped"
 PRECISIONS = ("float32", "bfloat16", "auto")
 ATTENTIONS = ("sdpa", "flash_attention_2", "eager")
-OBJECTIVES = ("sft", "dpo", "grpo")
+OBJECTIVES = ("sft", "dpo", "grpo", "ppo", "rejection")
 LOSSES = ("cross-entropy", "ditto", "unlikelihood")
 
 
@@ -185,7 +185,12 @@ class Preference:
         group: takes of one prompt.
         max_tokens: longest take.
         temperature: of the takes.
-        beta: how near the model stays to where it began: DPO's β, or the weight of GRPO's KL (0: none).
+        beta: how near the model stays to where it began: DPO's β, or the weight of the KL of GRPO and PPO (0: none).
+        answer_reward: of models that listen: the name of a reward (``cadenza.rewards``) of the answer beside the truth.
+        updates: of models that listen, grpo and ppo: steps that learn from the same takes.
+        clip: grpo and ppo with more than one update: how far a token's ratio counts.
+        sft_weight: of models that listen: weight of the plain loss on the true answers, beside the reward's.
+        gae_lambda, value_weight: of ppo: decay of the advantages, weight of the value's loss.
     """
 
     reward: dict[str, float] = field(default_factory=dict)
@@ -196,9 +201,20 @@ class Preference:
     max_tokens: int = 512
     temperature: float = 1.0
     beta: float = 0.1
+    answer_reward: str = "score"
+    updates: int = 1
+    clip: float = 0.2
+    sft_weight: float = 0.0
+    gae_lambda: float = 0.95
+    value_weight: float = 0.5
 
     def __post_init__(self) -> None:
         _one_of(self.kind, ("ranked", "human"), "preference.kind")
+        if self.updates < 1 or self.clip <= 0 or self.sft_weight < 0 or self.value_weight < 0:
+            said = "updates from 1, clip above 0, sft_weight and value_weight from 0"
+            raise ConfigError(said, repr(self), where="recipe preference")
+        if not 0 <= self.gae_lambda <= 1:
+            raise ConfigError("gae_lambda in 0–1", str(self.gae_lambda), where="recipe preference")
         if self.prompts < 1 or self.group < 2 or self.max_tokens < 1:
             said = "prompts and max_tokens from 1, group from 2"
             raise ConfigError(said, repr(self), where="recipe preference")
@@ -207,12 +223,45 @@ class Preference:
 
 
 @dataclass(frozen=True)
+class Listen:
+    """A model that listens (:mod:`cadenza.train.listening`): what it hears with and what it learns from.
+
+    Args:
+        clips: folder with ``train`` and ``validation``, each of :mod:`cadenza.corpus.clips`; "" trains on text.
+        tower: what hears (``cadenza.encoders``), or "whole": the base is an audio language model itself.
+        tower_source: folder or hub id of the tower, where it takes one.
+        stack: frames of the tower that make one vector of the language model.
+        questions: questions asked about a clip, on average, beside its transcription (0–1).
+        vocabulary: tokens of the text tokenizer that a model from scratch gets.
+    """
+
+    clips: str = ""
+    tower: str = "ear"
+    tower_source: str = ""
+    stack: int = 1
+    questions: float = 0.25
+    vocabulary: int = 1024
+
+    def __post_init__(self) -> None:
+        if self.stack < 1 or not 0 <= self.questions <= 1 or self.vocabulary < 300:
+            said = "stack from 1, questions in 0–1, a vocabulary of at least 300"
+            raise ConfigError(said, repr(self), where="recipe listen")
+
+    @property
+    def is_on(self) -> bool:
+        """Whether the recipe is of a model that listens."""
+        return bool(self.clips)
+
+
+@dataclass(frozen=True)
 class TrainConfig:
     """A recipe.
 
     Args:
-        objective: "sft" (learn the examples), "dpo" (learn from pairs of takes) or "grpo" (from the takes' rewards).
-        preference: of dpo and grpo, see :class:`Preference`.
+        objective: "sft" (learn the examples), "dpo" (learn from pairs of takes), "grpo" (from the takes' rewards); of
+            models that listen also "ppo" and "rejection" (learn the best of each clip's takes).
+        preference: of all but sft, see :class:`Preference`.
+        listen: see :class:`Listen`.
         base: folder or hub id of a causal model, a run in full, "shipped" for the composer that comes with cadenza, or
             ``scratch:`` and a shape (tiny, small, medium).
         scratch: the shape itself, for ``base: scratch:``.
@@ -270,6 +319,7 @@ class TrainConfig:
 
     objective: str = "sft"
     preference: Preference = field(default_factory=Preference)
+    listen: Listen = field(default_factory=Listen)
     base: str = "scratch:small"
     scratch: Scratch | None = None
     adapter_of: str = ""
@@ -380,7 +430,12 @@ class TrainConfig:
         where, what = f"recipe objective {self.objective}", self.preference
         if self.is_scratch:
             raise ConfigError("a trained model as base", self.base, where=where, hint="Train with objective sft first.")
-        if not what.reward and (self.objective == "grpo" or what.kind == "ranked"):
+        if self.listen.is_on:
+            if what.updates > 1 and self.accumulate > 1:
+                raise ConfigError("accumulate 1 with several updates", str(self.accumulate), where=where)
+        elif self.objective in ("ppo", "rejection"):
+            raise ConfigError("clips to listen to (listen.clips)", "none", where=where)
+        elif not what.reward and (self.objective == "grpo" or what.kind == "ranked"):
             hint = "Give preference.reward, for example {scale_consistency: 1} with targets."
             raise ConfigError("a reward", "none", where=where, hint=hint)
         if self.objective == "dpo" and what.beta == 0:

@@ -207,6 +207,10 @@ def train(
 
     from cadenza.train import loop, preferences
 
+    if config.listen.is_on:
+        from cadenza.train.listening import run as listening
+
+        return listening.train(config, out, say, live)
     config = settled(config)
     loop.reports(config)
     transformers_logging.disable_progress_bar()

@@ -24,12 +24,23 @@ from cadenza.train.rows import Codec, units
 
 @torch.no_grad()
 def drawn(
-    model: Any, given: NDArray[np.int64], n_takes: int, n_tokens: int, codec: Codec, temperature: float, seed: int
+    model: Any,
+    given: NDArray[np.int64],
+    n_takes: int,
+    n_tokens: int,
+    codec: Codec,
+    temperature: float,
+    seed: int,
+    first: dict[str, Any] | None = None,
 ) -> list[NDArray[np.int64]]:
     """``n_takes`` completions of ``given``, each to ``<eos>`` (kept) or ``n_tokens`` tokens.
 
     The draw depends on the model, ``given`` and ``seed`` alone. Ids beyond the vocabulary (embeddings are padded), and
     those that begin or fill a row, are not drawn.
+
+    Args:
+        temperature: 0 takes the likeliest token each time.
+        first: what else the model is given with ``given``, for ``n_takes`` rows (sound in the places of placeholders).
     """
     was_training = model.training
     model.eval()
@@ -42,12 +53,13 @@ def drawn(
     past = None
     following = ids
     for _ in range(n_tokens):
-        out = model(input_ids=following, past_key_values=past, use_cache=True)
-        past = out.past_key_values
-        logits = out.logits[:, -1].float() / temperature
+        out = model(input_ids=following, past_key_values=past, use_cache=True, **(first or {}))
+        past, first = out.past_key_values, None
+        logits = out.logits[:, -1].float() / (temperature or 1.0)
         logits[:, len(codec) :] = -torch.inf
         logits[:, banned] = -torch.inf
-        following = torch.multinomial(logits.softmax(-1), 1, generator=dice)
+        likeliest = logits.argmax(-1, keepdim=True)
+        following = torch.multinomial(logits.softmax(-1), 1, generator=dice) if temperature else likeliest
         following[~open_] = codec.eos_id
         written = torch.cat([written, following], 1)
         open_ &= following[:, 0] != codec.eos_id

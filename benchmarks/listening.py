@@ -1,0 +1,300 @@
+"""The audio language model and learning from rewards: does it hear, and does reinforcement learning help?
+
+    python -m benchmarks.listening --corpus CORPUS --fonts TRAIN.sf3,… --test-font OTHER.sf2 --work DIR [--only STAGE …]
+
+CORPUS is a folder of ``cadenza corpus build``. Stopped at any moment, the same command goes on where it was. Stages:
+
+* ``clips``: single voices of one or two bars (``--voices 1``), 5 seconds at most, of train works for training, of
+  validation works for choosing, of test works, played with a soundfont that training never heard, for measuring;
+* ``sft``: a decoder of the shape scratch:small from random weights on the shipped ear's features, ``--steps`` steps;
+* ``prior``: the same with a tower that hears nothing: what guessing earns;
+* ``grpo``, ``ppo``, ``rejection``, ``dpo`` from sft, under the reward ``score``; ``grpo abc-2024`` under the published
+  one; all with the same number of answers;
+* ``measure NAME``: greedy and sampled answers to the test clips under each: the reward and its parts; onset F1
+  (mir_eval) and the MV2H-like figure, neither of them ever rewarded; of sft and what comes from it also with the sound
+  zeroed and with another clip's sound; the published protocol (30 clips × 3 runs); questions. Bootstrap intervals over
+  works.
+* ``report``: benchmarks/results/listening.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from cadenza.base.errors import CadenzaError
+from cadenza.base.files import write_atomically
+from cadenza.base.run import versions
+from cadenza.corpus import questions
+from cadenza.corpus.clips import NOTATION, ClipRecipe, ClipStore, build, pieces_of
+from cadenza.infer.held_out import open_music
+from cadenza.metrics.base import METRICS
+from cadenza.metrics.reward import REWARDS
+from cadenza.train.listening import rows, trainers
+from cadenza.train.listening import run as listening
+from cadenza.train.recipe import Listen, Preference, TrainConfig
+
+OUT = Path(__file__).resolve().parent / "results" / "listening.json"
+FROM_SFT = ("grpo", "ppo", "rejection", "dpo", "grpo abc-2024")
+TRAINED = ("sft", "prior", *FROM_SFT)
+SOUNDS = ("heard", "silenced", "swapped")
+PUBLISHED_CLIPS, RUNS = 30, 3
+BEST_OF = 8
+#: Objective → learning rate, tried on validation clips where another than these is named.
+RATES = {"grpo": 1e-4, "ppo": 1e-4, "rejection": 1e-4, "dpo": 3e-5}
+
+
+def clips(options: argparse.Namespace) -> None:
+    """Build the three sets."""
+    music = open_music(options.corpus)
+    common = {"seconds": options.seconds, "bars": [1, 2], "stem_share": 1.0 if options.voices == 1 else 0.3,
+              "most_voices": max(options.voices, 4)}  # fmt: skip
+    for split, n in (("train", options.clips), ("validation", 300), ("test", 300)):
+        if (options.work / "clips" / split / "clips.jsonl").is_file():
+            known = ClipStore(options.work / "clips" / split)
+            if len(known) >= n:
+                continue
+        fonts = [options.test_font] if split == "test" else ["built-in", *options.fonts.split(",")]
+        recipe = ClipRecipe(**common, soundfonts=fonts)
+        begun = time.monotonic()
+        found = pieces_of(music.some(split, 3000))
+        print(f"{split}: {len(found)} passages in {time.monotonic() - begun:.0f} s", flush=True)
+        build(found, n, split, options.work / "clips" / split, recipe, _every(500, split))
+
+
+def _every(n: int, name: str) -> Callable[[int, int], None]:
+    def progress(done: int, of: int) -> None:
+        if done % n == 0:
+            print(f"{name}: {done} of {of} clips", flush=True)
+
+    return progress
+
+
+def config_of(name: str, options: argparse.Namespace) -> TrainConfig:
+    """The recipe of a stage."""
+    listen = Listen(
+        clips=str(options.work / "clips"), tower="deaf" if name == "prior" else "ear",
+        stack=1 if name == "prior" else 2, vocabulary=512,
+    )  # fmt: skip
+    common: dict[str, Any] = {
+        "listen": listen, "context_tokens": 512, "evaluation_rows": 300, "checkpoint_minutes": 3, "report_to": [],
+        "n_threads": 1, "precision": "auto", "log_every": 20,
+    }  # fmt: skip
+    if name in ("sft", "prior"):
+        steps = options.steps if name == "sft" else options.steps // 4
+        return TrainConfig(
+            **common, base="scratch:small", optimiser="muon", learning_rate=0.02, scheduler="linear",
+            warmup_share=0.05, batch_rows=16, steps=steps, evaluate_every=200,
+        )  # fmt: skip
+    objective = name.partition(" ")[0]
+    reward = "abc-2024" if name.endswith("abc-2024") else "score"
+    n_answers = options.rl_steps * 4 * 8
+    online = objective in ("grpo", "ppo")
+    preference = Preference(
+        group=8, max_tokens=160, answer_reward=reward, beta=0.02 if online else 0.1, prompts=n_answers // 8,
+        updates=2 if objective == "ppo" else 1, temperature=1.0,
+    )  # fmt: skip
+    steps = options.rl_steps * preference.updates if online else n_answers // 8 // 4
+    return TrainConfig(
+        **common, objective=objective, base=str(options.work / "runs" / "sft"), preference=preference, batch_rows=4,
+        steps=steps, evaluate_every=max(1, steps // 4), learning_rate=options.rate or RATES[objective],
+        scheduler="constant", warmup_share=0.05,
+    )  # fmt: skip
+
+
+def trained(name: str, options: argparse.Namespace) -> None:
+    """Train a stage."""
+    begun = time.process_time()
+    out = options.work / "runs" / name.replace(" ", "-")
+    listening.train(config_of(name, options), out)
+    path = out / "cpu.json"
+    if not path.is_file():
+        write_atomically(path, json.dumps(time.process_time() - begun).encode())
+
+
+# ── measuring ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def judged(answer: str, truth: str) -> dict[str, float]:
+    """Figure → value of an answer; what cannot be read has 0 in all."""
+    verdict = REWARDS.load("score")(answer, truth)
+    found = {"reward": verdict.total, "abc_2024": REWARDS.load("abc-2024")(answer, truth).total}
+    found |= {f"reward_{name}": verdict.terms.get(name, 0.0) for name in ("notes", "lengths", "metre", "tempo", "key")}
+    try:
+        est, ref = NOTATION.decode(answer), NOTATION.decode(truth)
+    except CadenzaError:
+        return found | {"valid": 0.0, "onset_f1": 0.0, "mv2h_like": 0.0}
+    figures = METRICS.load("transcription")(ref=ref, est=est) | METRICS.load("score-quality")(ref=ref, est=est)
+    return found | {"valid": 1.0} | {name: figures.get(name, 0.0) for name in ("onset_f1", "mv2h_like")}
+
+
+def measure(name: str, options: argparse.Namespace) -> None:
+    """Answers of a model to the test clips, kept line by line."""
+    folder = listening.source_of(str(options.work / "runs" / name.replace(" ", "-")))
+    assert folder is not None, name
+    torch.set_num_threads(1)
+    opened = listening.open_trained(folder)
+    opened.model.eval()
+    store = ClipStore(options.work / "clips" / "test")
+    heard = rows.Heard(store, opened.tower, options.work / "heard" / opened.tower.fingerprint()[:12])
+    config = config_of("sft", options)
+    path = options.work / "answers" / f"{name.replace(' ', '-')}.jsonl"
+    path.parent.mkdir(exist_ok=True)
+    done = path.read_text("utf-8").splitlines(True) if path.is_file() else []
+    done = [line for line in done if line.endswith("\n")]
+    path.write_text("".join(done), "utf-8")
+    swapped = np.roll(np.arange(len(store)), 1)
+    with path.open("a", encoding="utf-8") as file:
+        for number in range(len(done), min(options.measured, len(store))):
+            clip = store[number]
+            record: dict[str, Any] = {"clip": number, "work": clip.work, "answers": {}, "questions": []}
+            for sound in SOUNDS if name != "prior" else SOUNDS[:1]:
+                features = heard[int(swapped[number])] if sound == "swapped" else heard[number]
+                features = np.zeros_like(features) if sound == "silenced" else features
+                ask = partial(answers, opened, features, config, number)
+                record["answers"][sound] = {"greedy": ask(rows.INSTRUCTION, 1, 0.0)}
+                if sound == "heard":
+                    n = BEST_OF if name == "sft" else RUNS
+                    record["answers"][sound]["sampled"] = ask(rows.INSTRUCTION, n, 1.0)
+            for question, truth in clip.questions:
+                said = answers(opened, heard[number], config, number, question, 1, 0.0)[0]
+                record["questions"].append([questions.kind_of(question), questions.credit(question, said, truth)])
+            record["figures"] = {
+                sound: {how: [judged(one, clip.text) for one in texts] for how, texts in said.items()}
+                for sound, said in record["answers"].items()
+            }
+            file.write(json.dumps(record, ensure_ascii=False) + "\n")
+            file.flush()
+
+
+def answers(
+    opened: listening.Opened, features: Any, config: TrainConfig, number: int, question: str, n: int, temperature: float
+) -> list[str]:
+    """Texts that a model gives."""
+    given = np.array(opened.prompt(len(features), question))
+    sound = torch.from_numpy(features)[None]
+    found = trainers.answers_to(opened.model, given, sound, n, config, opened.codec, temperature, [17, number])
+    return [trainers.text_of(opened.codec, one) for one in found]
+
+
+def interval(values: list[float], works: list[str]) -> list[float]:
+    """Mean and its 95 % interval, works drawn anew with all their clips."""
+    by_work = defaultdict(list)
+    for value, work in zip(values, works, strict=True):
+        by_work[work].append(value)
+    groups = [np.array(group) for group in by_work.values()]
+    sums, counts = np.array([g.sum() for g in groups]), np.array([len(g) for g in groups])
+    drawn = np.random.default_rng(0).integers(len(groups), size=(2000, len(groups)))
+    means = sums[drawn].sum(1) / counts[drawn].sum(1)
+    return [float(sums.sum() / counts.sum()), *np.quantile(means, (0.025, 0.975)).tolist()]
+
+
+def report(options: argparse.Namespace) -> None:
+    """All that stands, as one JSON."""
+    table: dict[str, Any] = {}
+    records: dict[str, list[dict[str, Any]]] = {}
+    for name in TRAINED:
+        path = options.work / "answers" / f"{name.replace(' ', '-')}.jsonl"
+        if not path.is_file():
+            continue
+        found = records[name] = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+        works = [record["work"] for record in found]
+        row: dict[str, Any] = {"clips": len(found), "works": len(set(works))}
+        for sound in found[0]["figures"]:
+            for how in found[0]["figures"][sound]:
+                for figure in found[0]["figures"][sound][how][0]:
+                    values = [
+                        float(np.mean([one[figure] for one in record["figures"][sound][how][:RUNS]]))
+                        for record in found
+                    ]
+                    row.setdefault(f"{sound}, {how}", {})[figure] = interval(values, works)
+        published = [
+            float(np.mean([one["reward"] for one in record["figures"]["heard"]["sampled"][:RUNS]]))
+            for record in found[:PUBLISHED_CLIPS]
+        ]
+        row["published protocol, reward"] = interval(published, works[: len(published)])
+        kinds = sorted({kind for record in found for kind, _ in record["questions"]})
+        row["questions"] = {
+            kind: interval([dict(map(tuple, record["questions"])).get(kind, 0.0) for record in found], works)
+            for kind in kinds
+        }
+        if name == "sft":
+            row["best of 8"] = {
+                figure: interval(
+                    [
+                        max(record["figures"]["heard"]["sampled"], key=lambda one: one["reward"])[figure]
+                        for record in found
+                    ],
+                    works,
+                )
+                for figure in ("reward", "onset_f1", "mv2h_like")
+            }
+        table[name] = row
+    for name in FROM_SFT:
+        if name not in records or "sft" not in records:
+            continue
+        pairs = list(zip(records["sft"], records[name], strict=False))
+        works = [record["work"] for record, _ in pairs]
+        table[name]["over sft"] = {
+            f"{how}, {figure}": interval(
+                [
+                    float(np.mean([one[figure] for one in b["figures"]["heard"][how][:RUNS]]))
+                    - float(np.mean([one[figure] for one in a["figures"]["heard"][how][:RUNS]]))
+                    for a, b in pairs
+                ],
+                works,
+            )
+            for how in ("greedy", "sampled")
+            for figure in ("reward", "onset_f1", "mv2h_like")
+        }
+    about = {
+        name: str(value)
+        for name, value in vars(options).items()
+        if name not in ("only", "work", "corpus", "fonts", "test_font")
+    }
+    result = {"about": about, "table": table, "versions": versions()}
+    write_atomically(OUT, (json.dumps(result, indent=1) + "\n").encode())
+    for name, row in table.items():
+        print(
+            name, {key: [round(v, 3) for v in row["heard, greedy"][key]] for key in ("reward", "onset_f1", "mv2h_like")}
+        )
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--corpus", type=Path, required=True)
+    parser.add_argument("--fonts", default="")
+    parser.add_argument("--test-font", default="")
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--voices", type=int, default=1)
+    parser.add_argument("--seconds", type=float, default=5.0)
+    parser.add_argument("--clips", type=int, default=8000)
+    parser.add_argument("--steps", type=int, default=2000)
+    parser.add_argument("--rl-steps", type=int, default=300)
+    parser.add_argument("--rate", type=float, default=0.0, help="of learning from rewards, instead of the table's")
+    parser.add_argument("--measured", type=int, default=200)
+    parser.add_argument("--only", nargs="*", default=[])
+    options = parser.parse_args()
+    stages: dict[str, Callable[[], None]] = {"clips": lambda: clips(options)}
+    stages |= {name: partial(trained, name, options) for name in TRAINED}
+    stages |= {f"measure {name}": partial(measure, name, options) for name in TRAINED}
+    stages["report"] = lambda: report(options)
+    for name in options.only or stages:
+        if name not in stages:
+            parser.error(f"no stage {name!r}; there are {', '.join(stages)}")
+        print(f"== {name}", flush=True)
+        stages[name]()
+
+
+if __name__ == "__main__":
+    main()
