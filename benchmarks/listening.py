@@ -63,7 +63,7 @@ def clips(options: argparse.Namespace) -> None:
             known = ClipStore(options.work / "clips" / split)
             if len(known) >= n:
                 continue
-        fonts = [options.test_font] if split == "test" else ["built-in", *options.fonts.split(",")]
+        fonts = [options.test_font] if split == "test" else ["built-in", *filter(None, options.fonts.split(","))]
         recipe = ClipRecipe(**common, soundfonts=fonts)
         begun = time.monotonic()
         found = pieces_of(music.some(split, 3000))

@@ -11,6 +11,7 @@ one clip after another) and ``recipe.json``. It grows clip by clip: a build that
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -164,8 +165,12 @@ def build(
     if settings.is_file() and json.loads(settings.read_text("utf-8")) != said:
         raise ConfigError("the recipe that these clips were begun with", repr(said), where=str(settings))
     write_atomically(settings, json.dumps(said, indent=1).encode())
-    store = ClipStore(out) if (out / "clips.jsonl").is_file() else None
-    done, end = (len(store), store.end) if store else (0, 0)
+    done = end = 0
+    if (out / "clips.jsonl").is_file():
+        store = ClipStore(out)
+        done, end = len(store), store.end
+        whole = (out / "clips.jsonl").read_bytes()
+        os.truncate(out / "clips.jsonl", whole.rfind(b"\n") + 1)  # a line that was not finished
     with open(out / "sound.i16", "ab") as sound, open(out / "clips.jsonl", "a", encoding="utf-8") as lines:
         sound.truncate(2 * end)  # what a stopped build wrote last has no line
         for number in range(done, n_clips):

@@ -60,6 +60,9 @@ class AudioLm(nn.Module):
         with_value: a value head on the last hidden states (for PPO).
     """
 
+    #: What transformers' Trainer asks of whatever it resumes.
+    _keys_to_ignore_on_save: Any = None
+
     def __init__(self, language: Any, width: int, stack: int = 1, with_value: bool = False, seed: int = 0) -> None:
         super().__init__()
         self.language = language
