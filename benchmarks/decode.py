@@ -136,11 +136,10 @@ class _Timed:
 def _composing(folder: Path, reference: object | None, options: argparse.Namespace) -> list[dict]:
     """Notes per CPU-second of the whole writer, at each precision and batch, beside generate on the same prompt."""
     riff = formats.read(Path(__file__).parents[1] / "examples" / "riff.gp5")
-    manner_of = {"sampling": Sampling(), "guard": False, "recall": False, "original": False}
     rows = []
     for precision in PRECISIONS:
         model = load_model(folder, precision=precision)
-        manner = Manner(Decoding(**manner_of), model.loops)
+        manner = Manner(Decoding(Sampling(), guard=False, recall=False, original=False), model.loops)
         prompt = read_seed(riff, model)
         ids = [BOS, *model.vocabulary.tokenize(prompt.header + "".join(prompt.bars).lstrip())]
         for batch in BATCHES:

@@ -23,12 +23,12 @@ import numpy as np
 from cadenza.base.files import write_atomically
 from cadenza.base.run import versions
 from cadenza.corpus.build import rng_for
+from cadenza.corpus.clips import key_of
 from cadenza.infer.held_out import open_music
 from cadenza.metrics.reward import REWARDS
 from cadenza.notation.abc import Abc
 from cadenza.score import edit
-from cadenza.score.key_finding import find_key
-from cadenza.score.model import Key, Metre, Score, Tempo
+from cadenza.score.model import Metre, Score, Tempo
 from cadenza.score.time import bar_table
 
 BARS, LEAST_NOTES, N_RESAMPLES = 8, 16, 2000
@@ -100,21 +100,10 @@ def pieces(corpus: Path) -> dict[str, Score]:
         if score.n_notes < LEAST_NOTES:
             continue
         if not score.keys:
-            fifths, mode = find_key_signature(score)
-            score = replace(score, keys=(Key(0, fifths, mode),))
+            score = replace(score, keys=(key_of(score),))
         score = replace(score, tempos=score.tempos or (Tempo(0, 120.0),), metres=score.metres or (Metre(0, 4, 4),))
         found[piece.name] = score
     return found
-
-
-def find_key_signature(score: Score) -> tuple[int, str]:
-    """(fifths, mode) of the key that the notes are in; C major where they are drums."""
-    key = find_key(score)
-    if key is None:
-        return 0, "major"
-    minor = key >= 12
-    fifths = (7 * ((key % 12) - (9 if minor else 0)) + 5) % 12 - 5
-    return fifths, "minor" if minor else "major"
 
 
 def interval(values: np.ndarray) -> list[float]:

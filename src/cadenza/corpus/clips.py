@@ -28,7 +28,7 @@ from cadenza.corpus.questions import questions_of
 from cadenza.formats.wav import synthesize
 from cadenza.notation.abc import Abc
 from cadenza.score import edit
-from cadenza.score.key_finding import find_key
+from cadenza.score.key_finding import find_key, signature_of
 from cadenza.score.model import Key, Metre, Score, Tempo
 from cadenza.score.time import bar_table, ticks_to_seconds
 
@@ -110,16 +110,14 @@ def passage(score: Score, recipe: ClipRecipe, rng: np.random.Generator) -> tuple
         chosen = replace(chosen, tracks=tuple(track for track in chosen.tracks if len(track)))
         if chosen.n_notes < recipe.least_notes or ticks_to_seconds(chosen, chosen.length_ticks) > recipe.seconds:
             continue
-        return first, replace(chosen, keys=chosen.keys[:1] or (_key(chosen),), title="", composer="")
+        return first, replace(chosen, keys=chosen.keys[:1] or (key_of(chosen),), title="", composer="")
     return None
 
 
-def _key(score: Score) -> Key:
+def key_of(score: Score) -> Key:
     """The signature of the key that the notes are in."""
     found = find_key(score) or 0
-    minor = found >= 12
-    fifths = (7 * ((found % 12) - (9 if minor else 0)) + 5) % 12 - 5
-    return Key(0, fifths, "minor" if minor else "major")
+    return Key(0, signature_of(found), "minor" if found >= 12 else "major")
 
 
 def played(score: Score, recipe: ClipRecipe, rng: np.random.Generator) -> NDArray[np.int16]:

@@ -99,7 +99,7 @@ class ScoreReward:
             NotationError: the truth cannot be read.
         """
         read = notation or Abc()
-        ref = _truth(read, truth)
+        ref = _truth(read, truth)  # type: ignore[arg-type]  # notations are frozen dataclasses
         try:
             est = read.decode(answer)
         except CadenzaError:
@@ -123,13 +123,14 @@ def parts(ref: Score, est: Score) -> dict[str, float]:
     if not truth:
         return {}
     end = max(ref.length_ticks / ref.ticks_per_quarter, 1e-9)
-    wanted: dict[str, tuple[Spans, Spans, Callable[[Any, Any], float]]] = {
-        "metre": (*(_spans(s, s.metres, lambda m: (m.numerator, m.denominator)) for s in (ref, est)), _metre_credit),
-        "tempo": (*(_spans(s, s.tempos, lambda t: t.quarters_per_minute) for s in (ref, est)), tempo_credit),
-        "tempo_octave": (*(_spans(s, s.tempos, lambda t: t.quarters_per_minute) for s in (ref, est)), _is_octave),
-        "key": (*(_spans(s, s.keys, key_of) for s in (ref, est)), key_credit),
-    }
-    found = {name: _over_time(a, b, credit, end) if answer else 0.0 for name, (a, b, credit) in wanted.items() if a}
+    metres = [_spans(score, score.metres, lambda m: (m.numerator, m.denominator)) for score in (ref, est)]
+    tempos = [_spans(score, score.tempos, lambda t: t.quarters_per_minute) for score in (ref, est)]
+    keys = [_spans(score, score.keys, key_of) for score in (ref, est)]
+    wanted: dict[str, tuple[list[Spans], Callable[[Any, Any], float]]] = {
+        "metre": (metres, _metre_credit), "tempo": (tempos, tempo_credit), "tempo_octave": (tempos, _is_octave),
+        "key": (keys, key_credit),
+    }  # fmt: skip
+    found = {name: _over_time(a, b, credit, end) if answer else 0.0 for name, ((a, b), credit) in wanted.items() if a}
     if not answer:
         return {"notes": 0.0, "lengths": 0.0, "instruments": 0.0, **found}
     return matched(truth, answer) | found

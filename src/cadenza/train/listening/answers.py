@@ -75,7 +75,9 @@ class PairRows(ClipRows):
     """Rows of a clip's best and worst answers, each with the reference's sums of log p."""
 
     def __init__(self, rows: ClipRows, drawn: list[dict[str, Any]], reference: Any = None) -> None:
-        texts, given, asked, self.pairs = [], [], [], []
+        texts: list[list[int]] = []
+        given: list[int] = []
+        asked = []
         for one in drawn:
             best, worst = int(np.argmax(one["paid"])), int(np.argmin(one["paid"]))
             if one["paid"][best] <= one["paid"][worst]:

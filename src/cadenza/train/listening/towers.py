@@ -97,7 +97,7 @@ class EarTower:
         from cadenza.model.ear import Sound
         from cadenza.model.ear_features import LEVEL
 
-        sound = samples.astype(np.float32) / 32768
+        sound: Floats = (samples / 32768).astype(np.float32)
         power = float(np.sqrt(np.mean(np.square(sound)))) if len(sound) else 0.0
         gain = LEVEL / power if power > 1e-6 else 1.0
         heard = list(self._ear.listen(Sound(iter([sound]), gain)))
@@ -105,7 +105,7 @@ class EarTower:
             return np.zeros((0, self.width), np.float32)
         joined = {name: np.concatenate([part.values[name] for part in heard]) for name in _EAR_CURVES}
         parts = [pooled(joined[name], self.POOL, how) for name, how in _EAR_CURVES.items()]
-        return np.concatenate(parts, 1)
+        return np.concatenate(parts, 1).astype(np.float32)
 
     def fingerprint(self) -> str:
         return hashlib.sha256((self._folder / "ear.onnx").read_bytes()).hexdigest()

@@ -107,7 +107,7 @@ class RewardTrainer(ListenTrainer):
         if self._kept is None or self._left == 0:
             self._kept, self._left = self.rollout(model, inputs), what.updates
         self._left -= 1
-        loss = self.objective(model, self._kept)
+        loss = self.rollout_loss(model, self._kept)
         if what.sft_weight:
             n_targets = (inputs["labels"][:, 1:] != IGNORED).sum().clamp(min=1)
             loss = loss + what.sft_weight * self.summed_loss(model, inputs) / n_targets
@@ -175,7 +175,7 @@ class RewardTrainer(ListenTrainer):
             return log_p, torch.zeros_like(log_p), logits
         return log_p, head(out.hidden_states[-1][:, :-1].to(head.weight.dtype)).squeeze(-1).float(), logits
 
-    def objective(self, model: Any, rollout: Rollout) -> torch.Tensor:
+    def rollout_loss(self, model: Any, rollout: Rollout) -> torch.Tensor:
         """The loss of the answers under the model as it is now."""
         what = self.config.preference
         log_p, values, _ = self.scored(model, rollout.ids, rollout.features)
