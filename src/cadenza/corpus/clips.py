@@ -157,6 +157,8 @@ def build(
         ConfigError: ``out`` holds clips of another recipe.
         FormatError: no piece has bars that fit.
     """
+    if not pieces:
+        raise FormatError(f"pieces of the split {split} with pitched notes", "none", hint="Give a larger corpus.")
     out.mkdir(parents=True, exist_ok=True)
     settings = out / "recipe.json"
     said = json.loads(json.dumps(asdict(recipe) | {"split": split}))

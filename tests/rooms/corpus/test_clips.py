@@ -65,6 +65,8 @@ def test_what_cannot_be_is_said(pieces, tmp_path):
         ClipStore(tmp_path / "nothing")
     with pytest.raises(FormatError, match="notes"):
         build(pieces, 1, "train", tmp_path / "a", ClipRecipe(least_notes=5000))
+    with pytest.raises(FormatError, match="split test"):
+        build([], 1, "test", tmp_path / "b", RECIPE)
     with pytest.raises(ConfigError):
         ClipRecipe(bars=[3, 2])
 

@@ -17,6 +17,8 @@ pytest.importorskip("transformers", reason="training needs the extra [train]")
 pytest.importorskip("onnxruntime", reason="the ear needs onnxruntime")
 
 from cadenza import formats  # noqa: E402
+from cadenza.base import recipes  # noqa: E402
+from cadenza.base.config import load_config  # noqa: E402
 from cadenza.base.errors import ConfigError, ModelError  # noqa: E402
 from cadenza.corpus.clips import ClipRecipe, ClipStore, build  # noqa: E402
 from cadenza.metrics.reward import Judgement  # noqa: E402
@@ -336,6 +338,14 @@ def test_any_causal_model_with_adapters(kind, tiny, clips, tmp_path):
     assert not torch.allclose(opened.model(ids, features).logits[0, -1], opened.model(ids, 0 * features).logits[0, -1])
     on = replace(config, objective="grpo", base=str(tmp_path / "a"))
     assert listening.train(on, tmp_path / "b", say=lambda line: None).name == "adapter"
+
+
+@pytest.mark.parametrize("name", [name for name in recipes.names("train") if name.startswith("listen")])
+def test_shipped_recipes(name, clips):
+    arguments = [str(recipes.find(name, "train")), "--set", f"listen.clips={clips}"]
+    config = load_config(TrainConfig, arguments)
+    assert config.listen.is_on
+    assert config.objective in ("sft", "grpo", "ppo")
 
 
 def test_what_cannot_be_is_said(clips, tmp_path, sft):

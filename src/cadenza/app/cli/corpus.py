@@ -1,4 +1,4 @@
-"""``cadenza corpus build|show|stats|check|card``: folders of music → training examples, and a look at them."""
+"""``cadenza corpus build|clips|show|stats|check|card``: folders of music → training examples, and a look at them."""
 
 from __future__ import annotations
 
@@ -66,6 +66,38 @@ def build(
     left = ", ".join(f"{count:,} {kind}" for kind, count in manifest["rejected"].items())
     typer.echo(f"left out: {left or 'nothing'} ({out / 'rejected.csv'})")
     typer.echo(f"{out}: fingerprint {manifest['fingerprint'][:16]}")
+
+
+@app.command("clips")
+def clips(
+    folder: Path = _FOLDER,
+    out: Path = typer.Option(..., "-o", "--out", help="Folder of the clips; making them again goes on where it was."),
+    train: int = typer.Option(8000, "--train", min=1, help="Clips to learn from."),
+    held_out: int = typer.Option(
+        300, "--held-out", min=1, help="Clips of validation works, and as many of test works."
+    ),
+    test_font: str = typer.Option("", "--test-font", help="Soundfont of the test clips, which training never hears."),
+    settings: list[str] = typer.Option([], "--set", help="key=value of clips: seconds, bars, stem_share, soundfonts …"),
+) -> None:
+    """Play short passages of a corpus: sound with its ABC, for models that listen (recipes listen-…)."""
+    from dataclasses import replace
+
+    from cadenza.base.config import load_config
+    from cadenza.corpus.clips import ClipRecipe, build, pieces_of
+    from cadenza.infer.held_out import open_music
+
+    arguments = [word for setting in settings for word in ("--set", setting)]
+    recipe = load_config(ClipRecipe, arguments)
+    music = open_music(folder)
+    for split, n in (("train", train), ("validation", held_out), ("test", held_out)):
+        chosen = replace(recipe, soundfonts=[test_font]) if split == "test" and test_font else recipe
+        with Bars() as say:
+            store = build(
+                pieces_of(music.some(split, max(n, 500))), n, split, out / split, chosen,
+                lambda done, of, split=split: say(split, done, of),  # type: ignore[misc]
+            )  # fmt: skip
+        seconds = store.end / 16_000
+        typer.echo(f"{split}: {len(store):,} clips, {seconds / 60:.1f} minutes, {len(set(store.works)):,} works")
 
 
 @app.command("show")
