@@ -359,3 +359,60 @@ def test_what_cannot_be_is_said(clips, tmp_path, sft):
         listening.open_trained(tmp_path)
     copied = copy.deepcopy(recipe(clips))
     assert copied.listen.is_on
+
+
+def test_what_is_written_under_the_automaton_is_music(sft, clips, tmp_path):
+    """Even by a model that has hardly learned anything: bars add up, and the reader takes it."""
+    from cadenza.corpus.clips import NOTATION
+    from cadenza.infer.grammatical import Guide
+    from cadenza.train.listening import transcribe
+
+    opened, seconds = transcribe.open_for_use(sft)
+    assert seconds == RECIPE.seconds + transcribe.ROOM_SECONDS
+    guide = Guide(NOTATION, opened.codec.texts())
+    store = ClipStore(clips / "validation")
+    for number in range(len(store)):
+        place = guide.begin()
+        for token in opened.codec.tokenize(store[number].text):  # the truth is allowed all along
+            allowed, _ = place.allowed()
+            assert allowed is None or token in allowed
+            place.feed(token)
+        assert place.is_guided
+        assert place.allowed()[1]
+    rng = np.random.default_rng(0)
+    for number in range(20):
+        place = guide.begin()
+        head, _, _ = store[number % len(store)].text.partition("[V:1]")
+        for token in opened.codec.tokenize(head + "[V:"):
+            place.feed(token)
+        for _ in range(2000):
+            allowed, may_end = place.allowed()
+            assert allowed is not None
+            if may_end:
+                break
+            closing = [token for token in allowed.tolist() if guide.texts[token] == "]"]  # or a chord has no end
+            place.feed(closing[0] if closing else int(rng.choice(allowed)))
+        NOTATION.decode(place.text)
+
+
+def test_route_b_of_the_command(sft, clips, tmp_path, monkeypatch):
+    from typer.testing import CliRunner
+
+    from cadenza.app.cli.main import app
+    from cadenza.train.listening import transcribe
+
+    soundfile = pytest.importorskip("soundfile", reason="soundfile (extra [sound]) is not installed")
+    store = ClipStore(clips / "validation")
+    soundfile.write(tmp_path / "a.wav", store[0].samples, 16_000)
+    text = store[0].text
+    monkeypatch.setattr(
+        transcribe, "tell", lambda *args, **keys: transcribe.Told(text, transcribe.NOTATION.decode(text), -1.0)
+    )
+    run = CliRunner().invoke(app, ["transcribe", str(tmp_path / "a.wav"), "--route", "b", "--listener", str(sft), "-o",
+                                   str(tmp_path / "a.abc")])  # fmt: skip
+    assert run.exit_code == 0, run.output
+    assert formats.read(tmp_path / "a.abc").n_notes == transcribe.NOTATION.decode(text).n_notes
+    long = np.zeros(16_000 * 9, np.int16)
+    soundfile.write(tmp_path / "long.wav", long, 16_000)
+    with pytest.raises(Exception, match="seconds"):
+        transcribe.transcribe(tmp_path / "long.wav", sft)

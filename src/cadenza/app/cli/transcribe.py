@@ -38,6 +38,14 @@ def transcribe(
     transcriber: str = typer.Option(
         "ear", "--with", help="Who listens: ear (cadenza's own), naive, basic-pitch, piano-transcription."
     ),
+    route: str = typer.Option(
+        "auto",
+        "--route",
+        help="a: ear and notator; b: a model that listens (--listener); auto: a, which measures better.",
+    ),
+    listener: Path | None = typer.Option(
+        None, "--listener", help="With --route b: run of cadenza train listen …, which hears short passages."
+    ),
 ) -> None:
     """Write down the notes of a recording by instrument: tempo, bars, key, note values, hands, strings and frets."""
     import time
@@ -56,6 +64,14 @@ def transcribe(
         raise ConfigError("a file to write", "none", hint="Give -o FILE, --report FILE.html, or both.")
     if report is not None and report.suffix.lower() not in (".html", ".htm"):
         raise ConfigError("--report FILE.html", str(report))
+    if route not in ("a", "b", "auto") or (route == "b") != (listener is not None):
+        said = f"--route {route}" + f" --listener {listener}" * (listener is not None)
+        raise ConfigError("--route a or auto, or --route b with --listener RUN", said)
+    if route == "b":
+        if report is not None or instruments or tempo or metre or key or threshold or model or transcriber != "ear":
+            raise ConfigError("--route b with --listener and -o alone", "options of route a")
+        _by_listener(audio, listener, out)
+        return
     if not 0 <= threshold < 1:
         raise ConfigError("--threshold of 0–1", str(threshold))
     if transcriber not in transcribers.names():
@@ -102,6 +118,25 @@ def transcribe(
         make_folder_for(report)
         write_atomically(report, transcription_page.html(audio, found, page, transcriber).encode())
         typer.echo(f"  {report}")
+
+
+def _by_listener(audio: Path, listener: Path | None, out: list[Path]) -> None:
+    """Route b: what a model that listens writes."""
+    from cadenza import formats
+    from cadenza.app.cli.train import _needs_extra
+    from cadenza.base.files import make_folder_for
+
+    for target in out:
+        formats.module_for(target, "write")
+    _needs_extra()
+    from cadenza.train.listening.transcribe import transcribe as tell
+
+    told = tell(audio, str(listener))
+    typer.echo(f"{audio.name}: {told.score.n_notes:,} notes, {_said(told.score)}; {-told.log2_p:.0f} bits")
+    for target in out:
+        make_folder_for(target)
+        formats.write(told.score, target)
+        typer.echo(f"  {target}")
 
 
 def _said(page: Score) -> str:

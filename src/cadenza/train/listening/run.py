@@ -255,7 +255,11 @@ def save(config: TrainConfig, opened: Opened, out: Path) -> Path:
     folder, temporary = out / ("adapter" if adapted else "model"), out / ".saving"
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
-    about = {"tower": config.listen.tower, "tower_source": config.listen.tower_source, "notation": NOTATION.options()}
+    clips = json.loads((Path(config.listen.clips) / "train" / "recipe.json").read_text("utf-8"))
+    about = {
+        "tower": config.listen.tower, "tower_source": config.listen.tower_source, "notation": NOTATION.options(),
+        "seconds": clips["seconds"],
+    }  # fmt: skip
     opened.model.save(temporary, about)
     runs.save_codec(opened.codec, temporary)
     shutil.copyfile(out / "run.json", temporary / "run.json")
