@@ -6,7 +6,7 @@ not its notation has reward 0. Letters: G takes of one prompt, T tokens.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +32,7 @@ def drawn(
     temperature: float,
     seed: int,
     first: dict[str, Any] | None = None,
+    never: Collection[int] = (),
 ) -> list[NDArray[np.int64]]:
     """``n_takes`` completions of ``given``, each to ``<eos>`` (kept) or ``n_tokens`` tokens.
 
@@ -41,6 +42,7 @@ def drawn(
     Args:
         temperature: 0 takes the likeliest token each time.
         first: what else the model is given with ``given``, for ``n_takes`` rows (sound in the places of placeholders).
+        never: further ids that are not drawn (placeholders); those beyond the vocabulary may be among them.
     """
     was_training = model.training
     model.eval()
@@ -49,7 +51,8 @@ def drawn(
     ids = torch.from_numpy(given)[None].repeat(n_takes, 1).to(device)
     written = torch.empty(n_takes, 0, dtype=torch.long, device=device)
     open_ = torch.ones(n_takes, dtype=torch.bool, device=device)
-    banned = [one for one in {codec.pad_id, codec.bos_id} - {codec.eos_id, None} if one is not None]
+    unwanted = {codec.pad_id, codec.bos_id, *never} - {codec.eos_id, None}
+    banned = [one for one in unwanted if one is not None and one < len(codec)]
     past = None
     following = ids
     for _ in range(n_tokens):

@@ -36,7 +36,7 @@ def draw(
     order = np.random.default_rng([config.seed, 11]).permutation(len(rows))[: config.preference.prompts].tolist()
     device = next(model.parameters()).device
     with path.open("a", encoding="utf-8") as file:
-        for number in order[len(done) :]:
+        for n_drawn, number in enumerate(order[len(done) :], len(done) + 1):
             row = rows[number]
             given = given_of(row, int(rows.documents.n_given[number]))
             heard = features_of([row]).to(device)
@@ -45,8 +45,8 @@ def draw(
             paid = [reward(text_of(codec, one), rows.asked[number].answer).total for one in found]
             file.write(json.dumps({"row": number, "answers": [one.tolist() for one in found], "paid": paid}) + "\n")
             file.flush()
-            if (number + 1) % 50 == 0:
-                say(f"answers to {number + 1} of {len(order)} clips")
+            if n_drawn % 50 == 0:
+                say(f"answers to {n_drawn} of {len(order)} clips")
     return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
 
 

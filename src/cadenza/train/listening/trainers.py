@@ -10,7 +10,6 @@ hold the update to a case by hand and see that it depends on the sound.
 
 from __future__ import annotations
 
-import copy
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from cadenza.base.errors import ModelError
 from cadenza.metrics.reward import Judgement
 from cadenza.train import losses
 from cadenza.train.listening import objectives
@@ -51,6 +51,13 @@ class ListenTrainer(MusicTrainer):
             use_cache=False,
         )  # fmt: skip
         return losses.cross_entropy_sum(found.logits, batch["labels"])
+
+    def _issue_warnings_after_load(self, load_result: Any) -> None:
+        """A checkpoint holds what is trained and nothing else: what it lacks of the rest is the base's."""
+        trained = {name for name, value in self.model.named_parameters() if value.requires_grad}
+        wrong = sorted(trained & {*load_result.missing_keys}) + sorted(load_result.unexpected_keys)
+        if wrong:
+            raise ModelError("a checkpoint of just what is trained", f"{len(wrong)} other names, {wrong[0]}")
 
 
 @dataclass
@@ -92,7 +99,7 @@ class RewardTrainer(ListenTrainer):
         self.figures: list[dict[str, float]] = []
         self._kept: Rollout | None = None
         self._left = 0
-        self._frozen, self._projector = frozen_parts(self.model, self.config)
+        self._before = trained_weights(self.model) if self.config.preference.beta else {}
 
     def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> torch.Tensor:
         """One batch; what is counted for the lines of progress are the answers."""
@@ -140,7 +147,7 @@ class RewardTrainer(ListenTrainer):
         device = inputs["input_ids"].device
         sound = padded_features(features).to(device)
         ids, wanted = ids.to(device), wanted.to(device)
-        rewards = torch.tensor([verdict.total for verdict in verdicts], device=device)
+        rewards = torch.tensor([verdict.total for verdict in verdicts], dtype=torch.float32, device=device)
         old, values, logits = self.scored(model, ids, sound)
         with self.reference(model) as other:
             reference = self.scored(other, ids, sound)[0] if what.beta else old
@@ -191,22 +198,12 @@ class RewardTrainer(ListenTrainer):
 
     @contextmanager
     def reference(self, model: Any) -> Iterator[Any]:
-        """The model before the first step."""
-        if self._frozen is not None:
-            self._frozen.to(next(model.parameters()).device)
-            yield self._frozen
-            return
-        whole = self.accelerator.unwrap_model(model)
-        if self._projector is None:
+        """The model before the first step: what is trained (adapters, projector or all) is put back meanwhile."""
+        was_training = model.training
+        model.eval()
+        with exchanged(self.accelerator.unwrap_model(model), self._before):
             yield model
-            return
-        now = whole.projector
-        whole.projector = self._projector.to(next(now.parameters()).device)
-        try:
-            with whole.language.disable_adapter():
-                yield whole
-        finally:
-            whole.projector = now
+        model.train(was_training)
 
     # ── figures ──────────────────────────────────────────────────────────────────────────────────────────
 
@@ -248,14 +245,24 @@ class RewardTrainer(ListenTrainer):
         super().log(logs, *args, **keys)
 
 
-def frozen_parts(model: Any, config: TrainConfig) -> tuple[Any, Any]:
-    """(a copy of the whole, None), or (None, a copy of the projector) where adapters can be switched off."""
-    if not config.preference.beta:
-        return None, None
-    language = getattr(model, "language", None)
-    if hasattr(language, "disable_adapter") and not config.adapter_of and hasattr(model, "projector"):
-        return None, copy.deepcopy(model.projector).eval().requires_grad_(False)
-    return copy.deepcopy(model).eval().requires_grad_(False), None
+def trained_weights(model: Any) -> dict[str, torch.Tensor]:
+    """Copies of all that is trained, by name."""
+    return {name: value.detach().clone() for name, value in model.named_parameters() if value.requires_grad}
+
+
+@contextmanager
+def exchanged(model: Any, weights: dict[str, torch.Tensor]) -> Iterator[None]:
+    """The model with other weights, of the same names, as long as this is open; not for gradients."""
+    own = {name: value for name, value in model.named_parameters() if name in weights}
+    now = {name: value.data for name, value in own.items()}
+    try:
+        for name, value in own.items():
+            weights[name] = weights[name].to(value.device)
+            value.data = weights[name]
+        yield
+    finally:
+        for name, value in own.items():
+            value.data = now[name]
 
 
 def text_of(codec: Codec, answer: NDArray[np.int64]) -> str:
@@ -272,7 +279,7 @@ def answers_to(
     room = max(1, min(config.preference.max_tokens, config.context_tokens - len(given)))
     number = int(np.random.default_rng([config.seed, *seed]).integers(1 << 62))
     first = {"features": features.repeat(n, 1, 1)}
-    return drawn(model, given, n, room, codec, temperature, number, first)
+    return drawn(model, given, n, room, codec, temperature, number, first, {model.audio_id})
 
 
 def joined(
