@@ -180,8 +180,12 @@ def open_codec(source: Path | str) -> Codec:
     return MergedVocabulary.load(base, folder / MERGES) if (folder / MERGES).is_file() else base
 
 
-def pretrained(config: TrainConfig) -> Any:
+def pretrained(config: TrainConfig, kind: Any = None, unquantised: Sequence[str] = ()) -> Any:
     """The base's weights: 4-bit NF4 for qlora, else float32 on a processor (trained in full) as stored otherwise.
+
+    Args:
+        kind: the class of transformers that reads them; None: of a causal model.
+        unquantised: names of modules that stay out of the 4 bits; the head is to be named too. Empty: the head alone.
 
     Raises:
         ModelError: no causal model of transformers is there.
@@ -193,13 +197,13 @@ def pretrained(config: TrainConfig) -> Any:
         stretch(shape, config.rope)
         options: dict[str, Any] = {"config": shape, "attn_implementation": config.attention}
         if config.method == "qlora":
-            options["quantization_config"] = nf4()
+            options["quantization_config"] = nf4(unquantised)
             options["dtype"] = torch.bfloat16 if config.precision == "bfloat16" else torch.float32
         else:
             # Adapters over frozen weights may leave these in half precision; what is trained is float32.
             half = config.method == "lora" and config.precision == "bfloat16"
             options["dtype"] = torch.bfloat16 if half else torch.float32
-        model = AutoModelForCausalLM.from_pretrained(config.source, **options)
+        model = (kind or AutoModelForCausalLM).from_pretrained(config.source, **options)
     except (OSError, ValueError, KeyError) as error:
         said = str(error).partition("\n")[0][:300]
         hint = "Give a folder of a saved model, a hub id that can be reached, or scratch:small."
@@ -208,8 +212,11 @@ def pretrained(config: TrainConfig) -> Any:
     return model
 
 
-def nf4() -> Any:
+def nf4(unquantised: Sequence[str] = ()) -> Any:
     """Four bits, normal float, double quantisation (Dettmers et al. 2023).
+
+    Args:
+        unquantised: full names of modules that stay as they are, in place of the head alone.
 
     Raises:
         MissingExtraError: bitsandbytes is not installed.
@@ -226,6 +233,7 @@ def nf4() -> Any:
         bnb_4bit_quant_type="nf4",
         bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=torch.bfloat16 if torch.cuda.is_available() else torch.float32,
+        llm_int8_skip_modules=list(unquantised) or None,
     )
 
 
@@ -263,8 +271,11 @@ def extend(model: Any, codec: HubVocabulary, fields: Sequence[str], joint: str =
     return wider, len(new)
 
 
-def adapt(model: Any, config: TrainConfig, codec: Codec, n_new: int) -> Any:
+def adapt(model: Any, config: TrainConfig, codec: Codec | None, n_new: int, targets: Any = None) -> Any:
     """The model with trainable adapters, or with those of an earlier run; new tokens are trained beside them.
+
+    Args:
+        targets: what gets adapters, as peft takes it; None: what the recipe says.
 
     Raises:
         MissingExtraError: peft is not installed.
@@ -282,11 +293,10 @@ def adapt(model: Any, config: TrainConfig, codec: Codec, n_new: int) -> Any:
         )
     if config.adapter_of:
         return peft.PeftModel.from_pretrained(model, config.adapter_of, is_trainable=True)
-    targets: Any = config.lora.targets
-    if targets == ["all-linear"]:
-        targets = "all-linear"
+    if targets is None:
+        targets = "all-linear" if config.lora.targets == ["all-linear"] else config.lora.targets
     rows = None
-    if n_new:
+    if n_new and codec is not None:
         ids = list(range(len(codec) - n_new, len(codec)))
         rows = {_name_of(model, model.get_input_embeddings()): ids}
         head = model.get_output_embeddings()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -17,9 +17,50 @@ from torch import nn
 
 from cadenza.base.errors import ModelError
 from cadenza.base.tensors import read_json_object
+from cadenza.train.listening.rows import prompt_ids
+from cadenza.train.rows import Codec
 
 PROJECTOR = "projector.safetensors"
 LISTEN = "listen.json"
+
+
+class Listener(Protocol):
+    """What runs ask of a model that listens, beside its forward pass (:meth:`AudioLm.forward`).
+
+    Attributes:
+        language: what adapters are put on.
+        projector: what brings the sound to the language model.
+        value: a value head on the last hidden states, or None.
+    """
+
+    language: Any
+    value: nn.Module | None
+
+    @property
+    def projector(self) -> nn.Module: ...
+
+    @property
+    def audio_id(self) -> int:
+        """The placeholder: no answer ever holds it."""
+        ...
+
+    def n_vectors(self, n_frames: int) -> int:
+        """Placeholders of so many frames of features."""
+        ...
+
+    def prompt_ids(self, codec: Codec, n_frames: int, question: str) -> list[int]:
+        """Ids of a question about so many frames, up to where the answer begins."""
+        ...
+
+    def save(self, folder: Path, about: dict[str, Any]) -> None:
+        """All that opening it again needs, beside the tokenizer and frozen weights of a base."""
+        ...
+
+    def load_parts(self, folder: Path) -> None:
+        """The projector and the value head of a folder."""
+        ...
+
+    def parameters(self, recurse: bool = True) -> Any: ...
 
 
 class Projector(nn.Module):
@@ -72,11 +113,8 @@ class AudioLm(nn.Module):
         # As large as embeddings are, so that sound neither drowns text nor drowns in it.
         with torch.no_grad():
             self.projector.linear.weight.mul_(float(table.float().std()) * self.projector.linear.in_features**0.5)
-        self.value = nn.Linear(int(table.shape[1]), 1) if with_value else None
-        if self.value is not None:
-            nn.init.zeros_(self.value.weight)
-            nn.init.zeros_(self.value.bias)
-        self.register_state_dict_post_hook(_without_twins)
+        self.value = value_head(int(table.shape[1])) if with_value else None
+        self.register_state_dict_post_hook(only_trained)
 
     @property
     def config(self) -> Any:
@@ -130,34 +168,77 @@ class AudioLm(nn.Module):
             **given, past_key_values=past_key_values, use_cache=use_cache, output_hidden_states=output_hidden_states
         )
 
+    def n_vectors(self, n_frames: int) -> int:
+        """Placeholders of so many frames."""
+        return self.projector.n_vectors(n_frames)
+
+    def prompt_ids(self, codec: Codec, n_frames: int, question: str) -> list[int]:
+        """Ids of begin, sound and question."""
+        return prompt_ids(codec, self.n_vectors(n_frames), self.audio_id, question)
+
+    def activation_checkpointing_enable(self, **options: Any) -> None:
+        """Compute the language model's activations twice instead of keeping them, as Trainer asks for it."""
+        self.language.activation_checkpointing_enable(**options)
+
     # ── files ────────────────────────────────────────────────────────────────────────────────────────────
 
     def save(self, folder: Path, about: dict[str, Any]) -> None:
         """The language model's own files (or its adapter's), the projector's, and ``listen.json``."""
-        options = {} if not hasattr(self.language, "peft_config") else {"save_embedding_layers": False}
-        self.language.save_pretrained(folder, **options)
-        own = {f"projector.{name}": tensor.contiguous() for name, tensor in self.projector.state_dict().items()}
-        if self.value is not None:
-            own |= {f"value.{name}": tensor.contiguous() for name, tensor in self.value.state_dict().items()}
-        save_file(own, folder / PROJECTOR)
+        save_language(self.language, folder)
+        save_parts(self, folder)
         said = about | {"width": self.projector.width, "stack": self.projector.stack}
         (folder / LISTEN).write_text(json.dumps(said, indent=1), "utf-8")
 
-    def load_projector(self, folder: Path) -> None:
+    def load_parts(self, folder: Path) -> None:
         """What :meth:`save` wrote; a value head stays new where none was saved.
 
         Raises:
             ModelError: of another shape.
         """
-        saved = load_file(folder / PROJECTOR)
-        for name, module in (("projector", self.projector), ("value", self.value)):
-            own = {key.removeprefix(f"{name}."): value for key, value in saved.items() if key.startswith(f"{name}.")}
-            if module is None or not own:
-                continue
-            try:
-                module.load_state_dict(own)
-            except RuntimeError as error:
-                raise ModelError(f"a {name} of this shape", str(error)[:200], where=str(folder)) from None
+        load_parts(self, folder)
+
+
+def value_head(width: int) -> nn.Module:
+    """Worth of a place from its last hidden state; 0 of all of them before it has learned."""
+    head = nn.Linear(width, 1)
+    nn.init.zeros_(head.weight)
+    nn.init.zeros_(head.bias)
+    return head
+
+
+def save_language(language: Any, folder: Path) -> None:
+    """A language model's own files, or its adapter's alone."""
+    options = {} if not hasattr(language, "peft_config") else {"save_embedding_layers": False}
+    language.save_pretrained(folder, **options)
+
+
+def save_parts(model: Listener, folder: Path) -> None:
+    """``projector.safetensors``: the projector and, where there is one, the value head."""
+    parts = {"projector": model.projector, "value": model.value}
+    own = {
+        f"{part}.{name}": tensor.contiguous()
+        for part, module in parts.items()
+        if module is not None
+        for name, tensor in module.state_dict().items()
+    }
+    save_file(own, folder / PROJECTOR)
+
+
+def load_parts(model: Listener, folder: Path) -> None:
+    """Read what :func:`save_parts` wrote; a value head stays new where none was saved.
+
+    Raises:
+        ModelError: of another shape.
+    """
+    saved = load_file(folder / PROJECTOR)
+    for name, module in (("projector", model.projector), ("value", model.value)):
+        own = {key.removeprefix(f"{name}."): value for key, value in saved.items() if key.startswith(f"{name}.")}
+        if module is None or not own:
+            continue
+        try:
+            module.load_state_dict(own)
+        except RuntimeError as error:
+            raise ModelError(f"a {name} of this shape", str(error)[:200], where=str(folder)) from None
 
 
 def about_of(folder: Path) -> dict[str, Any]:
@@ -172,10 +253,10 @@ def about_of(folder: Path) -> dict[str, Any]:
     return read_json_object(path.read_bytes(), str(path))
 
 
-def _without_twins(module: nn.Module, state: dict[str, Any], prefix: str, local_metadata: Any) -> None:
+def only_trained(module: nn.Module, state: dict[str, Any], prefix: str, local_metadata: Any) -> None:
     """A checkpoint holds what is trained, once: tied heads are their embeddings, frozen weights are the base's."""
     del local_metadata
-    trained = {name for name, p in module.named_parameters() if p.requires_grad}
+    kept = {name for name, p in module.named_parameters() if p.requires_grad} | dict(module.named_buffers()).keys()
     for name in [name for name in state if name.startswith(prefix)]:
-        if name.removeprefix(prefix) not in trained and name.removeprefix(prefix) not in dict(module.named_buffers()):
+        if name.removeprefix(prefix) not in kept:
             del state[name]

@@ -143,22 +143,25 @@ class ClipRows(RowSet):
 
 
 def rows_of(
-    asked: Sequence[Asked], heard: Heard, codec: Codec, n_vectors: Callable[[int], int], audio_id: int,
-    context_tokens: int, notes_of: Callable[[str], int],
+    asked: Sequence[Asked], heard: Heard, codec: Codec, prompt: Callable[[int, str], list[int]], context_tokens: int,
+    notes_of: Callable[[str], int],
 ) -> ClipRows:  # fmt: skip
     """Rows of what is asked; those that do not fit into the context are left out.
+
+    Args:
+        prompt: (frames of features, question) → ids, the model's own way of asking.
 
     Raises:
         FormatError: nothing fits.
     """
     texts, given, notes, kept = [], [], [], []
     for one in asked:
-        prompt = prompt_ids(codec, n_vectors(len(heard[one.clip])), audio_id, one.question)
+        given_ids = prompt(len(heard[one.clip]), one.question)
         answer = [*codec.tokenize(one.answer), codec.eos_id]
-        if len(prompt) + len(answer) > context_tokens:
+        if len(given_ids) + len(answer) > context_tokens:
             continue
-        texts.append([*prompt, *answer])
-        given.append(len(prompt))
+        texts.append([*given_ids, *answer])
+        given.append(len(given_ids))
         notes.append(notes_of(one.answer) if one.kind == TRANSCRIBE else 0)
         kept.append(one)
     if not kept:

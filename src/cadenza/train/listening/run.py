@@ -27,12 +27,13 @@ from cadenza.metrics.reward import REWARDS
 from cadenza.train import bases, loop
 from cadenza.train import run as runs
 from cadenza.train.listening import answers as drawn_answers
-from cadenza.train.listening import rows, trainers
-from cadenza.train.listening.audio_lm import LISTEN, PROJECTOR, AudioLm, about_of
+from cadenza.train.listening import rows, trainers, whole
+from cadenza.train.listening.audio_lm import LISTEN, PROJECTOR, AudioLm, Listener, about_of
 from cadenza.train.listening.towers import Tower, open_tower
 from cadenza.train.recipe import Scratch, TrainConfig
 from cadenza.train.rows import Codec
 
+ADAPTER = "adapter_config.json"
 Say = Callable[[str], None]
 
 
@@ -41,19 +42,24 @@ class Opened:
     """A model that listens, ready to be trained or asked.
 
     Args:
-        model: see :class:`~cadenza.train.listening.audio_lm.AudioLm`.
+        model: an :class:`~cadenza.train.listening.audio_lm.AudioLm`, or a
+            :class:`~cadenza.train.listening.whole.WholeAudioLm`.
         codec: text ↔ ids.
         tower: what hears.
     """
 
-    model: AudioLm
+    model: Listener
     codec: Codec
     tower: Tower
 
+    @classmethod
+    def of_whole(cls, model: whole.WholeAudioLm) -> Opened:
+        """An audio language model, which brings its codec and its features."""
+        return cls(model, model.codec, model.tower)
+
     def prompt(self, n_frames: int, question: str = rows.INSTRUCTION) -> list[int]:
         """Ids of a prompt for so many frames of features."""
-        n_vectors = self.model.projector.n_vectors(n_frames)
-        return rows.prompt_ids(self.codec, n_vectors, self.model.audio_id, question)
+        return self.model.prompt_ids(self.codec, n_frames, question)
 
 
 def source_of(base: str) -> Path | None:
@@ -70,6 +76,43 @@ def scratch_shape(config: TrainConfig) -> Scratch:
     return replace(shape, layer_pattern="f", window_tokens=config.context_tokens)
 
 
+def root_recipe(folder: Path) -> TrainConfig:
+    """The recipe that names what a folder's adapter is put on: adapters that went on from a run's are on its base."""
+    recipe = runs.config_of(folder / "run.json")
+    before = None if recipe.is_scratch else source_of(recipe.base)
+    if before is None or not (before / ADAPTER).is_file():
+        return recipe
+    return root_recipe(before)
+
+
+def language_of(
+    folder: Path,
+    train: TrainConfig | None,
+    load: Callable[[TrainConfig], Any],
+    adapt: Callable[[Any, TrainConfig], Any],
+) -> Any:
+    """The language model of a folder, as it was trained or ready for a run that goes on from it.
+
+    Args:
+        train: the recipe of that run.
+        load: a recipe's base → its weights.
+        adapt: (weights, recipe) → with new adapters.
+    """
+    if (folder / ADAPTER).is_file():
+        from peft import PeftModel
+
+        language = PeftModel.from_pretrained(load(root_recipe(folder)), str(folder), is_trainable=train is not None)
+        if train is not None and train.method == "full":
+            language = language.merge_and_unload()
+    else:
+        language = load(TrainConfig(base=str(folder)))
+        if train is not None and train.method != "full":
+            language = adapt(language, train)
+    if train is None or train.method == "full":
+        language.requires_grad_(train is not None)
+    return language
+
+
 def open_trained(folder: Path, with_value: bool = False, train: TrainConfig | None = None) -> Opened:
     """A model that was trained here, from its folder.
 
@@ -78,29 +121,30 @@ def open_trained(folder: Path, with_value: bool = False, train: TrainConfig | No
 
     Raises:
         ModelError: it is none that listens.
+        ConfigError: the recipe hears with another tower.
     """
-    from transformers import AutoModelForCausalLM
-
     about = about_of(folder)
-    tower = open_tower(about["tower"], about["tower_source"])
-    codec = bases.open_codec(folder)
-    if (folder / "adapter_config.json").is_file():
-        from peft import PeftModel
-
-        before = runs.config_of(folder / "run.json")
-        language = bases.pretrained(before)
-        language = PeftModel.from_pretrained(language, str(folder), is_trainable=train is not None)
-        if train is not None and train.method == "full":
-            language = language.merge_and_unload()
+    if train is not None:
+        named = (train.listen.tower, train.listen.tower_source)
+        known = (about["tower"], about["tower_source"])
+        if named != known:
+            hint = "Name the base's listen.tower and listen.tower_source."
+            raise ConfigError(f"the tower of the base, {known!r}", repr(named), where="recipe listen", hint=hint)
+    if about["tower"] == whole.WHOLE:
+        if train is not None:
+            whole.check(train)
+        language = language_of(folder, train, whole.pretrained, whole.adapt)
+        opened = Opened.of_whole(whole.WholeAudioLm(language, whole.open_processor(str(folder)), with_value))
     else:
-        language = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
-        if train is not None and train.method != "full":
-            language = bases.adapt(language, train, codec, 0)
-    if train is None or train.method == "full":
-        language.requires_grad_(train is not None)
-    model = AudioLm(language, int(about["width"]), int(about["stack"]), with_value)
-    model.load_projector(folder)
-    return Opened(model, codec, tower)
+        tower = open_tower(about["tower"], about["tower_source"])
+        codec = bases.open_codec(folder)
+        language = language_of(
+            folder, train, bases.pretrained, lambda model, recipe: bases.adapt(model, recipe, codec, 0)
+        )
+        model = AudioLm(language, int(about["width"]), int(about["stack"]), with_value)
+        opened = Opened(model, codec, tower)
+    opened.model.load_parts(folder)
+    return opened
 
 
 def open_listener(config: TrainConfig, texts: Callable[[], list[str]], out: Path) -> Opened:
@@ -116,6 +160,8 @@ def open_listener(config: TrainConfig, texts: Callable[[], list[str]], out: Path
     source = None if config.is_scratch else source_of(config.base)
     if source is not None:
         return open_trained(source, with_value, config)
+    if config.listen.tower == whole.WHOLE:
+        return Opened.of_whole(whole.open_base(config, with_value))
     tower = open_tower(config.listen.tower, config.listen.tower_source)
     if config.is_scratch:
         codec: Codec = rows.words_of(texts(), config.listen.vocabulary, out / "words")
@@ -206,8 +252,7 @@ def _rows(config: TrainConfig, opened: Opened, store: ClipStore, split: str, say
     heard = rows.Heard(store, opened.tower, kept, progress)
     asked = rows.asked_of(store, config.listen.questions if split == "train" else 0.0, config.seed)
     made = rows.rows_of(
-        asked, heard, opened.codec, opened.model.projector.n_vectors, opened.model.audio_id, config.context_tokens,
-        notes_of,
+        asked, heard, opened.codec, opened.prompt, config.context_tokens, notes_of
     )  # fmt: skip
     if len(made) < len(asked):
         say(f"{len(asked) - len(made):,} of {len(asked):,} rows ({split}) do not fit {config.context_tokens:,} tokens")

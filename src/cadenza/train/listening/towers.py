@@ -63,6 +63,11 @@ def open_tower(name: str, source: str = "") -> Tower:
     return made
 
 
+def sound_of(samples: NDArray[np.int16]) -> Floats:
+    """The same as numbers of −1 to 1."""
+    return np.divide(samples, 32768, dtype=np.float32)
+
+
 def pooled(features: Floats, factor: int, how: str = "mean") -> Floats:
     """Every ``factor`` frames as one, shape (ceil(T / factor), width); the last ones may be fewer."""
     n, width = features.shape
@@ -97,7 +102,7 @@ class EarTower:
         from cadenza.model.ear import Sound
         from cadenza.model.ear_features import LEVEL
 
-        sound: Floats = (samples / 32768).astype(np.float32)
+        sound = sound_of(samples)
         power = float(np.sqrt(np.mean(np.square(sound)))) if len(sound) else 0.0
         gain = LEVEL / power if power > 1e-6 else 1.0
         heard = list(self._ear.listen(Sound(iter([sound]), gain)))
@@ -162,7 +167,7 @@ class WhisperTower:
     def __call__(self, samples: NDArray[np.int16]) -> Floats:
         import torch
 
-        sound = samples.astype(np.float32) / 32768
+        sound = sound_of(samples)
         window = int(self._extract.n_samples)  # it hears half a minute at once
         parts = []
         for start in range(0, max(len(sound), 1), window):
