@@ -105,7 +105,8 @@ def language_of(
         if train is not None and train.method == "full":
             language = language.merge_and_unload()
     else:
-        language = load(TrainConfig(base=str(folder)))
+        # In the precision of the recipe, as its outcome is opened again: see root_recipe.
+        language = load(TrainConfig(base=str(folder)) if train is None else replace(train, base=str(folder)))
         if train is not None and train.method != "full":
             language = adapt(language, train)
     if train is None or train.method == "full":
@@ -251,9 +252,7 @@ def _rows(config: TrainConfig, opened: Opened, store: ClipStore, split: str, say
 
     heard = rows.Heard(store, opened.tower, kept, progress)
     asked = rows.asked_of(store, config.listen.questions if split == "train" else 0.0, config.seed)
-    made = rows.rows_of(
-        asked, heard, opened.codec, opened.prompt, config.context_tokens, notes_of
-    )  # fmt: skip
+    made = rows.rows_of(asked, heard, opened.codec, opened.prompt, config.context_tokens, notes_of)
     if len(made) < len(asked):
         say(f"{len(asked) - len(made):,} of {len(asked):,} rows ({split}) do not fit {config.context_tokens:,} tokens")
     return made

@@ -201,9 +201,11 @@ class RewardTrainer(ListenTrainer):
         """The model before the first step: what is trained (adapters, projector or all) is put back meanwhile."""
         was_training = model.training
         model.eval()
-        with exchanged(self.accelerator.unwrap_model(model), self._before):
-            yield model
-        model.train(was_training)
+        try:
+            with exchanged(self.accelerator.unwrap_model(model), self._before):
+                yield model
+        finally:
+            model.train(was_training)
 
     # ── figures ──────────────────────────────────────────────────────────────────────────────────────────
 

@@ -96,11 +96,9 @@ def open_processor(source: str) -> Any:
     return processor
 
 
-def _said(processor: Any, question: str, answer: str | None = None) -> str:
-    """The conversation as the chat template writes it, up to the answer or with it."""
-    asked = {"role": "user", "content": [{"type": "audio", "audio": "clip"}, {"type": "text", "text": question}]}
-    told = [] if answer is None else [{"role": "assistant", "content": [{"type": "text", "text": answer}]}]
-    return str(processor.apply_chat_template([asked, *told], tokenize=False, add_generation_prompt=answer is None))
+def _asked(sound: Any, question: str) -> dict[str, Any]:
+    """A user's turn: a sound and what is asked about it."""
+    return {"role": "user", "content": [{"type": "audio", "audio": sound}, {"type": "text", "text": question}]}
 
 
 def end_of_answer(processor: Any) -> str | None:
@@ -109,7 +107,8 @@ def end_of_answer(processor: Any) -> str | None:
     Some tokenizers name the end of a text as their end of sequence although answers end otherwise.
     """
     mark = "ANSWER"
-    rest = _said(processor, "?", mark).rpartition(mark)[2]
+    told = {"role": "assistant", "content": [{"type": "text", "text": mark}]}
+    rest = processor.apply_chat_template([_asked("clip", "?"), told], tokenize=False).rpartition(mark)[2]
     ids = processor.tokenizer(rest, add_special_tokens=False)["input_ids"]
     return processor.tokenizer.convert_ids_to_tokens(ids[0]) if ids and ids[0] in _specials(processor) else None
 
@@ -143,19 +142,20 @@ class Chat:
         return [*before, *[self.audio_id] * n_vectors, *after]
 
     def _around(self, question: str) -> tuple[list[int], list[int]]:
-        processor = self.processor
-        text = _said(processor, question)
-        if text.count(processor.audio_token) != 1:
-            found = f"{text.count(processor.audio_token)} of them"
-            raise ModelError(f"one {processor.audio_token} in the conversation", found, where="chat template")
-        # What the processor puts in its place for one placeholder: Music Flamingo adds a begin and an end.
-        one = processor.replace_audio_token({"num_audio_tokens": [1]}, 0)
-        # As apply_chat_template(tokenize=True) does: a template that writes the begin is given no second one.
-        begin = processor.tokenizer.bos_token
-        adds = not (begin is not None and text.startswith(begin))
-        ids = processor.tokenizer(text.replace(processor.audio_token, one), add_special_tokens=adds)["input_ids"]
-        at = ids.index(self.audio_id)
-        return ids[:at], ids[at + 1 :]
+        """What the processor makes of the question and a short silence, before and after the silence's placeholders."""
+        silence = np.zeros(LEAST_SAMPLES, np.float32)
+        try:
+            found = self.processor.apply_chat_template(
+                [_asked(silence, question)], tokenize=True, add_generation_prompt=True, return_dict=True
+            )
+        except ValueError as error:  # as many sounds as the template has places for
+            raise ModelError("a chat template with a sound", str(error)[:200], where="chat template") from None
+        ids = [int(token) for token in np.asarray(found["input_ids"]).reshape(-1)]
+        places = [at for at, token in enumerate(ids) if token == self.audio_id]
+        if not places or places[-1] - places[0] != len(places) - 1:
+            where = "chat template"
+            raise ModelError(f"{self.processor.audio_token} in one place", f"{len(places)} apart", where=where)
+        return ids[: places[0]], ids[places[-1] + 1 :]
 
 
 class LogMel:
