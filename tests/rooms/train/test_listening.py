@@ -280,7 +280,7 @@ def test_dpo_begins_at_ln_2_and_moves_apart(sft, clips):
     store = ClipStore(clips / "train")
     heard = rows.Heard(store, opened.tower, clips / "heard")
     made = rows.rows_of(
-        rows.asked_of(store, 0, 0), heard, opened.codec, opened.model.projector.n_vectors, opened.model.audio_id, 400,
+        rows.asked_of(store, 0, 0), heard, opened.codec, opened.prompt, 400,
         listening.notes_of,
     )  # fmt: skip
     drawn = [{"row": 0, "answers": [[5, 6, 7], [8, 9, 10, 11]], "paid": [1.0, 0.0]}]

@@ -61,6 +61,8 @@ class Listener(Protocol):
         ...
 
     def parameters(self, recurse: bool = True) -> Any: ...
+    def eval(self) -> Any: ...
+    def __call__(self, *given: Any, **named: Any) -> Any: ...
 
 
 class Projector(nn.Module):
@@ -100,9 +102,6 @@ class AudioLm(nn.Module):
         stack: see :class:`Projector`.
         with_value: a value head on the last hidden states (for PPO).
     """
-
-    #: What transformers' Trainer asks of whatever it resumes.
-    _keys_to_ignore_on_save: Any = None
 
     def __init__(self, language: Any, width: int, stack: int = 1, with_value: bool = False, seed: int = 0) -> None:
         super().__init__()

@@ -88,6 +88,8 @@ def tell(opened: Opened, features: Floats, guide: Guide | None = None, temperatu
     """
     model, codec = opened.model, opened.codec
     dice = torch.Generator().manual_seed(seed)
+    unwanted = {codec.pad_id, codec.bos_id, model.audio_id} - {codec.eos_id, None}
+    banned = [one for one in unwanted if one is not None and one < len(codec)]
     given = torch.tensor([opened.prompt(len(features))])
     out = model(given, torch.from_numpy(features)[None], use_cache=True)
     place, total, ids = (guide.begin() if guide else None), 0.0, []
@@ -98,7 +100,7 @@ def tell(opened: Opened, features: Floats, guide: Guide | None = None, temperatu
         if allowed is not None:
             masked[allowed] = log_p[allowed]
         masked = masked.clone()
-        masked[[one for one in {codec.pad_id, codec.bos_id} - {codec.eos_id, None} if one is not None]] = -torch.inf
+        masked[banned] = -torch.inf
         masked[codec.eos_id] = log_p[codec.eos_id] if may_end else -torch.inf
         token = int(masked.argmax())
         if temperature:
