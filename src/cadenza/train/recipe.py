@@ -413,6 +413,8 @@ class TrainConfig:
             raise ConfigError("shares above 0", repr(self.tasks), where="recipe tasks")
         if self.objective != "sft":
             self._check_preference()
+        if self.listen.is_on:
+            self._check_listen()
         if self.is_scratch:
             self.shape()
             if self.method != "full" or self.extend_vocabulary or self.adapter_of:
@@ -440,6 +442,15 @@ class TrainConfig:
             raise ConfigError("a reward", "none", where=where, hint=hint)
         if self.objective == "dpo" and what.beta == 0:
             raise ConfigError("beta above 0", "0", where=where)
+        plain, only_listening = (
+            Preference(),
+            ("answer_reward", "updates", "clip", "sft_weight", "gae_lambda", "value_weight"),
+        )
+        if not self.listen.is_on:
+            wrong = [name for name in only_listening if getattr(what, name) != getattr(plain, name)]
+            if wrong:
+                said = "listen.clips with " + ", ".join(only_listening)
+                raise ConfigError(said, ", ".join(wrong), where="recipe preference")
         unheeded = {
             "loss": self.loss.name != "cross-entropy", "loss_on: all": self.loss_on == "all", "fsdp": self.fsdp,
             "vary": self.vary.is_on, "neftune_alpha": self.neftune_alpha is not None, "compile": self.compile,
@@ -447,6 +458,21 @@ class TrainConfig:
         found = [name for name, there in unheeded.items() if there]
         if found:
             raise ConfigError("a recipe without " + ", ".join(unheeded), ", ".join(found), where=where)
+
+    def _check_listen(self) -> None:
+        """That a model that listens is asked for nothing that its training would not heed."""
+        unheeded = {
+            "tasks": bool(self.tasks), "loss": self.loss.name != "cross-entropy", "loss_on: all": self.loss_on == "all",
+            "vary": self.vary.is_on, "rebalance": self.rebalance > 0, "extend_vocabulary": self.extend_vocabulary,
+            "neftune_alpha": self.neftune_alpha is not None, "early_stopping": self.early_stopping > 0,
+            "samples_every": self.samples_every > 0, "fsdp": self.fsdp, "compile": self.compile,
+            "rope, from scratch": self.is_scratch and self.rope.kind != "none",
+            "preference.reward (it is preference.answer_reward)": bool(self.preference.reward),
+            "preference.kind: human": self.preference.kind != "ranked",
+        }  # fmt: skip
+        found = [name for name, there in unheeded.items() if there]
+        if found:
+            raise ConfigError("a recipe without " + ", ".join(unheeded), ", ".join(found), where="recipe listen")
 
     @property
     def is_scratch(self) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 from collections import defaultdict
 from dataclasses import replace
@@ -357,8 +356,15 @@ def test_what_cannot_be_is_said(clips, tmp_path, sft):
         listening.train(recipe(clips, steps=3), sft, say=lambda line: None)
     with pytest.raises(ModelError, match="listens"):
         listening.open_trained(tmp_path)
-    copied = copy.deepcopy(recipe(clips))
-    assert copied.listen.is_on
+    with pytest.raises(ConfigError, match="stack"):
+        listening.train(
+            recipe(clips, base=str(sft), listen=Listen(clips=str(clips), stack=3)), tmp_path / "a", say=print
+        )
+    for unheeded in ({"fsdp": True}, {"neftune_alpha": 5.0}, {"tasks": {"continue": 1.0}}, {"early_stopping": 2}):
+        with pytest.raises(ConfigError, match=next(iter(unheeded))):
+            recipe(clips, **unheeded)
+    with pytest.raises(ConfigError, match="sft_weight"):
+        TrainConfig(objective="grpo", base="shipped", preference=Preference(reward={"x": 1.0}, sft_weight=0.5))
 
 
 def test_what_is_written_under_the_automaton_is_music(sft, clips, tmp_path):
@@ -412,6 +418,9 @@ def test_route_b_of_the_command(sft, clips, tmp_path, monkeypatch):
                                    str(tmp_path / "a.abc")])  # fmt: skip
     assert run.exit_code == 0, run.output
     assert formats.read(tmp_path / "a.abc").n_notes == transcribe.NOTATION.decode(text).n_notes
+    for words in (["--quantize", "16"], ["--no-drums"], ["--tempo", "90"]):  # of route a: refused, not left unheeded
+        asked = ["transcribe", str(tmp_path / "a.wav"), "--route", "b", "--listener", str(sft), "-o", "x.abc", *words]
+        assert CliRunner().invoke(app, asked).exit_code != 0
     long = np.zeros(16_000 * 9, np.int16)
     soundfile.write(tmp_path / "long.wav", long, 16_000)
     with pytest.raises(Exception, match="seconds"):

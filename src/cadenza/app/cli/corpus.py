@@ -83,7 +83,7 @@ def clips(
     from dataclasses import replace
 
     from cadenza.base.config import load_config
-    from cadenza.corpus.clips import ClipRecipe, build, pieces_of
+    from cadenza.corpus.clips import SAMPLE_RATE, ClipRecipe, build, pieces_of
     from cadenza.infer.held_out import open_music
 
     arguments = [word for setting in settings for word in ("--set", setting)]
@@ -96,7 +96,7 @@ def clips(
                 pieces_of(music.some(split, max(n, 500))), n, split, out / split, chosen,
                 lambda done, of, split=split: say(split, done, of),  # type: ignore[misc]
             )  # fmt: skip
-        seconds = store.end / 16_000
+        seconds = store.end / SAMPLE_RATE
         typer.echo(f"{split}: {len(store):,} clips, {seconds / 60:.1f} minutes, {len(set(store.works)):,} works")
 
 

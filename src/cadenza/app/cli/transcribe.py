@@ -68,7 +68,8 @@ def transcribe(
         said = f"--route {route}" + f" --listener {listener}" * (listener is not None)
         raise ConfigError("--route a or auto, or --route b with --listener RUN", said)
     if route == "b":
-        if report is not None or instruments or tempo or metre or key or threshold or model or transcriber != "ear":
+        spoken = (report, instruments, tempo, metre, key, threshold, model)
+        if any(spoken) or not drums or quantize != "auto" or transcriber != transcribers.EAR or not out:
             raise ConfigError("--route b with --listener and -o alone", "options of route a")
         _by_listener(audio, listener, out)
         return

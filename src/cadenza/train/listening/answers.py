@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,8 @@ import numpy as np
 import torch
 
 from cadenza.base.errors import ModelError
-from cadenza.train.listening.rows import ClipRows, _documents, features_of, given_of
-from cadenza.train.listening.trainers import ListenTrainer, Reward, answers_to, padded_features, text_of
+from cadenza.train.listening.rows import ClipRows, documents_of, features_of, given_of
+from cadenza.train.listening.trainers import ListenTrainer, Reward, answers_to, text_of
 from cadenza.train.preferences import document_log_p, dpo
 from cadenza.train.recipe import TrainConfig
 from cadenza.train.rows import Codec
@@ -65,10 +64,10 @@ def best_rows(rows: ClipRows, drawn: list[dict[str, Any]]) -> ClipRows:
         prompt = rows.documents.document(number)[0][: rows.documents.n_given[number]].tolist()
         texts.append([*prompt, *one["answers"][best]])
         given.append(len(prompt))
-        asked.append(replace(rows.asked[number]))
+        asked.append(rows.asked[number])
     if not texts:
         raise ModelError("answers that the reward tells from nothing", "none", hint="Train longer with objective sft.")
-    return ClipRows(_documents(texts, given, [0] * len(texts)), asked, rows.heard)
+    return ClipRows(documents_of(texts, given, [0] * len(texts)), asked, rows.heard)
 
 
 class PairRows(ClipRows):
@@ -91,7 +90,7 @@ class PairRows(ClipRows):
         if not texts:
             hint = "Raise preference.group or temperature."
             raise ModelError("answers that the reward tells apart", "none", hint=hint)
-        super().__init__(_documents(texts, given, [0] * len(texts)), asked, rows.heard)
+        super().__init__(documents_of(texts, given, [0] * len(texts)), asked, rows.heard)
         self.rows = [[2 * at, 2 * at + 1] for at in range(len(texts) // 2)]
         self.reference = reference
 
@@ -157,6 +156,3 @@ class DpoListenTrainer(ListenTrainer):
         del return_outputs, num_items_in_batch
         found = dpo(pair_sums(model, inputs), inputs["reference"], self.config.preference.beta)
         return found / self.current_gradient_accumulation_steps
-
-
-__all__ = ["DpoListenTrainer", "PairRows", "best_rows", "draw", "padded_features", "with_reference"]

@@ -134,7 +134,7 @@ class ClipRows(RowSet):
 
     def chosen(self, numbers: Sequence[int]) -> ClipRows:
         """Some of the rows."""
-        documents = _documents(
+        documents = documents_of(
             [self.documents.document(number)[0].tolist() for number in numbers],
             [int(self.documents.n_given[number]) for number in numbers],
             [int(self.documents.n_notes[number]) for number in numbers],
@@ -167,10 +167,10 @@ def rows_of(
     if not kept:
         hint = "Raise context_tokens, or make shorter clips."
         raise FormatError(f"clips that fit into {context_tokens} tokens", "none", hint=hint)
-    return ClipRows(_documents(texts, given, notes), kept, heard)
+    return ClipRows(documents_of(texts, given, notes), kept, heard)
 
 
-def _documents(texts: Sequence[Sequence[int]], given: Sequence[int], notes: Sequence[int]) -> Documents:
+def documents_of(texts: Sequence[Sequence[int]], given: Sequence[int], notes: Sequence[int]) -> Documents:
     n = len(texts)
     return Documents(
         ids=np.concatenate([np.array(text, np.int32) for text in texts]),

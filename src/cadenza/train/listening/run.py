@@ -142,6 +142,10 @@ def open_trained(folder: Path, with_value: bool = False, train: TrainConfig | No
         language = language_of(
             folder, train, bases.pretrained, lambda model, recipe: bases.adapt(model, recipe, codec, 0)
         )
+        if train is not None and train.listen.stack != int(about["stack"]):
+            raise ConfigError(
+                f"listen.stack {about['stack']}, the base's", str(train.listen.stack), where="recipe listen"
+            )
         model = AudioLm(language, int(about["width"]), int(about["stack"]), with_value)
         opened = Opened(model, codec, tower)
     opened.model.load_parts(folder)

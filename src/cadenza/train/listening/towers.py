@@ -22,9 +22,9 @@ from numpy.typing import NDArray
 from cadenza.base.errors import ConfigError, FormatError, ModelError
 from cadenza.base.files import write_atomically
 from cadenza.base.registry import Registry
+from cadenza.corpus.clips import SAMPLE_RATE
 
 ENCODERS = Registry("cadenza.encoders", "encoder")
-SAMPLE_RATE = 16_000
 
 Floats = NDArray[np.float32]
 

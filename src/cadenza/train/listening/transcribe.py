@@ -53,7 +53,7 @@ def open_for_use(folder: Path | str) -> tuple[Opened, float]:
         raise ModelError("a model that listens", "none", where=str(folder), hint="Train one: cadenza train listen …")
     opened = open_trained(source)
     opened.model.eval()
-    return opened, float(about_of(source).get("seconds", 30.0)) + ROOM_SECONDS
+    return opened, float(about_of(source)["seconds"]) + ROOM_SECONDS
 
 
 def samples_of(path: Path | str, most_seconds: float) -> NDArray[np.int16]:
