@@ -7,6 +7,7 @@ CORPUS is a folder of ``cadenza corpus build``. Stopped at any moment, the same 
 * ``clips``: single voices of one or two bars (``--voices 1``), 5 seconds at most, of train works for training, of
   validation works for choosing, of test works, played with a soundfont that training never heard, for measuring;
 * ``sft``: a decoder of the shape scratch:small from random weights on the shipped ear's features, ``--steps`` steps;
+  or going on from a run that ended too early (``--sft-from``), with a schedule of its own;
 * ``prior``: the same with a tower that hears nothing: what guessing earns;
 * ``grpo``, ``ppo``, ``rejection``, ``dpo`` from sft, under the reward ``score``; ``grpo abc-2024`` under the published
   one; all with the same number of answers;
@@ -91,8 +92,9 @@ def config_of(name: str, options: argparse.Namespace) -> TrainConfig:
     }  # fmt: skip
     if name in ("sft", "prior"):
         steps = options.steps if name == "sft" else options.steps // 4
+        base = (name == "sft" and options.sft_from) or "scratch:small"
         return TrainConfig(
-            **common, base="scratch:small", optimiser="muon", learning_rate=0.02, scheduler="linear",
+            **common, base=base, optimiser="muon", learning_rate=0.02, scheduler="linear",
             warmup_share=0.05, batch_rows=16, steps=steps, evaluate_every=200,
         )  # fmt: skip
     objective = name.partition(" ")[0]
@@ -280,6 +282,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=5.0)
     parser.add_argument("--clips", type=int, default=8000)
     parser.add_argument("--steps", type=int, default=2000)
+    parser.add_argument("--sft-from", default="", help="folder of an earlier run of sft that is gone on from")
     parser.add_argument("--rl-steps", type=int, default=300)
     parser.add_argument("--rate", type=float, default=0.0, help="of learning from rewards, instead of the table's")
     parser.add_argument("--measured", type=int, default=200)

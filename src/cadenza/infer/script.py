@@ -25,6 +25,7 @@ from cadenza.infer.model import ComposerModel
 from cadenza.infer.original import REASON, Originality
 from cadenza.infer.players import Player
 from cadenza.infer.players.base import WORD
+from cadenza.infer.redraw import settle
 from cadenza.infer.rows import Writing
 from cadenza.infer.sheet import Sheet
 from cadenza.infer.window import Window
@@ -93,28 +94,21 @@ def write_script(
             place = hand.place()
             if guard is not None or original is not None:
                 yield from hand.window.mark()
-            refused, before = Refused(), hand.chooser.log2_likelihood
-            while True:
-                drawn = hand.chooser.n_tokens
-                ids = yield from hand.bar(refused, leads_in=in_open_bar)
+
+            def draw(refused: Refused, leads_in: bool = in_open_bar, done: int = done) -> Writing[list[int]]:
+                ids = yield from hand.bar(refused, leads_in)
                 if hand.player.reached <= done:
                     raise ModelError("a bar that ends", "nothing that may follow", where=repr(hand.text[-60:]))
+                return ids
+
+            def against(guard: LoopGuard | None = guard, seed: list[str] = seed) -> str:
                 heard = [*hand.player.heard, hand.player.key()]
-                reason = ""
                 if guard is not None and guard.objects(heard):
-                    reason = "a loop"
-                elif original is not None and _is_copied(heard[len(seed) :], sheet, original):
-                    reason = REASON
-                if not reason:
-                    break
-                if len(refused.bars) == manner.decoding.max_redraws:
-                    out.kept_against[reason] = out.kept_against.get(reason, 0) + 1
-                    break
-                out.refused[reason] = out.refused.get(reason, 0) + 1
-                refused = refused.also(ids)
-                hand.chooser.log2_likelihood = before
-                yield from hand.go_back(place)
-            out.n_drawn += hand.chooser.n_tokens - drawn
+                    return "a loop"
+                copies = original is not None and _is_copied(heard[len(seed) :], sheet, original)
+                return REASON if copies else ""
+
+            yield from settle(hand, place, manner.decoding.max_redraws, out, draw, against)
             out.bars.append(hand.text[place.n_letters :])
             done = hand.player.reached
             while on_bar is not None and told < (number * part.n_bars + min(done, goal) - len(seed)) // n_parts:

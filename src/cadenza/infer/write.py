@@ -25,6 +25,7 @@ from cadenza.infer.model import ComposerModel
 from cadenza.infer.players import Player
 from cadenza.infer.prompt import Prompt
 from cadenza.infer.recall import NATS, Recall, Saying
+from cadenza.infer.redraw import settle
 from cadenza.infer.rows import Writing
 from cadenza.infer.spell import Cursor, Place, Writer
 from cadenza.infer.window import Window, theme_of
@@ -133,36 +134,26 @@ def write_bars(
             phrase = phrase or recall.begins(hand.bars, n_bars - number)
         last_chance = number == n_bars - 1 and not n_sounding and not manner.may_be_empty
         hand.rules.insists = last_chance or (prompt.given is not None and silent >= MAX_SILENT_BARS)
-        insists = hand.rules.insists
         place = hand.place()
         if guard is not None or objection is not None:
             yield from hand.window.mark()
-        refused = Refused()
-        before = hand.chooser.log2_likelihood
-        while True:
-            drawn = hand.chooser.n_tokens
-            bar, ids = yield from hand.bar(refused, phrase[0] if phrase else None)
-            reason = ""
+
+        def draw(refused: Refused, said: list[list[int]] = phrase) -> Writing[list[int]]:
+            if refused.bars:
+                said.clear()
+            return hand.bar(refused, said[0] if said else None)
+
+        def against() -> str:
             if guard is not None and guard.objects(hand.keys):
-                reason = "a loop"
-            elif objection is not None:
-                reason = objection(hand.texts)
-            if not reason:
-                break
-            if len(refused.bars) == manner.decoding.max_redraws:
-                out.kept_against[reason] = out.kept_against.get(reason, 0) + 1
-                break
-            out.refused[reason] = out.refused.get(reason, 0) + 1
-            phrase = []
-            refused = refused.also(ids)
-            hand.chooser.log2_likelihood = before
-            hand.rules.insists = insists
-            yield from hand.go_back(place)
+                return "a loop"
+            return objection(hand.texts) if objection is not None else ""
+
+        yield from settle(hand, place, manner.decoding.max_redraws, out, draw, against)
+        bar = hand.texts[-1]
         same = phrase and key_of(bar) == key_of(" " + model.vocabulary.detokenize(phrase[0]))
         phrase = phrase[1:] if same else []
         out.n_recalled += bool(same)
         out.bars.append(bar)
-        out.n_drawn += hand.chooser.n_tokens - drawn
         plays = _plays(bar, prompt)
         silent, n_sounding = (0 if plays else silent + 1), n_sounding + plays
         if on_bar is not None:
@@ -187,6 +178,7 @@ class _Place:
     n_texts: int
     in_sight: tuple[int, ...]
     first: int | None
+    insists: bool
 
 
 class _Hand:
@@ -223,19 +215,21 @@ class _Hand:
 
     def place(self) -> _Place:
         """Here, at a bar line."""
-        return _Place(self.state.copy(), self.empty_bars, len(self.texts), tuple(self.window.ids), self.first)
+        in_sight, insists = tuple(self.window.ids), self.rules.insists
+        return _Place(self.state.copy(), self.empty_bars, len(self.texts), in_sight, self.first, insists)
 
     def go_back(self, place: _Place) -> Writing[None]:
         """Forget what was written since."""
         self.state, self.empty_bars, self.first = place.state.copy(), place.empty_bars, place.first
+        self.rules.insists = place.insists
         del self.texts[place.n_texts :], self.keys[place.n_texts :], self.bars[place.n_texts :]
         if place.in_sight:
             yield from self.window.go_back(place.in_sight)
         else:
             self.window.logits = None  # nothing had been read yet
 
-    def bar(self, refused: Refused, again: list[int] | None = None) -> Writing[tuple[str, list[int]]]:
-        """The next bar: its text with a blank before it, and its tokens with the one that ended it.
+    def bar(self, refused: Refused, again: list[int] | None = None) -> Writing[list[int]]:
+        """Write the next bar; its tokens with the one that ended it.
 
         Args:
             again: tokens of a bar that is to be said again; in fields only.
@@ -262,7 +256,7 @@ class _FieldHand(_Hand):
         self.bars = [model.vocabulary.tokenize(bar.strip()) for bar in prompt.bars]
         self.wish = manner.wish(model, prompt, self.rules) if manner.wish is not None else None
 
-    def bar(self, refused: Refused, again: list[int] | None = None) -> Writing[tuple[str, list[int]]]:
+    def bar(self, refused: Refused, again: list[int] | None = None) -> Writing[list[int]]:
         """See :meth:`_Hand.bar`."""
         if self._must_open():
             yield from self.window.open(self.bars)
@@ -292,9 +286,8 @@ class _FieldHand(_Hand):
             yield from self._push(token)
             if self.constraint.field(token).kind == "p" and self.state.track in self.free:
                 self.rules.insists = False
-        text = " " + self.vocabulary.detokenize(bar)
-        self._keep(text, bar)
-        return text, [*bar, line]
+        self._keep(" " + self.vocabulary.detokenize(bar), bar)
+        return [*bar, line]
 
     def _wishes(self, bar: list[int], wanted: int | None) -> tuple[NDArray[np.int64], NDArray[np.float64]] | None:
         """What the controls and the phrase that is said again would like."""
@@ -334,7 +327,7 @@ class _TextHand(_Hand):
         said = [bar if number else bar.strip() for number, bar in enumerate(prompt.bars)]
         self.bars = [model.vocabulary.tokenize(bar) for bar in said]
 
-    def bar(self, refused: Refused, again: list[int] | None = None) -> Writing[tuple[str, list[int]]]:
+    def bar(self, refused: Refused, again: list[int] | None = None) -> Writing[list[int]]:
         """See :meth:`_Hand.bar`."""
         if self._must_open():
             yield from self.window.open(self.bars)
@@ -361,7 +354,7 @@ class _TextHand(_Hand):
         assert after is not None  # the bar ended here
         self.state = after.state
         self._keep(" " + text.strip(), ids)
-        return " " + text.strip(), [*ids, token]
+        return [*ids, token]
 
     def _draw(self, cursors: list[Cursor], written: list[int], refused: Refused) -> int:
         assert self.window.logits is not None
