@@ -100,28 +100,6 @@ def test_projector_stacks_frames():
     assert projector(torch.randn(2, 9, 3)).shape == (2, 3, 8)
 
 
-def test_pooling_to_a_rate():
-    frames = np.arange(345 * 2, dtype=np.float32)[:, None].repeat(3, 1)
-    few = towers._to_rate(frames, 345.0, 10.0)
-    assert few.shape == (20, 3)
-    assert few.mean() == pytest.approx(frames.mean(), rel=1e-2)
-    assert towers.pooled(frames[:5], 2).tolist()[2] == [4, 4, 4]
-    assert towers.pooled(frames[:5], 2, "max").tolist()[0] == [1, 1, 1]
-
-
-def test_shards_are_found_by_their_sound(clips, tmp_path):
-    store = ClipStore(clips / "train")
-    pairs = [(store[i].samples, np.random.default_rng(i).normal(size=(345, 16)).astype(np.float32)) for i in range(3)]
-    assert towers.jukebox_shards(tmp_path, iter(pairs)) == 3
-    tower = towers.open_tower("shards", str(tmp_path))
-    assert (tower.width, tower.frames_per_second) == (16, 10)
-    found = tower(pairs[1][0])
-    assert found.shape == (10, 16)
-    assert found.mean(0) == pytest.approx(pairs[1][1].mean(0), abs=2e-2)
-    with pytest.raises(ModelError, match="embedding"):
-        tower(pairs[1][0][1:])
-
-
 def test_the_ear_hears_which_pitch_sounds(clips):
     tower = towers.open_tower("ear")
     clip = ClipStore(clips / "train")[0]

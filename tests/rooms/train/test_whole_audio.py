@@ -3,7 +3,6 @@ log-probability, in every gradient and in what is saved."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,7 +17,7 @@ pytest.importorskip("peft", reason="training needs the extra [train]")
 from cadenza import formats  # noqa: E402
 from cadenza.base import recipes  # noqa: E402
 from cadenza.base.config import load_config  # noqa: E402
-from cadenza.base.errors import ConfigError, FormatError, ModelError  # noqa: E402
+from cadenza.base.errors import ConfigError, ModelError  # noqa: E402
 from cadenza.corpus.clips import ClipRecipe, ClipStore, build  # noqa: E402
 from cadenza.metrics.reward import Judgement  # noqa: E402
 from cadenza.train import bases  # noqa: E402
@@ -458,21 +457,3 @@ def test_an_audio_lm_computes_activations_twice_and_goes_on(tiny, clips, tmp_pat
     on = replace(config, base=str(tmp_path / "sft"), objective="grpo")
     opened = listening.open_trained(listening.train(on, tmp_path / "grpo", say=lambda line: None))
     assert torch.isfinite(log_p(opened, noise(1.0))).all()
-
-
-def test_shards_come_back_pooled(tmp_path):
-    """Three seconds at 345 a second, each second another number: 10 a second, the same numbers."""
-    sounds = [noise(3.0, seed) for seed in range(2)]
-    made = [np.repeat(np.arange(3) + 10 * at, 345)[:, None] * np.ones((1, 4)) for at in range(2)]
-    pairs = [(sound, features.astype(np.float32)) for sound, features in zip(sounds, made, strict=True)]
-    assert towers.jukebox_shards(tmp_path, iter(pairs)) == 2
-    tower = towers.open_tower("shards", str(tmp_path))
-    assert (tower.width, tower.frames_per_second) == (4, 10)
-    for at, sound in enumerate(sounds):
-        assert tower(sound).shape == (30, 4)
-        assert tower(sound)[:, 0].tolist() == np.repeat(np.arange(3) + 10 * at, 10).tolist()
-    assert json.loads((tmp_path / "shards.json").read_text())["frames_per_second"] == 10
-    with pytest.raises(ModelError, match="embedding of every clip"):
-        tower(noise(3.0, 7))
-    with pytest.raises(FormatError, match="embeddings"):
-        towers.open_tower("shards", str(tmp_path / "nothing"))

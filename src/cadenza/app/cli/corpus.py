@@ -1,4 +1,4 @@
-"""``cadenza corpus build|clips|show|stats|check|card``: folders of music → training examples, and a look at them."""
+"""``cadenza corpus build|clips|embed|show|stats|check|card``: folders of music → training examples; a look inside."""
 
 from __future__ import annotations
 
@@ -98,6 +98,31 @@ def clips(
             )  # fmt: skip
         seconds = store.end / SAMPLE_RATE
         typer.echo(f"{split}: {len(store):,} clips, {seconds / 60:.1f} minutes, {len(set(store.works)):,} works")
+
+
+@app.command("embed")
+def embed(
+    clips: Path = typer.Argument(..., metavar="CLIPS", help="A folder of corpus clips."),
+    out: Path = typer.Option(..., "-o", "--out", help="Folder of the embeddings; a run that was stopped goes on."),
+    tower: str = typer.Option("jukebox", "--tower", help="What hears: jukebox, whisper, ear or any other encoder."),
+    source: str = typer.Option("", "--source", help="Folder or hub id, where the tower takes one."),
+    per_second: float = typer.Option(10.0, "--per-second", min=0.1, help="Frames a second, means of what it says."),
+) -> None:
+    """Compute once what a tower says of all clips, for whoever trains without it (recipe listen, tower: shards)."""
+    from cadenza.corpus.clips import ClipStore
+    from cadenza.train.listening.towers import open_tower
+    from cadenza.train.listening.towers.shards import write_shards
+
+    stores = [ClipStore(path.parent) for path in sorted(clips.glob("**/clips.jsonl"))]
+    if not stores:
+        from cadenza.base.errors import FormatError
+
+        raise FormatError("a folder of clips", "none", where=str(clips), hint="cadenza corpus clips makes them.")
+    n = sum(map(len, stores))
+    sounds = (store[number].samples for store in stores for number in range(len(store)))
+    with Bars() as say:
+        found = write_shards(out, sounds, open_tower(tower, source), per_second, lambda done: say("clips", done, n))
+    typer.echo(f"{out}: {found:,} sounds")
 
 
 @app.command("show")

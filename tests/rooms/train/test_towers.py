@@ -1,0 +1,153 @@
+"""What towers say of sounds, kept and found again."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from cadenza import formats
+from cadenza.app.cli.main import app
+from cadenza.base.errors import FormatError, MissingExtraError, ModelError
+from cadenza.corpus.clips import SAMPLE_RATE, ClipRecipe, ClipStore, build
+from cadenza.train.listening import towers
+from cadenza.train.listening.towers import jukebox, shards
+
+EXAMPLES = Path(__file__).parents[3] / "examples"
+
+
+class Counting:
+    """Says how loud each second is; counts how often it was asked."""
+
+    width, frames_per_second = 4, 345.0
+
+    def __init__(self, stops_after: int = 10**9) -> None:
+        self.asked, self._stops_after = 0, stops_after
+
+    def __call__(self, samples):
+        if self.asked == self._stops_after:
+            raise KeyboardInterrupt
+        self.asked += 1
+        seconds = [np.abs(part).mean() for part in np.array_split(samples.astype(np.float32), 3)]
+        return np.repeat(seconds, 345)[:, None].repeat(4, 1).astype(np.float32)
+
+    def fingerprint(self) -> str:
+        return "counting"
+
+
+def sounds(n: int) -> list[np.ndarray]:
+    return [np.random.default_rng(i).integers(-100, 100, 3 * SAMPLE_RATE, np.int16) for i in range(n)]
+
+
+def test_they_are_found_by_their_sound_and_pooled(tmp_path):
+    made = sounds(3)
+    tower = Counting()
+    assert shards.write_shards(tmp_path, made, tower) == 3
+    found = towers.open_tower("shards", str(tmp_path))
+    assert (found.width, found.frames_per_second) == (4, 10)
+    for sound in made:
+        assert found(sound).shape == (30, 4)
+        assert found(sound)[::10] == pytest.approx(tower(sound)[::345], rel=1e-3)
+    with pytest.raises(ModelError, match="embedding of every clip"):
+        found(made[0][1:])
+
+
+def test_a_run_that_was_stopped_goes_on_to_the_same_bytes(tmp_path, monkeypatch):
+    monkeypatch.setattr(shards, "KEEP_EVERY", 2)
+    made = sounds(7)
+    shards.write_shards(tmp_path / "whole", made, Counting())
+    with pytest.raises(KeyboardInterrupt):
+        shards.write_shards(tmp_path / "stopped", made, Counting(stops_after=5))
+    on = Counting()
+    shards.write_shards(tmp_path / "stopped", made, on)
+    assert on.asked == 3  # the fifth was computed and not yet told of
+    for name in (shards.FRAMES, shards.INDEX):
+        assert (tmp_path / "stopped" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_another_tower_is_refused(tmp_path):
+    shards.write_shards(tmp_path, sounds(1), Counting())
+    with pytest.raises(FormatError, match="same tower and rate"):
+        shards.write_shards(tmp_path, sounds(1), Counting(), to_per_second=5)
+    (tmp_path / shards.INDEX).write_text("{")
+    with pytest.raises(FormatError, match="embeddings"):
+        shards.write_shards(tmp_path, sounds(1), Counting())
+    with pytest.raises(FormatError, match="embeddings"):
+        towers.open_tower("shards", str(tmp_path / "nothing"))
+
+
+@given(st.integers(1, 900), st.sampled_from([345.0, 344.53, 50.0, 25.0]), st.sampled_from([10.0, 7.5, 25.0]))
+def test_pooling_keeps_the_range_and_the_time(n, rate, to_rate):
+    ramp = np.arange(n, dtype=np.float32)[:, None].repeat(2, 1)
+    few = shards._to_rate(ramp, rate, to_rate)
+    assert abs(len(few) - n / rate * to_rate) <= 1
+    assert (np.diff(few[:, 0]) >= 0).all()
+    assert 0 <= few.min() <= few.max() <= n - 1
+
+
+def test_pooling():
+    frames = np.arange(345 * 2, dtype=np.float32)[:, None].repeat(3, 1)
+    few = shards._to_rate(frames, 345.0, 10.0)
+    assert few.shape == (20, 3)
+    assert few.mean() == pytest.approx(frames.mean(), rel=1e-2)
+    assert shards._to_rate(np.zeros((0, 3), np.float32), 345.0, 10.0).tolist() == [[0, 0, 0]]
+    assert towers.pooled(frames[:5], 2).tolist()[2] == [4, 4, 4]
+    assert towers.pooled(frames[:5], 2, "max").tolist()[0] == [1, 1, 1]
+
+
+def test_jukebox_is_asked_for_layer_36_in_windows(monkeypatch):
+    """jukemirlib itself needs weights and an accelerator: what it is given, and what is made of its answer."""
+    asked = []
+
+    def extract(audio, layers):
+        asked.append((len(audio), float(np.abs(audio).max()), layers))
+        return {36: np.full((len(audio) // 128, 4800), len(asked), np.float32)}
+
+    def resample(sound, orig_sr, target_sr):
+        assert (orig_sr, target_sr) == (16_000, 44_100)
+        return np.interp(np.arange(len(sound) * 441 // 160) * 160 / 441, np.arange(len(sound)), sound)
+
+    monkeypatch.setitem(sys.modules, "jukemirlib", SimpleNamespace(extract=extract))
+    monkeypatch.setitem(sys.modules, "librosa", SimpleNamespace(resample=resample))
+    tower = towers.open_tower("jukebox")
+    found = tower(np.random.default_rng(0).integers(-900, 900, 30 * SAMPLE_RATE, np.int16))
+    assert found.shape == (30 * 44_100 // 128, 4800)
+    assert [n for n, _, _ in asked] == [8192 * 128, 30 * 44_100 - 8192 * 128]
+    assert asked[0][2] == [36]
+    assert max(loudest for _, loudest, _ in asked) == pytest.approx(1)
+    assert sorted(set(found[:, 0])) == [1, 2]
+    n = len(asked)
+    assert tower(np.zeros(SAMPLE_RATE, np.int16)).shape == (44_100 // 128, 4800)
+    assert len(asked) == n
+    assert tower.frames_per_second == pytest.approx(344.53, abs=0.01)
+
+
+def test_without_jukebox(monkeypatch):
+    monkeypatch.setitem(sys.modules, "jukemirlib", None)
+    with pytest.raises(MissingExtraError, match="jukemirlib"):
+        jukebox.JukeboxTower()
+
+
+def test_embed_from_the_command_line(tmp_path):
+    pytest.importorskip("onnxruntime", reason="the ear needs onnxruntime")
+    pieces = [(name, name, formats.read(EXAMPLES / name)) for name in ("waltz.mid", "chorale.mid")]
+    recipe = ClipRecipe(seconds=3, bars=[1, 1], least_notes=3)
+    for split in ("train", "validation"):
+        build(pieces, 2, split, tmp_path / "clips" / split, recipe)
+    command = ["corpus", "embed", str(tmp_path / "clips"), "-o", str(tmp_path / "shards"), "--tower", "ear"]
+    ran = CliRunner().invoke(app, command)
+    assert ran.exit_code == 0, ran.output
+    assert "4 sounds" in ran.output
+    tower = towers.open_tower("shards", str(tmp_path / "shards"))
+    clip = ClipStore(tmp_path / "clips" / "train")[0]
+    assert len(tower(clip.samples)) == pytest.approx(10 * len(clip.samples) / SAMPLE_RATE, abs=1)
+    assert json.loads((tmp_path / "shards" / shards.INDEX).read_text())["tower"]
+    ran = CliRunner().invoke(app, ["corpus", "embed", str(tmp_path), "-o", str(tmp_path / "x"), "--tower", "nothing"])
+    assert ran.exit_code != 0
