@@ -252,7 +252,7 @@ def train(
     check_distributed(trainer, config)
     if found and state.is_main_process:
         say(f"goes on from {found[-1].name}")
-    with _finishing_the_step(trainer):
+    with finishing_the_step(trainer):
         trainer.train(resume_from_checkpoint=str(found[-1]) if found else None)
     if trainer.clock.interrupted:
         raise KeyboardInterrupt
@@ -298,7 +298,7 @@ def check_distributed(trainer: Any, config: TrainConfig) -> None:
 
 
 @contextmanager
-def _finishing_the_step(trainer: Any) -> Iterator[None]:
+def finishing_the_step(trainer: Any) -> Iterator[None]:
     """The first Ctrl-C lets the step end and saves; a second one stops at once."""
 
     def handle(number: int, frame: Any) -> None:

@@ -232,7 +232,7 @@ def train(
     before = loop.checkpoints(out)
     if before:
         say(f"goes on from {before[-1].name}")
-    with runs._finishing_the_step(trainer):
+    with runs.finishing_the_step(trainer):
         trainer.train(resume_from_checkpoint=str(before[-1]) if before else None)
     if trainer.clock.interrupted:
         raise KeyboardInterrupt
