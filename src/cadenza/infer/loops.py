@@ -17,6 +17,7 @@ Bars are compared by their texts without velocities.
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -102,11 +103,14 @@ class LoopTable:
             1, 2, 3 … (for "near" 0, 1, 2 …).
         about: what it was measured on.
         returns: which phrases come again → at which share of the bars where one could begin.
+        recall_factor: times as often as that a writer has to begin one, for as many to be there at the end: guards
+            and the model's own will cut some short (``benchmarks/recall.py``, on validation works).
     """
 
     reached: dict[str, tuple[float, ...]]
     about: dict[str, Any]
     returns: dict[Return, float] = field(default_factory=dict)
+    recall_factor: float = 1.0
 
     @classmethod
     def measured(cls, pieces: Sequence[Sequence[str]], about: dict[str, Any]) -> LoopTable:
@@ -147,7 +151,9 @@ class LoopTable:
         """Write as JSON."""
         rounded = {kind: [round(share, 6) for share in shares] for kind, shares in self.reached.items()}
         returns = [[*one, round(share, 7)] for one, share in self.returns.items()]
-        saved = {"about": self.about, "reached": rounded, "returns": returns}
+        saved = {
+            "about": self.about, "recall_factor": self.recall_factor, "reached": rounded, "returns": returns
+        }  # fmt: skip
         path.write_text(json.dumps(saved, indent=1), "utf-8")
 
     @classmethod
@@ -161,9 +167,11 @@ class LoopTable:
             saved = json.loads(path.read_text("utf-8"))
             reached = {str(kind): tuple(map(float, shares)) for kind, shares in saved["reached"].items()}
             returns = {Return(int(back), int(bars)): float(share) for back, bars, share in saved.get("returns", [])}
-            if not all(back > 0 and bars > 0 and share >= 0 for (back, bars), share in returns.items()):
-                raise ValueError("a phrase of no bars, or a negative share")
-            return cls(reached, dict(saved["about"]), returns)
+            factor = float(saved.get("recall_factor", 1.0))
+            shares_fit = all(back > 0 and bars > 0 and share >= 0 for (back, bars), share in returns.items())
+            if not shares_fit or not 0 <= factor < math.inf:
+                raise ValueError("a phrase of no bars, or a negative share or factor")
+            return cls(reached, dict(saved["about"]), returns, factor)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise ModelError("a table of how a corpus repeats", str(error), where=str(path)) from None
 

@@ -28,7 +28,7 @@ class Recall:
 
     def __init__(self, table: LoopTable, rng: np.random.Generator) -> None:
         self._phrases = list(table.returns)
-        self._up_to = np.cumsum(list(table.returns.values()), dtype=np.float64)
+        self._up_to = table.recall_factor * np.cumsum(list(table.returns.values()), dtype=np.float64)
         self._rng = rng
 
     def begins(self, bars: Sequence[list[int]], n_left: int) -> list[list[int]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -30,6 +32,8 @@ def test_phrases_begin_as_often_as_the_table_says():
     assert found.count(BARS[-2:]) / len(found) == pytest.approx(0.02, abs=0.004)
     assert found.count(BARS[-8:-4]) / len(found) == pytest.approx(0.05, abs=0.006)
     assert sorted({len(bars) for bars in found}) == [0, 2, 4]
+    oftener = Recall(replace(table({(2, 2): 0.02}), recall_factor=3.0), np.random.default_rng(0))
+    assert sum(bool(oftener.begins(BARS, 20)) for _ in range(20_000)) / 20_000 == pytest.approx(0.06, abs=0.006)
 
 
 def test_a_phrase_needs_bars_before_ends_with_the_piece_and_may_overlap_itself():

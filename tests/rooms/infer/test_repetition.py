@@ -123,11 +123,16 @@ def test_the_table_says_where_a_corpus_stops() -> None:
 
 
 def test_a_table_is_saved_and_the_shipped_one_opens(tmp_path: Path) -> None:
-    table = LoopTable.measured([list("aab")], {"of": "letters"})
+    table = replace(LoopTable.measured([list("aab")], {"of": "letters"}), recall_factor=1.5)
     table.save(tmp_path / "loops.json")
     again = LoopTable.load(tmp_path / "loops.json")
     assert again.about == table.about
+    assert again.recall_factor == 1.5
     assert again.reached["1"] == pytest.approx(table.reached["1"], abs=1e-6)
+    saved = json.loads((tmp_path / "loops.json").read_text())
+    (tmp_path / "loops.json").write_text(json.dumps(saved | {"recall_factor": -1}))
+    with pytest.raises(ModelError, match="negative"):
+        LoopTable.load(tmp_path / "loops.json")
     (tmp_path / "loops.json").write_text(json.dumps({"reached": [1]}))
     with pytest.raises(ModelError, match=r"loops\.json"):
         LoopTable.load(tmp_path / "loops.json")

@@ -1,0 +1,92 @@
+"""How often a phrase has to be begun again for music's own rate to come out.
+
+    python -m benchmarks.recall --corpus CORPUS --n 450 --factors 1 1.35 --out FILE.json [--model FOLDER] [--write]
+
+The table of a model (``loops.json``) says how often a corpus says phrases of two bars or more again. A writer that
+begins as many has fewer at the end: the guard cuts them short, or the model goes a way of its own. Seeds of validation
+works (:mod:`benchmarks.loops`) are continued by default at each factor; of what was written, and of what stands in the
+pieces, are printed the returns at bars where one could begin, and rep-1, rep-2, rep-4. The factor at which as many
+returns come out as the table says is read off a line between the factors (the nearest two); ``--write`` puts it into
+the model's table as ``recall_factor``. Test works are not looked at.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from benchmarks.continuations import seeds_of
+from benchmarks.loops import GRAMS, SAMPLINGS, WINDOW, keep, repetition
+from cadenza.infer.choose import Decoding
+from cadenza.infer.generate import Take, to_continue, write_take
+from cadenza.infer.loops import key_of, returns_of
+from cadenza.infer.model import LOOPS_FILE, load_model, shipped_folder
+from cadenza.infer.rows import run
+from cadenza.infer.write import Manner
+
+
+def figures(pieces: list[list[str]]) -> dict[str, float]:
+    """Of bars' keys, piece by piece."""
+    found = [returns_of(keys) for keys in pieces]
+    rates = {"returns": sum(len(again) for again, _ in found) / sum(chances for _, chances in found)}
+    means = repetition(pieces).mean(0)
+    return rates | {f"rep_{n}_in_{WINDOW}": float(mean) for n, mean in zip(GRAMS, means, strict=True)}
+
+
+def factor_for(wanted: float, rates: dict[float, float]) -> float:
+    """Where a line through the two factors whose rates lie nearest reaches ``wanted``."""
+    (a, low), (b, high) = sorted(rates.items(), key=lambda item: abs(item[1] - wanted))[:2]
+    return a + (wanted - low) / (high - low) * (b - a)
+
+
+def main() -> None:
+    """Run; write JSON; print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--corpus", type=Path, required=True)
+    parser.add_argument("--n", type=int, default=450)
+    parser.add_argument("--bars", type=int, default=32)
+    parser.add_argument("--rows", type=int, default=16, help="continuations at a time")
+    parser.add_argument("--factors", type=float, nargs="+", default=[1.0, 1.35])
+    parser.add_argument("--model", default="shipped")
+    parser.add_argument("--write", action="store_true", help="put the factor into the model's table")
+    parser.add_argument("--out", type=Path, required=True)
+    options = parser.parse_args()
+    model = load_model(options.model)
+    seeds = list(seeds_of(options.corpus, model, options.n, options.bars, 8, "validation"))
+    about = {"command": f"benchmarks.recall --n {len(seeds)} --bars {options.bars}", "model": options.model}
+    human = figures([[key_of(bar) for bar in bars] for _, _, bars, _ in seeds])
+    table = keep(options.out, about, "human", human)
+    print("human", human, flush=True)
+    stages = list(to_continue(model, options.bars))
+    for factor in options.factors:
+        if str(factor) in table:
+            continue
+        manner = Manner(
+            Decoding(SAMPLINGS["default"], guard=True, recall=True, original=True),
+            replace(model.loops, recall_factor=factor),
+            objection=model.objection,
+        )
+        jobs = [
+            partial(write_take, seed, model, stages, manner, number) for number, (_, seed, _, _) in enumerate(seeds)
+        ]
+        done: dict[int, Take] = dict(run(model.decoder, jobs, options.rows))
+        row = figures([[key_of(bar) for bar in done[number].bars] for number in range(len(jobs))])
+        table = keep(options.out, about, str(factor), row)
+        print(factor, row, flush=True)
+    wanted = sum(model.loops.returns.values())
+    rates = {float(name): row["returns"] for name, row in table.items() if name not in ("human", "chosen")}
+    if len(rates) > 1:
+        chosen = round(factor_for(wanted, rates), 2)
+        result: dict[str, Any] = {"wanted": wanted, "factor": chosen}
+        keep(options.out, about, "chosen", result)
+        print(result)
+        if options.write:
+            folder = shipped_folder() if options.model == "shipped" else Path(options.model)
+            replace(model.loops, recall_factor=chosen).save(folder / LOOPS_FILE)
+
+
+if __name__ == "__main__":
+    main()
