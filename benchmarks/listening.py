@@ -8,7 +8,7 @@ CORPUS is a folder of ``cadenza corpus build``. Stopped at any moment, the same 
   validation works for choosing, of test works, played with a soundfont that training never heard, for measuring;
 * ``sft``: a decoder of the shape scratch:small from random weights on the shipped ear's features, ``--steps`` steps;
   or going on from a run that ended too early (``--sft-from``), with a schedule of its own;
-* ``prior``: the same with a tower that hears nothing: what guessing earns;
+* ``raw``: that model with its random weights; ``prior``: the same with a tower that hears nothing: what guessing earns;
 * ``grpo``, ``ppo``, ``rejection``, ``dpo`` from sft, under the reward ``score``; ``grpo abc-2024`` under the published
   one; all with the same number of answers;
 * ``measure NAME``: greedy and sampled answers to the test clips under each: the reward and its parts; onset F1
@@ -22,6 +22,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
+import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable
@@ -32,11 +34,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from benchmarks import listening_probe
 from cadenza.base.errors import CadenzaError
 from cadenza.base.files import write_atomically
 from cadenza.base.run import versions
 from cadenza.corpus import questions
-from cadenza.corpus.clips import NOTATION, ClipRecipe, ClipStore, build, pieces_of
+from cadenza.corpus.clips import NOTATION, SAMPLE_RATE, ClipRecipe, ClipStore, build, pieces_of
 from cadenza.infer.held_out import open_music
 from cadenza.metrics.base import METRICS
 from cadenza.metrics.reward import REWARDS
@@ -46,10 +49,16 @@ from cadenza.train.recipe import Listen, Preference, TrainConfig
 
 OUT = Path(__file__).resolve().parent / "results" / "listening.json"
 FROM_SFT = ("grpo", "ppo", "rejection", "dpo", "grpo abc-2024")
-TRAINED = ("sft", "prior", *FROM_SFT)
+TRAINED = ("sft", "raw", "prior", *FROM_SFT)
+ROUTE_A = "route a"
 SOUNDS = ("heard", "silenced", "swapped")
 PUBLISHED_CLIPS, RUNS = 30, 3
 BEST_OF = 8
+#: Of General MIDI's programs, eight each.
+FAMILIES = (
+    "piano", "chromatic percussion", "organ", "guitar", "bass", "strings", "ensemble", "brass", "reed", "pipe",
+    "synth lead", "synth pad", "synth effects", "ethnic", "percussive", "sound effects",
+)  # fmt: skip
 #: Objective → learning rate, tried on validation clips where another than these is named.
 RATES = {"grpo": 1e-4, "ppo": 1e-4, "rejection": 1e-4, "dpo": 3e-5}
 
@@ -90,11 +99,12 @@ def config_of(name: str, options: argparse.Namespace) -> TrainConfig:
         "listen": listen, "context_tokens": 512, "evaluation_rows": 300, "checkpoint_minutes": 3, "report_to": [],
         "n_threads": 1, "precision": "auto", "log_every": 20,
     }  # fmt: skip
-    if name in ("sft", "prior"):
-        steps = options.steps if name == "sft" else options.steps // 4
+    if name in ("sft", "prior", "raw"):
+        steps = {"sft": options.steps, "raw": 1, "prior": options.steps // 4}[name]
+        rate = 0.02 if name != "raw" else 1e-9
         base = (name == "sft" and options.sft_from) or "scratch:small"
         return TrainConfig(
-            **common, base=base, optimiser="muon", learning_rate=0.02, scheduler="linear",
+            **common, base=base, optimiser="muon", learning_rate=rate, scheduler="linear",
             warmup_share=0.05, batch_rows=16, steps=steps, evaluate_every=200,
         )  # fmt: skip
     objective = name.partition(" ")[0]
@@ -147,7 +157,7 @@ def measure(name: str, options: argparse.Namespace) -> None:
     opened = listening.open_trained(folder)
     opened.model.eval()
     store = ClipStore(options.work / "clips" / "test")
-    heard = rows.Heard(store, opened.tower, options.work / "heard" / opened.tower.fingerprint()[:12])
+    heard = rows.Heard(store, opened.tower, rows.kept_in(store, opened.tower))
     config = config_of("sft", options)
     path = options.work / "answers" / f"{name.replace(' ', '-')}.jsonl"
     path.parent.mkdir(exist_ok=True)
@@ -178,6 +188,36 @@ def measure(name: str, options: argparse.Namespace) -> None:
             file.flush()
 
 
+def measure_route_a(options: argparse.Namespace) -> None:
+    """The same clips through the ear and the notator."""
+    import soundfile
+
+    from cadenza.infer.notator import notate
+    from cadenza.infer.transcribe import transcribe
+
+    store = ClipStore(options.work / "clips" / "test")
+    path = options.work / "answers" / f"{ROUTE_A.replace(' ', '-')}.jsonl"
+    path.parent.mkdir(exist_ok=True)
+    with path.open("w", encoding="utf-8") as file, tempfile.TemporaryDirectory() as folder:
+        for number in range(min(options.measured, len(store))):
+            clip, sound = store[number], Path(folder) / "clip.wav"
+            soundfile.write(sound, clip.samples, SAMPLE_RATE)
+            try:
+                text = NOTATION.encode(notate(transcribe(sound).score))
+            except CadenzaError as error:  # silence, or a page that ABC cannot tell
+                text = str(error)
+            said = {"heard": {"greedy": [text]}}
+            figures = {"heard": {"greedy": [judged(text, clip.text)]}}
+            record = {"clip": number, "work": clip.work, "answers": said, "questions": [], "figures": figures}
+            file.write(json.dumps(record, ensure_ascii=False) + "\n")
+
+
+def family(text: str) -> str:
+    """The family of the instrument that a clip's text names first."""
+    found = re.search(r"%%MIDI program (\d+)", text)
+    return "none said" if found is None else FAMILIES[int(found[1]) // 8]
+
+
 def answers(
     opened: listening.Opened, features: Any, config: TrainConfig, number: int, question: str, n: int, temperature: float
 ) -> list[str]:
@@ -200,11 +240,26 @@ def interval(values: list[float], works: list[str]) -> list[float]:
     return [float(sums.sum() / counts.sum()), *np.quantile(means, (0.025, 0.975)).tolist()]
 
 
+def by_family(found: list[dict[str, Any]], store: ClipStore) -> dict[str, Any]:
+    """Family → figures of the greedy answers to its clips."""
+    groups = defaultdict(list)
+    for record in found:
+        groups[family(store[record["clip"]].text)].append(record)
+    table: dict[str, Any] = {}
+    for kind, records in sorted(groups.items()):
+        table[kind] = {"clips": len(records)}
+        for figure in ("reward", "onset_f1", "mv2h_like"):
+            values = [record["figures"]["heard"]["greedy"][0][figure] for record in records]
+            table[kind][figure] = interval(values, [record["work"] for record in records])
+    return table
+
+
 def report(options: argparse.Namespace) -> None:
     """All that stands, as one JSON."""
     table: dict[str, Any] = {}
     records: dict[str, list[dict[str, Any]]] = {}
-    for name in TRAINED:
+    store = ClipStore(options.work / "clips" / "test")
+    for name in (*TRAINED, ROUTE_A):
         path = options.work / "answers" / f"{name.replace(' ', '-')}.jsonl"
         if not path.is_file():
             continue
@@ -219,6 +274,10 @@ def report(options: argparse.Namespace) -> None:
                         for record in found
                     ]
                     row.setdefault(f"{sound}, {how}", {})[figure] = interval(values, works)
+        row["families"] = by_family(found, store)
+        table[name] = row
+        if name == ROUTE_A:
+            continue
         published = [
             float(np.mean([one["reward"] for one in record["figures"]["heard"]["sampled"][:RUNS]]))
             for record in found[:PUBLISHED_CLIPS]
@@ -263,7 +322,9 @@ def report(options: argparse.Namespace) -> None:
         for name, value in vars(options).items()
         if name not in ("only", "work", "corpus", "fonts", "test_font")
     }
-    result = {"about": about, "table": table, "versions": versions()}
+    probed = options.work / "probe.json"
+    towers = json.loads(probed.read_text("utf-8")) if probed.is_file() else {}
+    result = {"about": about, "table": table, "towers": towers, "versions": versions()}
     write_atomically(OUT, (json.dumps(result, indent=1) + "\n").encode())
     for name, row in table.items():
         print(
@@ -291,6 +352,8 @@ def main() -> None:
     stages: dict[str, Callable[[], None]] = {"clips": lambda: clips(options)}
     stages |= {name: partial(trained, name, options) for name in TRAINED}
     stages |= {f"measure {name}": partial(measure, name, options) for name in TRAINED}
+    stages[f"measure {ROUTE_A}"] = lambda: measure_route_a(options)
+    stages["probe"] = lambda: listening_probe.run(options.work)
     stages["report"] = lambda: report(options)
     for name in options.only or stages:
         if name not in stages:

@@ -1,13 +1,14 @@
 """How often a phrase has to be begun again for music's own rate to come out.
 
-    python -m benchmarks.recall --corpus CORPUS --n 450 --factors 1 1.35 --out FILE.json [--model FOLDER] [--write]
+    python -m benchmarks.recall --corpus CORPUS --n 300 --factors 1 1.5 --out FILE.json [--model FOLDER] [--write]
 
 The table of a model (``loops.json``) says how often a corpus says phrases of two bars or more again. A writer that
-begins as many has fewer at the end: the guard cuts them short, or the model goes a way of its own. Seeds of validation
+begins as many has fewer at the end: the guards cut them short, or the model goes a way of its own. Seeds of validation
 works (:mod:`benchmarks.loops`) are continued by default at each factor; of what was written, and of what stands in the
-pieces, are printed the returns at bars where one could begin, and rep-1, rep-2, rep-4. The factor at which as many
-returns come out as the table says is read off a line between the factors (the nearest two); ``--write`` puts it into
-the model's table as ``recall_factor``. Test works are not looked at.
+pieces, are printed the returns at bars where one could begin, and rep-1, rep-2, rep-4. The three lie on lines over the
+factor; chosen is the factor, between the least and the greatest, at which they are nearest the pieces' own (squares of
+the logarithms of the ratios). ``--write`` puts it into the model's table as ``recall_factor``. Test works are not
+looked at.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ import argparse
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+
+import numpy as np
 
 from benchmarks.continuations import seeds_of
 from benchmarks.loops import GRAMS, SAMPLINGS, WINDOW, keep, repetition
@@ -36,20 +38,25 @@ def figures(pieces: list[list[str]]) -> dict[str, float]:
     return rates | {f"rep_{n}_in_{WINDOW}": float(mean) for n, mean in zip(GRAMS, means, strict=True)}
 
 
-def factor_for(wanted: float, rates: dict[float, float]) -> float:
-    """Where a line through the two factors whose rates lie nearest reaches ``wanted``."""
-    (a, low), (b, high) = sorted(rates.items(), key=lambda item: abs(item[1] - wanted))[:2]
-    return a + (wanted - low) / (high - low) * (b - a)
+def factor_for(human: dict[str, float], rows: dict[float, dict[str, float]]) -> float:
+    """Where rep-n are nearest the human ones, on lines fitted to the factors that were tried."""
+    factors = sorted(rows)
+    tried = np.linspace(factors[0], factors[-1], 201)
+    miss = np.zeros(len(tried))
+    for name in (f"rep_{n}_in_{WINDOW}" for n in GRAMS):
+        line = np.polyfit(factors, [rows[factor][name] for factor in factors], 1)
+        miss += np.log(np.maximum(np.polyval(line, tried), 1e-9) / human[name]) ** 2
+    return float(tried[miss.argmin()])
 
 
 def main() -> None:
     """Run; write JSON; print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--corpus", type=Path, required=True)
-    parser.add_argument("--n", type=int, default=450)
+    parser.add_argument("--n", type=int, default=300)
     parser.add_argument("--bars", type=int, default=32)
     parser.add_argument("--rows", type=int, default=16, help="continuations at a time")
-    parser.add_argument("--factors", type=float, nargs="+", default=[1.0, 1.35])
+    parser.add_argument("--factors", type=float, nargs="+", default=[1.0, 1.5])
     parser.add_argument("--model", default="shipped")
     parser.add_argument("--write", action="store_true", help="put the factor into the model's table")
     parser.add_argument("--out", type=Path, required=True)
@@ -76,13 +83,11 @@ def main() -> None:
         row = figures([[key_of(bar) for bar in done[number].bars] for number in range(len(jobs))])
         table = keep(options.out, about, str(factor), row)
         print(factor, row, flush=True)
-    wanted = sum(model.loops.returns.values())
-    rates = {float(name): row["returns"] for name, row in table.items() if name not in ("human", "chosen")}
-    if len(rates) > 1:
-        chosen = round(factor_for(wanted, rates), 2)
-        result: dict[str, Any] = {"wanted": wanted, "factor": chosen}
-        keep(options.out, about, "chosen", result)
-        print(result)
+    rows = {float(name): row for name, row in table.items() if name not in ("human", "chosen")}
+    if len(rows) > 1:
+        chosen = round(factor_for(human, rows), 2)
+        keep(options.out, about, "chosen", {"recall_factor": chosen})
+        print("recall_factor", chosen)
         if options.write:
             folder = shipped_folder() if options.model == "shipped" else Path(options.model)
             replace(model.loops, recall_factor=chosen).save(folder / LOOPS_FILE)

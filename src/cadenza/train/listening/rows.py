@@ -6,6 +6,7 @@ transcription and the questions are words, so a model's answers can be told apar
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -61,6 +62,11 @@ class Heard:
 
     def __getitem__(self, number: int) -> Floats:
         return np.array(self._rows[self._starts[number] : self._starts[number + 1]], np.float32)
+
+
+def kept_in(store: ClipStore, tower: Tower) -> Path:
+    """Where a tower's features of a store are kept, beside its clips."""
+    return store.folder / f"features-{hashlib.sha256(tower.fingerprint().encode()).hexdigest()[:12]}"
 
 
 def words_of(texts: Iterable[str], n_words: int, folder: Path) -> HubVocabulary:

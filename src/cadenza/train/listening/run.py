@@ -248,13 +248,11 @@ def _all_questions(store: ClipStore) -> list[str]:
 
 
 def _rows(config: TrainConfig, opened: Opened, store: ClipStore, split: str, say: Say) -> rows.ClipRows:
-    kept = store.folder / f"features-{hashlib.sha256(opened.tower.fingerprint().encode()).hexdigest()[:12]}"
-
     def progress(done: int, n: int) -> None:
         if done % 500 == 0:
             say(f"heard {done:,} of {n:,} clips ({split})")
 
-    heard = rows.Heard(store, opened.tower, kept, progress)
+    heard = rows.Heard(store, opened.tower, rows.kept_in(store, opened.tower), progress)
     asked = rows.asked_of(store, config.listen.questions if split == "train" else 0.0, config.seed)
     made = rows.rows_of(asked, heard, opened.codec, opened.prompt, config.context_tokens, notes_of)
     if len(made) < len(asked):
