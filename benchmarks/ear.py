@@ -87,8 +87,8 @@ def rows_of(notes: NDArray[np.void]) -> Notes:
 class Ours:
     """The shipped way from file to notes."""
 
-    def __init__(self, model: Path | None) -> None:
-        self.ear = Ear(model, threads=1)
+    def __init__(self, model: Path | None, engine: str) -> None:
+        self.ear = Ear(model, threads=1, engine=engine)
 
     def __call__(self, path: Path) -> tuple[Notes, NDArray[np.int64]]:
         found = transcribe(path, self.ear)
@@ -119,14 +119,15 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     """All figures."""
     pack = ScorePack.load(arguments.scores)
     synthesizer = Synthesizer(pack, Instruments([arguments.font], n_random=0), "test", 7, random_share=0.0)
-    ours = Ours(arguments.model)
+    ours = Ours(arguments.model, arguments.engine)
     peer = None
     if arguments.peer:
         from benchmarks.ear_peer import BasicPitch
 
         peer = BasicPitch(threads=1)
     result: dict[str, Any] = {
-        "n": arguments.n, "clip_seconds": 12, "font": arguments.font.name, "ear": ours.ear.facts, "classes": {},
+        "n": arguments.n, "clip_seconds": 12, "font": arguments.font.name, "ear": ours.ear.facts,
+        "engine": ours.ear.engine, "classes": {},
         "versions": versions(),
     }  # fmt: skip
     spent = {"ours": 0.0, "peer": 0.0}
@@ -252,6 +253,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--model", type=Path)
     parser.add_argument("--n", type=int, default=6, help="clips of each class")
+    parser.add_argument("--engine", default="onnxruntime", help="what runs the ear: onnxruntime or openvino")
     parser.add_argument("--clips", type=Path, help="the shared audio folder")
     parser.add_argument("--peer", action="store_true", help="Basic Pitch too")
     parser.add_argument("--degraded", action="store_true")

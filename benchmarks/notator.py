@@ -230,7 +230,7 @@ def through_the_ear(found: Sequence[Work], options: argparse.Namespace) -> dict[
     from cadenza.infer.transcribe import transcribe
     from cadenza.model.ear import Ear
 
-    ear = Ear(None, threads=1)
+    ear = Ear(None, threads=1, engine="onnxruntime")
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "played.wav"

@@ -3,7 +3,8 @@
     python -m benchmarks.transcribe_speed --out FILE.json [--seconds 120] [--hour] [--font FONT.sf2]
 
 The sound is our own examples for piano, again and again, as 16-bit wav at 44.1 kHz. Each command is a process of its
-own (``cadenza transcribe FILE -o page.musicxml``, for Basic Pitch with ``--with basic-pitch``): what it takes counts
+own (``cadenza transcribe FILE -o page.musicxml``, under each engine that is installed; for Basic Pitch with ``--with
+basic-pitch``): what it takes counts
 from its start to its end, imports, notation and writing included. Seconds of sound a second of wall-clock time say
 what a user sees and depend on what else the machine does; a CPU second does not. ``--hour`` makes sound of an hour and
 takes the peak of resident memory of cadenza's own.
@@ -12,6 +13,7 @@ takes the peak of resident memory of cadenza's own.
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import os
 import sys
@@ -27,6 +29,7 @@ from cadenza import formats
 from cadenza.base.files import write_atomically
 from cadenza.base.run import versions
 from cadenza.formats.wav import synthesize
+from cadenza.model.ear_engines import ONNX_RUNTIME, OPENVINO
 
 RATE = 44_100
 EXAMPLES = ("waltz.mid", "chorale.mid")
@@ -80,14 +83,17 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         path, page = Path(folder) / "sound.wav", Path(folder) / "page.musicxml"
         sound(path, options.seconds, options.font)
-        result["ear"] = measured(path, options.seconds, page)
+        names = [name for name in (ONNX_RUNTIME, OPENVINO) if importlib.util.find_spec(name)]
+        for name in names:
+            result[f"ear, {name}"] = measured(path, options.seconds, page, "--engine", name)
         if not options.no_peer:
             result["Basic Pitch"] = measured(path, options.seconds, page, "--with", "basic-pitch")
         print(json.dumps(result, indent=1), flush=True)
         if options.hour:
             sound(path, 3600.0, options.font)
-            result["ear, an hour"] = measured(path, 3600.0, page)
-            print(json.dumps(result["ear, an hour"]), flush=True)
+            for name in names:
+                result[f"ear, {name}, an hour"] = measured(path, 3600.0, page, "--engine", name)
+                print(json.dumps(result[f"ear, {name}, an hour"]), flush=True)
     write_atomically(options.out, (json.dumps(result, indent=1) + "\n").encode())
 
 

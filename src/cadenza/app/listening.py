@@ -64,5 +64,6 @@ class Hearing:
 @lru_cache(maxsize=1)
 def _ear(model: str):  # type: ignore[no-untyped-def]
     from cadenza.model.ear import Ear
+    from cadenza.model.ear_engines import ONNX_RUNTIME
 
-    return Ear(Path(model) if model else None)
+    return Ear(Path(model) if model else None, engine=ONNX_RUNTIME)

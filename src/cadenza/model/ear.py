@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -16,11 +17,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cadenza.base.errors import MissingExtraError, ModelError
-from cadenza.base.tensors import read_json_object, read_model_file
+from cadenza.base.errors import ModelError
+from cadenza.base.tensors import read_json_object
 from cadenza.model import ear_features as front
 from cadenza.model.ear_architecture import HEADS, REACH_FRAMES
-from cadenza.model.ear_graph import GRAPH_VERSION, METADATA_KEY
+from cadenza.model.ear_engines import AUTO, open_engine
+from cadenza.model.ear_graph import GRAPH_VERSION
 
 WINDOW_FRAMES = 1000  # 20 s
 GRAPH_NAME = "ear.onnx"
@@ -56,26 +58,18 @@ class Ear:
     Args:
         folder: a model folder with ``ear.onnx``; the shipped one where None.
         threads: of the runtime.
+        engine: what runs it, of :data:`~cadenza.model.ear_engines.ENGINES`.
 
     Raises:
+        ConfigError: no such engine.
         ModelError: no ear is there.
-        MissingExtraError: onnxruntime is not installed.
+        MissingExtraError: the engine is not installed.
     """
 
-    def __init__(self, folder: Path | None = None, threads: int = 2) -> None:
-        try:
-            import onnxruntime
-        except ImportError:
-            raise MissingExtraError("onnxruntime", "no such package", hint="pip install onnxruntime") from None
+    def __init__(self, folder: Path | None = None, threads: int = 2, engine: str = AUTO) -> None:
         path = (folder or shipped_folder()) / GRAPH_NAME
-        data = read_model_file(path)
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        try:
-            self._session: Any = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-            said = self._session.get_modelmeta().custom_metadata_map.get(METADATA_KEY, "")
-        except Exception as error:  # the runtime's own errors have no common root
-            raise ModelError("a graph that ONNX Runtime runs", str(error)[:200], where=str(path)) from None
+        self._network = open_engine(path, threads, engine)
+        self.engine, said = self._network.name, self._network.said
         self.facts = read_json_object(said.encode(), str(path)) if said else {}
         if self.facts.get("version") != GRAPH_VERSION:
             raise ModelError(
@@ -92,7 +86,7 @@ class Ear:
 
     def of_magnitudes(self, magnitudes: Floats) -> dict[str, Floats]:
         """Curves of log magnitudes (2, T, bins), the edges seen as edges."""
-        curves, drums = self._session.run(None, {"magnitudes": magnitudes[None]})
+        curves, drums = self._network(magnitudes[None])
         curves = curves[0]
         out: dict[str, Floats] = {}
         for row, name in enumerate(HEADS):
@@ -102,25 +96,45 @@ class Ear:
         return out
 
     def listen(self, sound: Sound, window_frames: int = WINDOW_FRAMES, tuning_cents: float = 0.0) -> Iterator[Curves]:
-        """Curves of a recording, window after window."""
-        n_frames: int | None = None
-        start = 0
-        while n_frames is None or start < n_frames:
-            stop = start + window_frames
-            known = sound.frames_up_to(stop + REACH_FRAMES)
-            if known < stop + REACH_FRAMES:  # the end is near: no more frames than there are
-                n_frames, stop = known, min(stop, known)
-                if start >= stop:
+        """Curves of a recording, window after window; the sound of the next one is read beside."""
+        with ThreadPoolExecutor(1) as beside:
+            coming = beside.submit(_window, sound, 0, window_frames, tuning_cents)
+            while (window := coming.result()) is not None:
+                if not window.is_last:
+                    coming = beside.submit(_window, sound, window.stop, window_frames, tuning_cents)
+                said = self.of_magnitudes(window.magnitudes)
+                span = slice(window.before, window.before + window.stop - window.start)
+                yield Curves(
+                    window.start,
+                    {name: value[:, span] if value.ndim == 3 else value[span] for name, value in said.items()},
+                )
+                if window.is_last:
                     return
-            before, after = min(REACH_FRAMES, start), min(REACH_FRAMES, known - stop)
-            magnitudes = sound.magnitudes(start - before, stop + after, tuning_cents)
-            said = self.of_magnitudes(magnitudes)
-            span = slice(before, before + stop - start)
-            yield Curves(
-                start,
-                {name: value[:, span] if value.ndim == 3 else value[span] for name, value in said.items()},
-            )
-            start = stop
+
+
+@dataclass(frozen=True)
+class _Window:
+    """Frames ``start`` … ``stop`` of a recording, with ``before`` frames of sound before them."""
+
+    start: int
+    stop: int
+    before: int
+    magnitudes: Floats
+    is_last: bool
+
+
+def _window(sound: Sound, start: int, n_frames: int, tuning_cents: float) -> _Window | None:
+    """The window that begins at ``start``; None where the recording has ended."""
+    stop = start + n_frames
+    known = sound.frames_up_to(stop + REACH_FRAMES)
+    is_last = known < stop + REACH_FRAMES  # the end is near: no more frames than there are
+    if is_last:
+        stop = min(stop, known)
+        if start >= stop:
+            return None
+        is_last = stop == known
+    before, after = min(REACH_FRAMES, start), min(REACH_FRAMES, known - stop)
+    return _Window(start, stop, before, sound.magnitudes(start - before, stop + after, tuning_cents), is_last)
 
 
 class Sound:

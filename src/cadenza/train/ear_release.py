@@ -22,6 +22,7 @@ from cadenza.corpus.synthesis import DRUM_CLASSES
 from cadenza.model import ear_features as front
 from cadenza.model import ear_graph
 from cadenza.model.ear import GRAPH_NAME, Ear, facts_json, model_facts
+from cadenza.model.ear_engines import ONNX_RUNTIME
 from cadenza.train.ear import load
 
 TOLERANCE = 1e-3  # of a probability or a value, graph against network
@@ -87,7 +88,7 @@ def release(run: Path, out: Path) -> dict[str, Any]:
     out.mkdir(parents=True, exist_ok=True)
     write_safetensors(out / "model.safetensors", weights)
     write_atomically(out / GRAPH_NAME, graph)
-    difference = compared(network, Ear(out, threads=1))
+    difference = compared(network, Ear(out, threads=1, engine=ONNX_RUNTIME))
     if difference > TOLERANCE:
         raise ModelError(f"a graph within {TOLERANCE} of the network", f"{difference:.2g}", where=str(out / GRAPH_NAME))
     config = {"shape": network.shape.json(), **said, "training": facts, "graph_difference": difference}

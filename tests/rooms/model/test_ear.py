@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import sys
+from importlib.util import find_spec
+
 import numpy as np
 import pytest
 
-from cadenza.base.errors import ModelError
+from cadenza.base.errors import ConfigError, MissingExtraError, ModelError
 from cadenza.model import ear_features as front
 from cadenza.model.ear import GRAPH_NAME, Ear, Sound, model_facts
 from cadenza.model.ear_architecture import REACH_FRAMES, EarShape
+from cadenza.model.ear_engines import ENGINES, ONNX_RUNTIME, OPENVINO
 from cadenza.train.ear_release import compared
 
 torch = pytest.importorskip("torch")
@@ -32,7 +36,7 @@ def small(tmp_path_factory):
     folder = tmp_path_factory.mktemp("ear")
     graph = ear_graph.build(shape, weights, model_facts(("a", "b", "c"), ("d", "e"), 0.4))
     (folder / GRAPH_NAME).write_bytes(graph)
-    return network, Ear(folder, threads=1)
+    return network, Ear(folder, threads=1, engine=ONNX_RUNTIME)
 
 
 def test_features_are_the_same_in_numpy_and_torch():
@@ -91,5 +95,44 @@ def test_no_ear_is_said(tmp_path):
     with pytest.raises(ModelError, match=r"ear\.onnx"):
         Ear(tmp_path)
     (tmp_path / GRAPH_NAME).write_bytes(b"not a graph")
-    with pytest.raises(ModelError, match="ONNX Runtime"):
-        Ear(tmp_path)
+    for engine in ENGINES:
+        if engine != OPENVINO or find_spec(OPENVINO):
+            with pytest.raises(ModelError, match="graph of an ear"):
+                Ear(tmp_path, engine=engine)
+    with pytest.raises(ConfigError, match="openvino"):
+        Ear(tmp_path, engine="openvin")
+
+
+def test_an_engine_that_is_not_installed_is_said(monkeypatch):
+    for engine in (ONNX_RUNTIME, OPENVINO):
+        monkeypatch.setitem(sys.modules, engine, None)
+        with pytest.raises(MissingExtraError, match=engine):
+            Ear(engine=engine)
+    monkeypatch.undo()
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert Ear().engine == ONNX_RUNTIME
+
+
+def test_openvino_says_what_onnx_runtime_says():
+    """In float32 but for rounding, in bfloat16 (where the processor has units for it) nearly."""
+    pytest.importorskip("openvino", reason="the extra [fast]")
+    assert Ear().engine == OPENVINO
+    rng = np.random.default_rng(0)
+    seconds = np.arange(30 * front.SAMPLE_RATE) / front.SAMPLE_RATE
+    sound = sum(
+        np.sin(2 * np.pi * f * seconds) * (np.sin(2 * np.pi * seconds / d) > 0) for f, d in ((220, 2), (660, 3))
+    )
+    sound = (0.05 * sound + rng.normal(0, 1e-3, len(seconds))).astype(np.float32)
+    heard = {}
+    for engine in (ONNX_RUNTIME, OPENVINO):
+        ear = Ear(threads=1, engine=engine)
+        assert ear.facts == Ear(engine=ONNX_RUNTIME).facts
+        windows = list(ear.listen(Sound(iter([sound]))))
+        heard[engine] = {
+            name: np.concatenate([w.values[name] for w in windows]) for name in ("onset", "frame", "drums")
+        }
+    for name, curves in heard[ONNX_RUNTIME].items():
+        assert curves.shape == heard[OPENVINO][name].shape
+        assert np.abs(curves - heard[OPENVINO][name]).max() < 0.06
+        assert np.abs(curves - heard[OPENVINO][name]).mean() < 0.002
+    assert (heard[ONNX_RUNTIME]["onset"] > 0.5).any()

@@ -13,6 +13,7 @@ _PARTS = (
     ("defusedxml", "MusicXML", True),
     ("tinysoundfont", "playing SoundFonts (else the built-in synthesizer)", False),
     ("verovio", "sheet music and tablature (.svg, .pdf, .png): pip install 'cadenza[sheet]'", False),
+    ("openvino", "a faster ear: pip install 'cadenza[fast]'", False),
     ("soundfile", "compressed sound (.mp3): pip install 'cadenza[sound]'", False),
     ("typst", "sheet music and tablature as .pdf and .png: pip install 'cadenza[sheet]'", False),
     ("torch", "training", False),

@@ -35,6 +35,11 @@ def transcribe(
         0.0, "--threshold", help="Onset probability from which a note counts; 0 = the model's own."
     ),
     model: Path | None = typer.Option(None, "--model", help="Folder of another ear."),
+    engine: str = typer.Option(
+        "auto",
+        "--engine",
+        help="What runs the ear: onnxruntime, openvino (cadenza[fast]); auto: the latter if there.",
+    ),
     transcriber: str = typer.Option(
         "ear", "--with", help="Who listens: ear (cadenza's own), naive, basic-pitch, piano-transcription."
     ),
@@ -68,7 +73,7 @@ def transcribe(
         said = f"--route {route}" + f" --listener {listener}" * (listener is not None)
         raise ConfigError("--route a or auto, or --route b with --listener RUN", said)
     if route == "b":
-        spoken = (report, instruments, tempo, metre, key, threshold, model)
+        spoken = (report, instruments, tempo, metre, key, threshold, model, engine != "auto")
         if any(spoken) or not drums or quantize != "auto" or transcriber != transcribers.EAR or not out:
             raise ConfigError("--route b with --listener and -o alone", "options of route a")
         _by_listener(audio, listener, out)
@@ -77,8 +82,9 @@ def transcribe(
         raise ConfigError("--threshold of 0–1", str(threshold))
     if transcriber not in transcribers.names():
         transcribers.TRANSCRIBERS.load(transcriber)  # says which there are
-    if transcriber != transcribers.EAR and (threshold or model or not drums):
-        raise ConfigError("--threshold, --model and --no-drums with cadenza's own ear", f"--with {transcriber}")
+    if transcriber != transcribers.EAR and (threshold or model or not drums or engine != "auto"):
+        own = "--threshold, --model, --engine and --no-drums with cadenza's own ear"
+        raise ConfigError(own, f"--with {transcriber}")
     grid = None if quantize == "auto" else quantize
     given(tempo, metre, key, grid)  # what cannot be is said before the work, not after
     for target in out:
@@ -89,7 +95,7 @@ def transcribe(
         if transcriber == transcribers.EAR:
             found = listen(
                 audio,
-                Ear(model),
+                Ear(model, engine=engine),
                 instruments=wanted,
                 drums=drums,
                 thresholds=Thresholds(onset=threshold) if threshold else None,

@@ -106,8 +106,9 @@ def read(path: Path) -> Score:
 @lru_cache(maxsize=1)
 def _ear(model: str) -> Any:
     from cadenza.model.ear import Ear
+    from cadenza.model.ear_engines import ONNX_RUNTIME
 
-    return Ear(None if model == SHIPPED else Path(model), threads=1)
+    return Ear(None if model == SHIPPED else Path(model), threads=1, engine=ONNX_RUNTIME)
 
 
 def heard(path: Path, model: str) -> Score:

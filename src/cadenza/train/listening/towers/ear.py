@@ -22,10 +22,11 @@ class EarTower:
 
     def __init__(self, source: str = "") -> None:
         from cadenza.model.ear import Ear, shipped_folder
+        from cadenza.model.ear_engines import ONNX_RUNTIME
         from cadenza.model.ear_features import FRAMES_PER_SECOND, N_PITCHES
 
         self._folder = Path(source) if source else shipped_folder()
-        self._ear = Ear(self._folder, threads=1)
+        self._ear = Ear(self._folder, threads=1, engine=ONNX_RUNTIME)
         self.width = 3 * N_PITCHES + len(self._ear.drums)
         self.frames_per_second = FRAMES_PER_SECOND / self.POOL
 
