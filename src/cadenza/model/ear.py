@@ -57,7 +57,7 @@ class Ear:
 
     Args:
         folder: a model folder with ``ear.onnx``; the shipped one where None.
-        threads: of the runtime.
+        threads: of the runtime; None: of ONNX Runtime two, of OpenVINO one, as it is no slower than what feeds it.
         engine: what runs it, of :data:`~cadenza.model.ear_engines.ENGINES`.
 
     Raises:
@@ -66,7 +66,7 @@ class Ear:
         MissingExtraError: the engine is not installed.
     """
 
-    def __init__(self, folder: Path | None = None, threads: int = 2, engine: str = AUTO) -> None:
+    def __init__(self, folder: Path | None = None, threads: int | None = None, engine: str = AUTO) -> None:
         path = (folder or shipped_folder()) / GRAPH_NAME
         self._network = open_engine(path, threads, engine)
         self.engine, said = self._network.name, self._network.said

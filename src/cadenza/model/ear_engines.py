@@ -40,7 +40,7 @@ class EarEngine(Protocol):
         ...
 
 
-def open_engine(path: Path, threads: int, engine: str = AUTO) -> EarEngine:
+def open_engine(path: Path, threads: int | None, engine: str = AUTO) -> EarEngine:
     """A graph, ready to run.
 
     Args:
@@ -58,7 +58,7 @@ def open_engine(path: Path, threads: int, engine: str = AUTO) -> EarEngine:
     data = read_model_file(path)
     made = _OpenVino if engine == OPENVINO else _OnnxRuntime
     try:
-        return made(data, threads)
+        return made(data, threads or made.threads)
     except ImportError:
         hint = "pip install 'cadenza[fast]'" if engine == OPENVINO else "pip install onnxruntime"
         raise MissingExtraError(engine, "no such package", hint=hint) from None
@@ -67,7 +67,7 @@ def open_engine(path: Path, threads: int, engine: str = AUTO) -> EarEngine:
 
 
 class _OnnxRuntime:
-    name = ONNX_RUNTIME
+    name, threads = ONNX_RUNTIME, 2
 
     def __init__(self, data: bytes, threads: int) -> None:
         import onnxruntime
@@ -83,7 +83,7 @@ class _OnnxRuntime:
 
 
 class _OpenVino:
-    name = OPENVINO
+    name, threads = OPENVINO, 1
 
     def __init__(self, data: bytes, threads: int) -> None:
         import openvino

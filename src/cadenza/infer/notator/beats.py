@@ -136,15 +136,19 @@ def _decoded(
     through = np.empty((n, len(kinds), len(periods)), np.float32)
     through[:first_end] = heard[:first_end, which] - price
     end = np.full((len(kinds), 2), -np.inf)  # best value at a beat after the last onset, and its frame
-    for t in range(first_end, n):
-        own = through[t - periods, :, columns].T.astype(np.float64)
-        up = np.maximum.accumulate(own + logs, axis=1) - logs
-        down = np.maximum.accumulate((own - logs)[:, ::-1], axis=1)[:, ::-1] + logs
+    block = int(periods.min())  # no beat within one follows another
+    for first in range(first_end, n, block):
+        at = np.arange(first, min(first + block, n))
+        own = through[at[:, None] - periods, :, columns].swapaxes(1, 2).astype(np.float64)
+        up = np.maximum.accumulate(own + logs, axis=2) - logs
+        down = np.maximum.accumulate((own - logs)[..., ::-1], axis=2)[..., ::-1] + logs
         best = np.maximum(up, down)
-        through[t] = best + heard[t, which] - price
-        if t > last:
-            better = best.max(axis=1) > end[:, 0]
-            end[better, 0], end[better, 1] = best.max(axis=1)[better], t
+        through[at] = best + heard[at][:, which] - price
+        if at[-1] > last:
+            late = best[at > last].max(axis=2)
+            better = late.max(axis=0) > end[:, 0]
+            end[better, 0] = late.max(axis=0)[better]
+            end[better, 1] = at[at > last][late.argmax(axis=0)[better]]
     out = []
     for number, division in enumerate(which):
         t, score = int(end[number, 1]), 0.0
