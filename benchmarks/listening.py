@@ -223,8 +223,8 @@ def answers(
 ) -> list[str]:
     """Texts that a model gives."""
     given = np.array(opened.prompt(len(features), question))
-    sound = torch.from_numpy(features)[None]
-    found = trainers.answers_to(opened.model, given, sound, n, config, opened.codec, temperature, [17, number])
+    sound = torch.from_numpy(features)
+    (found,) = trainers.answers_to(opened.model, [given], [sound], n, config, opened.codec, temperature, [17, number])
     return [trainers.text_of(opened.codec, one) for one in found]
 
 

@@ -22,7 +22,6 @@ from cadenza.score.model import Score
 from cadenza.train.rows import Codec, units
 
 
-@torch.no_grad()
 def drawn(
     model: Any,
     given: NDArray[np.int64],
@@ -31,8 +30,6 @@ def drawn(
     codec: Codec,
     temperature: float,
     seed: int,
-    first: dict[str, Any] | None = None,
-    never: Collection[int] = (),
 ) -> list[NDArray[np.int64]]:
     """``n_takes`` completions of ``given``, each to ``<eos>`` (kept) or ``n_tokens`` tokens.
 
@@ -41,22 +38,51 @@ def drawn(
 
     Args:
         temperature: 0 takes the likeliest token each time.
-        first: what else the model is given with ``given``, for ``n_takes`` rows (sound in the places of placeholders).
+    """
+    return drawn_together(model, [given], n_takes, n_tokens, codec, temperature, seed)[0]
+
+
+@torch.no_grad()
+def drawn_together(
+    model: Any,
+    prompts: Sequence[NDArray[np.int64]],
+    n_takes: int,
+    n_tokens: int,
+    codec: Codec,
+    temperature: float,
+    seed: int,
+    first: dict[str, Any] | None = None,
+    never: Collection[int] = (),
+) -> list[list[NDArray[np.int64]]]:
+    """As :func:`drawn` for several prompts in one batch, shorter ones filled at their beginning; prompt by prompt.
+
+    Args:
+        first: what else the model is given with the prompts, a row for each take of each prompt (sound in the places of
+            placeholders).
         never: further ids that are not drawn (placeholders); those beyond the vocabulary may be among them.
     """
     was_training = model.training
     model.eval()
     device = next(model.parameters()).device
     dice = torch.Generator(device=device).manual_seed(seed)
-    ids = torch.from_numpy(given)[None].repeat(n_takes, 1).to(device)
-    written = torch.empty(n_takes, 0, dtype=torch.long, device=device)
-    open_ = torch.ones(n_takes, dtype=torch.bool, device=device)
+    longest = max(map(len, prompts))
+    filled = np.full((len(prompts), longest), codec.pad_id or 0, np.int64)
+    for row, given in enumerate(prompts):
+        filled[row, longest - len(given) :] = given
+    n_rows = len(prompts) * n_takes
+    following = torch.from_numpy(filled).repeat_interleave(n_takes, 0).to(device)
+    mask = None
+    if min(map(len, prompts)) < longest:
+        lengths = torch.tensor([len(given) for given in prompts]).repeat_interleave(n_takes)
+        mask = (torch.arange(longest) >= longest - lengths[:, None]).long().to(device)
+    written = torch.empty(n_rows, 0, dtype=torch.long, device=device)
+    open_ = torch.ones(n_rows, dtype=torch.bool, device=device)
     unwanted = {codec.pad_id, codec.bos_id, *never} - {codec.eos_id, None}
     banned = [one for one in unwanted if one is not None and one < len(codec)]
     past = None
-    following = ids
     for _ in range(n_tokens):
-        out = model(input_ids=following, past_key_values=past, use_cache=True, **(first or {}))
+        masked = {} if mask is None else {"attention_mask": mask}
+        out = model(input_ids=following, past_key_values=past, use_cache=True, **masked, **(first or {}))
         past, first = out.past_key_values, None
         logits = out.logits[:, -1].float() / (temperature or 1.0)
         logits[:, len(codec) :] = -torch.inf
@@ -65,6 +91,8 @@ def drawn(
         following = torch.multinomial(logits.softmax(-1), 1, generator=dice) if temperature else likeliest
         following[~open_] = codec.eos_id
         written = torch.cat([written, following], 1)
+        if mask is not None:
+            mask = torch.cat([mask, mask.new_ones(n_rows, 1)], 1)
         open_ &= following[:, 0] != codec.eos_id
         if not open_.any():
             break
@@ -73,7 +101,7 @@ def drawn(
     for row in written.cpu().numpy():
         ends = np.flatnonzero(row == codec.eos_id)
         takes.append(row[: ends[0] + 1] if len(ends) else row)
-    return takes
+    return [takes[at * n_takes : (at + 1) * n_takes] for at in range(len(prompts))]
 
 
 @dataclass(frozen=True)

@@ -188,6 +188,20 @@ def test_grpo_is_that_of_trl():
 # ── runs ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+def test_clips_of_several_lengths_are_answered_together_as_alone(sft, clips):
+    opened = listening.open_trained(sft / "model")
+    opened.model.eval()
+    sounds = [torch.from_numpy(opened.tower(ClipStore(clips / "train")[n].samples)) for n in range(4)]
+    sounds = [sound[: len(sound) - 7 * at] for at, sound in enumerate(sounds)]
+    asked = [np.array(opened.prompt(len(sound))) for sound in sounds]
+    assert len({len(one) for one in asked}) > 2
+    config = replace(recipe(clips), preference=Preference(max_tokens=30))
+    together = trainers.answers_to(opened.model, asked, sounds, 2, config, opened.codec, 0.0, [1])
+    for given, sound, found in zip(asked, sounds, together, strict=True):
+        (alone,) = trainers.answers_to(opened.model, [given], [sound], 2, config, opened.codec, 0.0, [1])
+        assert [one.tolist() for one in found] == [one.tolist() for one in alone]
+
+
 def test_the_answer_depends_on_the_sound(sft, clips):
     opened = listening.open_trained(sft / "model")
     opened.model.eval()

@@ -138,7 +138,7 @@ def test_answers_with_a_cache_are_those_without(tiny_audio):
     features = torch.from_numpy(opened.tower(noise(1.0)))[None]
     given = np.array(opened.prompt(features.shape[1]))
     config = recipe(Path(), tiny_audio("qwen2_audio"))
-    found = trainers.answers_to(model, given, features, 2, config, opened.codec, 0.0, [1])[0]
+    found = trainers.answers_to(model, [given], [features[0]], 2, config, opened.codec, 0.0, [1])[0][0]
     ids = torch.tensor([given.tolist()])
     for token in found.tolist():
         with torch.no_grad():
@@ -148,6 +148,20 @@ def test_answers_with_a_cache_are_those_without(tiny_audio):
         ids = torch.cat([ids, torch.tensor([[token]])], 1)
 
 
+@pytest.mark.parametrize("kind", ["qwen2_audio", "musicflamingo"])
+def test_clips_of_several_lengths_are_answered_together_as_alone(tiny_audio, kind):
+    config = recipe(Path(), tiny_audio(kind))
+    opened = listening.Opened.of_whole(whole.open_base(config))
+    model = opened.model.eval()
+    sounds = [torch.from_numpy(opened.tower(noise(seconds, at))) for at, seconds in enumerate((1.0, 2.5, 1.7))]
+    asked = [np.array(opened.prompt(len(sound))) for sound in sounds]
+    assert len({len(one) for one in asked}) == 3
+    together = trainers.answers_to(model, asked, sounds, 1, config, opened.codec, 0.0, [1])
+    for given, sound, found in zip(asked, sounds, together, strict=True):
+        (alone,) = trainers.answers_to(model, [given], [sound], 1, config, opened.codec, 0.0, [1])
+        assert found[0].tolist() == alone[0].tolist()
+
+
 def test_placeholders_are_never_an_answer(tiny_audio):
     """However likely the model holds them: nothing could stand in their places."""
     opened = listening.Opened.of_whole(whole.open_base(recipe(Path(), tiny_audio("qwen2_audio"))))
@@ -155,10 +169,10 @@ def test_placeholders_are_never_an_answer(tiny_audio):
     head = model.inner.lm_head
     with torch.no_grad():
         head.weight[model.audio_id] = 100 * head.weight[model.audio_id - 1]
-    features = torch.from_numpy(opened.tower(noise(1.0)))[None]
-    given = np.array(opened.prompt(features.shape[1]))
+    features = torch.from_numpy(opened.tower(noise(1.0)))
+    given = np.array(opened.prompt(len(features)))
     config = recipe(Path(), tiny_audio("qwen2_audio"))
-    answers = trainers.answers_to(model, given, features, 8, config, opened.codec, 1.0, [1])
+    (answers,) = trainers.answers_to(model, [given], [features], 8, config, opened.codec, 1.0, [1])
     assert model.audio_id not in np.concatenate(answers)
 
 

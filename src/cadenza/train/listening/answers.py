@@ -27,25 +27,25 @@ ANSWERS = "answers.jsonl"
 def draw(
     model: Any, rows: ClipRows, config: TrainConfig, codec: Codec, reward: Reward, out: Path, say: Callable[[str], None]
 ) -> list[dict[str, Any]]:
-    """One record a clip: its row, ids of the answers, what each is paid."""
-    path = out / ANSWERS
+    """One record a clip: its row, ids of the answers, what each is paid. A batch of clips is answered at once."""
+    path, what, size = out / ANSWERS, config.preference, config.batch_rows
     done = path.read_text("utf-8").splitlines(True) if path.is_file() else []
     done = [line for line in done if line.endswith("\n")]
+    done = done[: len(done) // size * size]  # what is drawn depends on the batch, which is begun again as a whole
     path.write_text("".join(done), "utf-8")
     order = np.random.default_rng([config.seed, 11]).permutation(len(rows))[: config.preference.prompts].tolist()
-    device = next(model.parameters()).device
     with path.open("a", encoding="utf-8") as file:
-        for n_drawn, number in enumerate(order[len(done) :], len(done) + 1):
-            row = rows[number]
-            given = given_of(row, int(rows.documents.n_given[number]))
-            heard = features_of([row]).to(device)
-            what = config.preference
-            found = answers_to(model, given, heard, what.group, config, codec, what.temperature, [12, number])
-            paid = [reward(text_of(codec, one), rows.asked[number].answer).total for one in found]
-            file.write(json.dumps({"row": number, "answers": [one.tolist() for one in found], "paid": paid}) + "\n")
+        for first in range(len(done), len(order), size):
+            numbers = order[first : first + size]
+            asked = [given_of(rows[number], int(rows.documents.n_given[number])) for number in numbers]
+            heard = [features_of([rows[number]])[0] for number in numbers]
+            found = answers_to(model, asked, heard, what.group, config, codec, what.temperature, [12, first])
+            for number, own in zip(numbers, found, strict=True):
+                paid = [reward(text_of(codec, one), rows.asked[number].answer).total for one in own]
+                file.write(json.dumps({"row": number, "answers": [one.tolist() for one in own], "paid": paid}) + "\n")
             file.flush()
-            if n_drawn % 50 == 0:
-                say(f"answers to {n_drawn} of {len(order)} clips")
+            if first // 50 < (first + size) // 50:
+                say(f"answers to {first + len(numbers)} of {len(order)} clips")
     return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
 
 

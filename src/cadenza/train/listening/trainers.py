@@ -29,7 +29,7 @@ from cadenza.train.loop import MusicTrainer
 from cadenza.train.preferences import advantages, token_log_p
 from cadenza.train.recipe import TrainConfig
 from cadenza.train.rows import IGNORED, Codec
-from cadenza.train.takes import drawn
+from cadenza.train.takes import drawn_together
 
 Reward = Callable[[str, str], Judgement]
 TAKES = "takes.jsonl"
@@ -126,23 +126,25 @@ class RewardTrainer(ListenTrainer):
     def rollout(self, model: Any, inputs: dict[str, Any]) -> Rollout:
         """Answers to a batch's clips, ``preference.group`` each, judged."""
         what, rows = self.config.preference, self.train_dataset
-        prompts, answers, features, verdicts = [], [], [], []
-        for at, number in enumerate(inputs["row"].tolist()):
+        asked, sounds = [], []
+        for at in range(len(inputs["row"])):
             learned = int((inputs["labels"][at] != IGNORED).nonzero()[0])
-            given = inputs["input_ids"][at, :learned].cpu().numpy()
-            heard = inputs["features"][at : at + 1]
-            heard = heard[:, : max(1, int((~torch.isnan(heard[0, :, 0])).sum()))]
-            found = answers_to(
-                self.accelerator.unwrap_model(model), given, heard, what.group, self.config, self.codec,
-                what.temperature, [13, self.state.global_step, at, self.accelerator.process_index],
-            )  # fmt: skip
+            asked.append(inputs["input_ids"][at, :learned].cpu().numpy())
+            heard = inputs["features"][at]
+            sounds.append(heard[: max(1, int((~torch.isnan(heard[:, 0])).sum()))])
+        found = answers_to(
+            self.accelerator.unwrap_model(model), asked, sounds, what.group, self.config, self.codec,
+            what.temperature, [13, self.state.global_step, self.accelerator.process_index],
+        )  # fmt: skip
+        prompts, answers, features, verdicts = [], [], [], []
+        for number, given, heard, own in zip(inputs["row"].tolist(), asked, sounds, found, strict=True):
             truth = rows.asked[number]
-            for answer in found:
-                verdicts.append(self.reward(text_of(self.codec, answer), truth.answer))
-                prompts.append(given)
-                answers.append(answer)
-                features.append(heard[0])
-            self._keep(truth.answer, [text_of(self.codec, answer) for answer in found], verdicts[-len(found) :])
+            texts = [text_of(self.codec, answer) for answer in own]
+            verdicts += [self.reward(text, truth.answer) for text in texts]
+            prompts += [given] * len(own)
+            features += [heard] * len(own)
+            answers += own
+            self._keep(truth.answer, texts, verdicts[-len(own) :])
         ids, wanted = joined(prompts, answers, self.codec.pad_id)
         device = inputs["input_ids"].device
         sound = padded_features(features).to(device)
@@ -274,14 +276,14 @@ def text_of(codec: Codec, answer: NDArray[np.int64]) -> str:
 
 
 def answers_to(
-    model: Any, given: NDArray[np.int64], features: torch.Tensor, n: int, config: TrainConfig, codec: Codec,
-    temperature: float, seed: list[int],
-) -> list[NDArray[np.int64]]:  # fmt: skip
-    """``n`` answers to a prompt with its sound, features (1, F, width)."""
-    room = max(1, min(config.preference.max_tokens, config.context_tokens - len(given)))
+    model: Any, prompts: list[NDArray[np.int64]], features: list[torch.Tensor], n: int, config: TrainConfig,
+    codec: Codec, temperature: float, seed: list[int],
+) -> list[list[NDArray[np.int64]]]:  # fmt: skip
+    """``n`` answers to each of several prompts with its sound, features (F, width), drawn in one batch."""
+    room = max(1, min(config.preference.max_tokens, config.context_tokens - max(map(len, prompts))))
     number = int(np.random.default_rng([config.seed, *seed]).integers(1 << 62))
-    first = {"features": features.repeat(n, 1, 1)}
-    return drawn(model, given, n, room, codec, temperature, number, first, {model.audio_id})
+    sound = padded_features(features).to(next(model.parameters()).device).repeat_interleave(n, 0)
+    return drawn_together(model, prompts, n, room, codec, temperature, number, {"features": sound}, {model.audio_id})
 
 
 def joined(
