@@ -54,6 +54,7 @@ ROUTE_A = "route a"
 SOUNDS = ("heard", "silenced", "swapped")
 PUBLISHED_CLIPS, RUNS = 30, 3
 BEST_OF = 8
+BATCH = 16  # clips that are answered at once
 #: Of General MIDI's programs, eight each.
 FAMILIES = (
     "piano", "chromatic percussion", "organ", "guitar", "bass", "strings", "ensemble", "brass", "reed", "pipe",
@@ -165,26 +166,37 @@ def measure(name: str, options: argparse.Namespace) -> None:
     done = [line for line in done if line.endswith("\n")]
     path.write_text("".join(done), "utf-8")
     swapped = np.roll(np.arange(len(store)), 1)
+    n = min(options.measured, len(store))
     with path.open("a", encoding="utf-8") as file:
-        for number in range(len(done), min(options.measured, len(store))):
-            clip = store[number]
-            record: dict[str, Any] = {"clip": number, "work": clip.work, "answers": {}, "questions": []}
+        for first in range(len(done), n, BATCH):
+            numbers = list(range(first, min(first + BATCH, n)))
+            ask = partial(answers, opened, config=config, seed=first)
+            own = [heard[number] for number in numbers]
+            said: dict[str, dict[str, list[list[str]]]] = {}
             for sound in SOUNDS if name != "prior" else SOUNDS[:1]:
-                features = heard[int(swapped[number])] if sound == "swapped" else heard[number]
-                features = np.zeros_like(features) if sound == "silenced" else features
-                ask = partial(answers, opened, features, config, number)
-                record["answers"][sound] = {"greedy": ask(rows.INSTRUCTION, 1, 0.0)}
-                if sound == "heard":
-                    n = BEST_OF if name == "sft" else RUNS
-                    record["answers"][sound]["sampled"] = ask(rows.INSTRUCTION, n, 1.0)
-            for question, truth in clip.questions:
-                said = answers(opened, heard[number], config, number, question, 1, 0.0)[0]
-                record["questions"].append([questions.kind_of(question), questions.credit(question, said, truth)])
-            record["figures"] = {
-                sound: {how: [judged(one, clip.text) for one in texts] for how, texts in said.items()}
-                for sound, said in record["answers"].items()
-            }
-            file.write(json.dumps(record, ensure_ascii=False) + "\n")
+                given = [heard[int(swapped[number])] for number in numbers] if sound == "swapped" else own
+                given = [np.zeros_like(one) for one in given] if sound == "silenced" else given
+                said[sound] = {"greedy": ask(given, rows.INSTRUCTION, n=1, temperature=0.0)}
+            said["heard"]["sampled"] = ask(own, rows.INSTRUCTION, n=BEST_OF if name == "sft" else RUNS, temperature=1.0)
+            credits: list[list[list[Any]]] = [[] for _ in numbers]
+            for question in dict.fromkeys(asked for number in numbers for asked, _ in store[number].questions):
+                replies = ask(own, question, n=1, temperature=0.0)
+                for number, reply, record in zip(numbers, replies, credits, strict=True):
+                    truth = dict(store[number].questions).get(question)
+                    if truth is not None:
+                        kind = questions.kind_of(question)
+                        record.append([kind, questions.credit(question, reply[0], truth)])
+            for at, number in enumerate(numbers):
+                clip = store[number]
+                texts = {sound: {how: rows_[at] for how, rows_ in ways.items()} for sound, ways in said.items()}
+                figures = {
+                    sound: {how: [judged(one, clip.text) for one in told] for how, told in ways.items()}
+                    for sound, ways in texts.items()
+                }
+                line = {
+                    "clip": number, "work": clip.work, "answers": texts, "questions": credits[at], "figures": figures
+                }  # fmt: skip
+                file.write(json.dumps(line, ensure_ascii=False) + "\n")
             file.flush()
 
 
@@ -219,13 +231,14 @@ def family(text: str) -> str:
 
 
 def answers(
-    opened: listening.Opened, features: Any, config: TrainConfig, number: int, question: str, n: int, temperature: float
-) -> list[str]:
-    """Texts that a model gives."""
-    given = np.array(opened.prompt(len(features), question))
-    sound = torch.from_numpy(features)
-    (found,) = trainers.answers_to(opened.model, [given], [sound], n, config, opened.codec, temperature, [17, number])
-    return [trainers.text_of(opened.codec, one) for one in found]
+    opened: listening.Opened, features: list[Any], question: str, n: int, temperature: float, *, config: TrainConfig,
+    seed: int,
+) -> list[list[str]]:  # fmt: skip
+    """Texts that a model gives, ``n`` of each clip's features."""
+    given = [np.array(opened.prompt(len(one), question)) for one in features]
+    sounds = [torch.from_numpy(one) for one in features]
+    found = trainers.answers_to(opened.model, given, sounds, n, config, opened.codec, temperature, [17, seed])
+    return [[trainers.text_of(opened.codec, one) for one in own] for own in found]
 
 
 def interval(values: list[float], works: list[str]) -> list[float]:
