@@ -6,7 +6,8 @@ CORPUS is a folder of ``cadenza corpus build``. Stopped at any moment, the same 
 
 * ``clips``: single voices of one or two bars (``--voices 1``), 5 seconds at most, of train works for training, of
   validation works for choosing, of test works, played with a soundfont that training never heard, for measuring;
-* ``sft``: a decoder of the shape scratch:small from random weights on the shipped ear's features, ``--steps`` steps;
+* ``sft``: a decoder of the shape scratch:small from random weights on what the shipped ear hears, as notes
+  (``--tower ear``: as frames), ``--steps`` steps;
   or going on from a run that ended too early (``--sft-from``), with a schedule of its own;
 * ``raw``: that model with its random weights; ``prior``: the same with a tower that hears nothing: what guessing earns;
 * ``grpo``, ``ppo``, ``rejection``, ``dpo`` from sft, under the reward ``score``; ``grpo abc-2024`` under the published
@@ -61,7 +62,7 @@ FAMILIES = (
     "synth lead", "synth pad", "synth effects", "ethnic", "percussive", "sound effects",
 )  # fmt: skip
 #: Objective → learning rate, tried on validation clips where another than these is named.
-RATES = {"grpo": 1e-4, "ppo": 1e-4, "rejection": 1e-4, "dpo": 3e-5}
+RATES = {"grpo": 3e-4, "ppo": 3e-4, "rejection": 1e-4, "dpo": 3e-5}
 
 
 def clips(options: argparse.Namespace) -> None:
@@ -93,8 +94,8 @@ def _every(n: int, name: str) -> Callable[[int, int], None]:
 def config_of(name: str, options: argparse.Namespace) -> TrainConfig:
     """The recipe of a stage."""
     listen = Listen(
-        clips=str(options.work / "clips"), tower="deaf" if name == "prior" else "ear",
-        stack=1 if name == "prior" else 2, vocabulary=512,
+        clips=str(options.work / "clips"), tower="deaf" if name == "prior" else options.tower,
+        stack=2 if name != "prior" and options.tower == "ear" else 1, vocabulary=512,
     )  # fmt: skip
     common: dict[str, Any] = {
         "listen": listen, "context_tokens": 512, "evaluation_rows": 300, "checkpoint_minutes": 3, "report_to": [],
@@ -106,19 +107,19 @@ def config_of(name: str, options: argparse.Namespace) -> TrainConfig:
         base = (name == "sft" and options.sft_from) or "scratch:small"
         return TrainConfig(
             **common, base=base, optimiser="muon", learning_rate=rate, scheduler="linear",
-            warmup_share=0.05, batch_rows=16, steps=steps, evaluate_every=200,
+            warmup_share=0.05, batch_rows=16 if options.tower == "ear" else 32, steps=steps, evaluate_every=200,
         )  # fmt: skip
     objective = name.partition(" ")[0]
     reward = "abc-2024" if name.endswith("abc-2024") else "score"
-    n_answers = options.rl_steps * 4 * 8
+    n_answers = options.rl_steps * 8 * 8
     online = objective in ("grpo", "ppo")
     preference = Preference(
         group=8, max_tokens=160, answer_reward=reward, beta=0.02 if online else 0.1, prompts=n_answers // 8,
         updates=2 if objective == "ppo" else 1, temperature=1.0,
     )  # fmt: skip
-    steps = options.rl_steps * preference.updates if online else n_answers // 8 // 4
+    steps = options.rl_steps * preference.updates if online else n_answers // 8 // 8
     return TrainConfig(
-        **common, objective=objective, base=str(options.work / "runs" / "sft"), preference=preference, batch_rows=4,
+        **common, objective=objective, base=str(options.work / "runs" / "sft"), preference=preference, batch_rows=8,
         steps=steps, evaluate_every=max(1, steps // 4), learning_rate=options.rate or RATES[objective],
         scheduler="constant", warmup_share=0.05,
     )  # fmt: skip
@@ -356,6 +357,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=5.0)
     parser.add_argument("--clips", type=int, default=8000)
     parser.add_argument("--steps", type=int, default=2000)
+    parser.add_argument("--tower", default="notes", help="notes, or ear: its frames")
     parser.add_argument("--sft-from", default="", help="folder of an earlier run of sft that is gone on from")
     parser.add_argument("--rl-steps", type=int, default=300)
     parser.add_argument("--rate", type=float, default=0.0, help="of learning from rewards, instead of the table's")

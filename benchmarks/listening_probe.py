@@ -20,7 +20,7 @@ from cadenza.corpus.clips import ClipStore
 from cadenza.train.listening.rows import Heard
 from cadenza.train.listening.towers import open_tower
 
-TOWERS = ("ear",)
+TOWERS = ("ear", "notes")
 RIDGES = (1.0, 10.0, 100.0, 1000.0)
 
 Floats = NDArray[np.float64]

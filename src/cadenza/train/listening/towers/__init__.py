@@ -1,8 +1,9 @@
 """Towers: sound → features (T, width) at a fixed rate, by name under ``cadenza.encoders``, a file for each.
 
 A tower is frozen: what it hears of a clip is computed once and kept. ``ear`` is cadenza's own (ONNX Runtime, no
-weights of torch); ``whisper`` the encoder of any Whisper; ``jukebox`` layer 36 of Jukebox as in LLark's recipe (Gardner
-et al. 2023); ``shards`` reads what any of them said before (``cadenza corpus embed``); ``deaf`` hears nothing.
+weights of torch), ``notes`` what that hears as notes; ``whisper`` the encoder of any Whisper; ``jukebox`` layer 36 of
+Jukebox as in LLark's recipe (Gardner et al. 2023); ``shards`` reads what any of them said before (``cadenza corpus
+embed``); ``deaf`` hears nothing.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ class Tower(Protocol):
 
     Attributes:
         width: of a frame.
-        frames_per_second: of what it gives.
+        frames_per_second: of what it gives; 0 where its frames have no fixed rate.
     """
 
     width: int

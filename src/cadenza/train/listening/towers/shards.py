@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cadenza.base.errors import FormatError, ModelError
+from cadenza.base.errors import ConfigError, FormatError, ModelError
 from cadenza.base.files import write_atomically
 from cadenza.train.listening.towers import Floats, Tower
 
@@ -73,8 +73,11 @@ def write_shards(
         on_sound: called with the number of sounds that are done.
 
     Raises:
+        ConfigError: the tower has no fixed rate.
         FormatError: what lies there is of another tower or rate, or no such folder.
     """
+    if not tower.frames_per_second:
+        raise ConfigError("a tower whose frames have a rate", "one that says events")
     rate = min(to_per_second, tower.frames_per_second)
     said: dict[str, Any] = {"width": tower.width, "frames_per_second": rate, "tower": tower.fingerprint()}
     out.mkdir(parents=True, exist_ok=True)
