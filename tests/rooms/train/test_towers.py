@@ -15,10 +15,13 @@ from typer.testing import CliRunner
 
 from cadenza import formats
 from cadenza.app.cli.main import app
-from cadenza.base.errors import FormatError, MissingExtraError, ModelError
+from cadenza.base.errors import ConfigError, FormatError, MissingExtraError, ModelError
 from cadenza.corpus.clips import SAMPLE_RATE, ClipRecipe, ClipStore, build
+from cadenza.formats.wav import synthesize
+from cadenza.infer.heard_notes import HeardNote
+from cadenza.score.model import Note, Score, Track
 from cadenza.train.listening import towers
-from cadenza.train.listening.towers import jukebox, shards
+from cadenza.train.listening.towers import jukebox, notes, shards
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 
@@ -151,3 +154,55 @@ def test_embed_from_the_command_line(tmp_path):
     assert json.loads((tmp_path / "shards" / shards.INDEX).read_text())["tower"]
     ran = CliRunner().invoke(app, ["corpus", "embed", str(tmp_path), "-o", str(tmp_path / "x"), "--tower", "nothing"])
     assert ran.exit_code != 0
+
+
+# ── events ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def heard_note(onset: float, end: float, pitch: int, velocity: int = 64) -> HeardNote:
+    families = np.array([0, 3.0, 1, 0, 0, 0, 0, 0])
+    return HeardNote(onset, end, pitch, velocity, 0.75, families, np.zeros(0, np.float32))
+
+
+def test_what_begins_together_is_one_event():
+    pytest.importorskip("onnxruntime", reason="the ear needs onnxruntime")
+    tower = towers.open_tower("notes")
+    played = [heard_note(0.5, 1.0, 60), heard_note(0.52, 0.75, 64), heard_note(1.0, 3.0, 62)]
+    events = tower.of_notes(played, [(1.01, 2, 0.6)], 4.0)
+    assert events.shape == (2, tower.width)
+    onset, velocity, length = (events[:, 88 * n : 88 * (n + 1)] for n in range(3))
+    assert [np.flatnonzero(row).tolist() for row in onset] == [[39, 43], [41]]
+    assert onset[0, 39] == 0.75
+    assert velocity[1, 41] == pytest.approx(64 / 127)
+    assert length[0, 39] - length[0, 43] == pytest.approx(notes.STEPS * np.log2(0.5 / 0.23) / (notes.N_TIMES - 1))
+    kinds = events[:, 3 * 88 : -3 * notes.N_TIMES]
+    assert kinds[0, :8].tolist() == [0, 0.75, 0.25, 0, 0, 0, 0, 0]
+    assert kinds[1, 8:].tolist() == pytest.approx([0, 0, 0.6, 0, 0])
+    scales = events[:, -3 * notes.N_TIMES :].reshape(2, 3, notes.N_TIMES)
+    assert scales.sum(2) == pytest.approx(np.ones((2, 3)))
+    steps = (scales * np.arange(notes.N_TIMES)).sum(2)
+    wanted = [[0.5, 0.5, 0.5], [3.0, 0.5, 2.0]]  # to the next event or the end, since the last, of the longest note
+    assert steps == pytest.approx(np.array([[notes.place(s) for s in row] for row in wanted]), abs=1e-4)
+    assert tower.of_notes([], [], 1.0).shape == (0, tower.width)
+
+
+@given(st.floats(1 / 32, 8))
+def test_times_lie_on_a_scale_of_octaves(seconds):
+    shares = notes.on_scale(seconds)
+    assert shares.sum() == pytest.approx(1, abs=1e-5)
+    assert shares @ np.arange(notes.N_TIMES) == pytest.approx(notes.place(seconds), abs=1e-3)
+    if seconds <= 4:
+        assert notes.place(2 * seconds) - notes.place(seconds) == pytest.approx(notes.STEPS)
+
+
+def test_events_of_a_sound_are_its_notes(tmp_path):
+    pytest.importorskip("onnxruntime", reason="the ear needs onnxruntime")
+    tower = towers.open_tower("notes")
+    rows = [(0, 480, 60), (480, 480, 64), (480, 480, 67), (960, 960, 72)]
+    score = Score((Track.of([Note(*row) for row in rows], program=0),), 480)
+    played, _ = synthesize(score, soundfont="built-in", sample_rate=SAMPLE_RATE)
+    sound = np.rint(played.samples.mean(0) / np.abs(played.samples).max() * 20_000).astype(np.int16)
+    events = tower(sound)
+    assert [np.flatnonzero(row[:88] > 0.4).tolist() for row in events] == [[39], [43, 46], [51]]
+    with pytest.raises(ConfigError, match="have a rate"):
+        shards.write_shards(tmp_path, [sound], tower)
