@@ -25,7 +25,6 @@ from cadenza.score.model import (
     NO_SPELLING,
     NO_STRING,
     BarMark,
-    Key,
     Marker,
     Metre,
     NoteArray,
@@ -34,7 +33,8 @@ from cadenza.score.model import (
     Tempo,
     Track,
 )
-from cadenza.score.time import BarTable, bar_table, key_at
+from cadenza.score.tab.fit import GRID_TICKS, MAX_DENOMINATOR, MAX_NUMERATOR, entries, one_harmonic, signatures
+from cadenza.score.time import bar_table
 from cadenza.score.written import Mark
 
 MAX_STRINGS = 10
@@ -42,21 +42,11 @@ MAX_FRET = 99
 MAX_CAPO = 24
 MAX_ENDING = 32
 MAX_REPEATS = 99
-MAX_NUMERATOR = 127
-MAX_DENOMINATOR = 64
-GRID_TICKS = 60  # bar lines stand on 64th notes
 WHOLE_TICKS = 4 * TICKS_PER_QUARTER
 SLOWEST, FASTEST = 1.0, 1_000_000.0
 TEXT_CHARACTERS = 10_000
 EVERYTHING = Limits(**dict.fromkeys(("notes", "events", "bend_points", "tracks", "bars", "quarters"), 1 << 62))
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-ONE_HARMONIC = (
-    Technique.HARMONIC_NATURAL,
-    Technique.HARMONIC_ARTIFICIAL,
-    Technique.HARMONIC_TAPPED,
-    Technique.HARMONIC_PINCH,
-    Technique.HARMONIC_SEMI,
-)
 PARTIALS = tuple(sorted(set(tables.NODES.values())))
 
 
@@ -114,10 +104,10 @@ def _bars(score: Score) -> Score:
     metres: list[Metre] = []
     bars: list[BarMark] = []
     rows = list(zip(table.starts_ticks.tolist(), table.ends_ticks.tolist(), table.metres, table.marks, strict=True))
-    upbeat = len(rows) > 1 and rows[0][1] < _length(rows[0][2])
+    upbeat = len(rows) > 1 and rows[0][1] < WHOLE_TICKS * rows[0][2].numerator // rows[0][2].denominator
     for number, (start, stop, metre, mark) in enumerate(rows):
         parts = [(start, metre.numerator, metre.denominator)] if upbeat and not number else None
-        for at, numerator, denominator in parts or _signatures(start, stop, metre):
+        for at, numerator, denominator in parts or signatures(start, stop, metre):
             held = metres[-1] if metres else None
             if held is None or (held.numerator, held.denominator) != (numerator, denominator):
                 metres.append(Metre(at, numerator, denominator))
@@ -129,42 +119,7 @@ def _bars(score: Score) -> Score:
                 bars.append(BarMark(start, mark.repeat_open, close, endings, mark.directions))
     end = int(table.ends_ticks[-1])
     out = replace(score, metres=tuple(metres), bars=tuple(bars), length_ticks=end)
-    return _entries(out, bar_table(out, end))
-
-
-def _length(metre: Metre) -> int:
-    return WHOLE_TICKS * metre.numerator // metre.denominator
-
-
-def _signatures(start: int, stop: int, metre: Metre) -> list[tuple[int, int, int]]:
-    """(tick, numerator, denominator) of the bars that hold start … stop: one, or more where it is odd and long."""
-    length = stop - start
-    if length == _length(metre):
-        return [(start, metre.numerator, metre.denominator)]
-    units, denominator = length // GRID_TICKS, MAX_DENOMINATOR
-    while units % 2 == 0 and denominator > 1:
-        units, denominator = units // 2, denominator // 2
-    if units <= MAX_NUMERATOR:
-        return [(start, units, denominator)]
-    return [(start, 4, 4), *_signatures(start + WHOLE_TICKS, stop, metre)]
-
-
-def _entries(score: Score, table: BarTable) -> Score:
-    """Keys and section names at the starts of bars, each said once; C major is what holds unsaid."""
-    keys: list[Key] = []
-    held = Key(0, 0)
-    for start, stop in zip(table.starts_ticks.tolist(), table.ends_ticks.tolist(), strict=True):
-        key = key_at(score, stop - 1)
-        if key is not None and (key.fifths, key.mode) != (held.fifths, held.mode):
-            held = replace(key, onset_ticks=start)
-            keys.append(held)
-    names: dict[int, list[str]] = {}
-    for marker in score.markers:
-        if marker.onset_ticks < table.ends_ticks[-1]:
-            bar = int(table.index_of(marker.onset_ticks))
-            names.setdefault(int(table.starts_ticks[bar]), []).append(marker.text)
-    markers = tuple(Marker(at, text(" / ".join(texts))) for at, texts in names.items())
-    return replace(score, keys=tuple(keys), markers=markers)
+    return entries(out, bar_table(out, end), text)
 
 
 def _tempos(score: Score) -> Score:
@@ -186,15 +141,6 @@ def _dynamics(velocity: NDArray[np.int16]) -> NDArray[np.int64]:
     step = int(levels[1] - levels[0])
     level = (velocity.astype(np.int64) - int(levels[0]) + step // 2) // step
     return np.asarray(levels[np.clip(level, 0, len(levels) - 1)])
-
-
-def _one_harmonic(bits: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    every = np.uint64(int(HARMONICS))
-    out = bits & ~every
-    for harmonic in reversed(ONE_HARMONIC):
-        bit = np.uint64(int(harmonic))
-        out = np.where(bits & bit != 0, (out & ~every) | bit, out)
-    return out
 
 
 def _pedal(score: Score) -> Score:
@@ -261,7 +207,7 @@ BEFORE_RECORDS: tuple[Edit, ...] = (
     ),
     Edit("says the first tempo at the start and each once, from 1 to a million quarter notes a minute", _tempos),
     map_column("keeps eight dynamics (velocities 15, 31 … 127)", "velocity", _dynamics),
-    map_column("keeps one kind of harmonic a note", "techniques", _one_harmonic),
+    map_column("keeps one kind of harmonic a note", "techniques", one_harmonic),
     Edit("keeps of the controllers the sustain pedal, down or up", _pedal),
     Edit(
         "plays every track but drums on up to ten strings: notes without a place get a playable one, and what no hand "

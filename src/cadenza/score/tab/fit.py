@@ -6,6 +6,7 @@ harmonic a note. What is then arranged as beats (:func:`arranged`) says exactly 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from math import gcd
 
@@ -86,7 +87,7 @@ def bars_on_64ths(score: Score) -> Score:
     directed: set[str] = set()
     starts = table.starts_ticks.tolist()
     for start, stop, metre, mark in zip(starts, table.ends_ticks.tolist(), table.metres, table.marks, strict=True):
-        for at, numerator, denominator in _signatures(start, stop, metre):
+        for at, numerator, denominator in signatures(start, stop, metre):
             held = metres[-1] if metres else None
             if held is None or (held.numerator, held.denominator) != (numerator, denominator):
                 metres.append(Metre(at, numerator, denominator))
@@ -98,7 +99,7 @@ def bars_on_64ths(score: Score) -> Score:
                 bars.append(BarMark(start, mark.repeat_open, close, endings, directions))
     end = int(table.ends_ticks[-1])
     out = replace(score, metres=tuple(metres), bars=tuple(bars), length_ticks=end)
-    return _entries(out, bar_table(out, end))
+    return entries(out, bar_table(out, end))
 
 
 def _directions(mark: BarMark, directed: set[str]) -> tuple[str, ...]:
@@ -111,7 +112,7 @@ def _directions(mark: BarMark, directed: set[str]) -> tuple[str, ...]:
     return tuple(out)
 
 
-def _signatures(start: int, stop: int, metre: Metre) -> list[tuple[int, int, int]]:
+def signatures(start: int, stop: int, metre: Metre) -> list[tuple[int, int, int]]:
     """(tick, numerator, denominator) of the bars that hold start … stop: one, or more where it is odd and long."""
     length = stop - start
     if length * metre.denominator == 4 * TICKS_PER_QUARTER * metre.numerator:
@@ -121,11 +122,15 @@ def _signatures(start: int, stop: int, metre: Metre) -> list[tuple[int, int, int
     if units // shared <= MAX_NUMERATOR:
         return [(start, units // shared, MAX_DENOMINATOR // shared)]
     whole = 4 * TICKS_PER_QUARTER
-    return [(start, 4, 4), *_signatures(start + whole, stop, metre)]
+    return [(start, 4, 4), *signatures(start + whole, stop, metre)]
 
 
-def _entries(score: Score, table: BarTable) -> Score:
-    """Keys and section names at the starts of bars, each said once; C major is what holds unsaid."""
+def entries(score: Score, table: BarTable, text: Callable[[str], str] = str) -> Score:
+    """Keys and section names at the starts of bars, each said once; C major is what holds unsaid.
+
+    Args:
+        text: what a program leaves of a name.
+    """
     keys: list[Key] = []
     held = Key(0, 0)
     for start, stop in zip(table.starts_ticks.tolist(), table.ends_ticks.tolist(), strict=True):
@@ -138,7 +143,7 @@ def _entries(score: Score, table: BarTable) -> Score:
         if marker.onset_ticks < table.ends_ticks[-1]:
             bar = int(table.index_of(marker.onset_ticks))
             names.setdefault(int(table.starts_ticks[bar]), []).append(marker.text)
-    markers = tuple(Marker(at, " / ".join(texts)) for at, texts in names.items())
+    markers = tuple(Marker(at, text(" / ".join(texts))) for at, texts in names.items())
     return replace(score, keys=tuple(keys), markers=markers)
 
 
