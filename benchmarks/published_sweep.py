@@ -5,8 +5,8 @@
 The published experiment tried learning rate, schedule, warm-up, batch, epochs, optimiser, LoRA's rank and alpha, and
 context, one combination after another, on models of 7 B, without figures. Here a small decoder that has read English
 (``scratch_or_tune.py`` makes one: DIR/english/model) is tuned on music by LoRA, the notation's fields as new tokens,
-under ``benchmarks/published_sweep.yaml`` by ``cadenza sweep``'s own function: trials drawn at random, none ended early, so
-that the axes can be compared. Stopped, the same command goes on. Written: results/published_sweep.json, docs/sweep.md.
+under ``benchmarks/published_sweep.yaml`` by ``cadenza sweep``'s own function: trials drawn at random, none ended early,
+so that the axes can be compared. Stopped, the same command goes on. Written: results/published_sweep.json, docs/sweep.md.
 """
 
 from __future__ import annotations
@@ -50,14 +50,11 @@ def marginal(trials: list[dict[str, Any]], key: str) -> dict[str, list[float]]:
     groups = defaultdict(list)
     for _, name, trial in sorted(zip(values, named, trials, strict=True), key=lambda one: str(one[0])):
         groups[name].append(trial["bits_per_note"])
-    return {
-        name: [
-            float(np.mean(bits)),
-            float(np.std(bits, ddof=1) / len(bits) ** 0.5) if len(bits) > 1 else 0.0,
-            len(bits),
-        ]
-        for name, bits in groups.items()
-    }
+    found = {}
+    for name, bits in groups.items():
+        error = float(np.std(bits, ddof=1)) / len(bits) ** 0.5 if len(bits) > 1 else 0.0
+        found[name] = [float(np.mean(bits)), error, len(bits)]
+    return found
 
 
 def page(result: dict[str, Any]) -> str:
@@ -75,7 +72,8 @@ def page(result: dict[str, Any]) -> str:
         paragraph(
             f"""A decoder of the shape `scratch:small` that had read English was tuned on hymns and Mutopia by LoRA,
             the notation's fields as new tokens, {len(trials)} times with settings drawn at random from the axes of the
-            published experiment, brought to this size (`benchmarks/published_sweep.yaml`). No trial was ended early. Judged on
+            published experiment, brought to this size (`benchmarks/published_sweep.yaml`). No trial was ended early.
+            Judged on
             {result["evaluation_rows"]} passages of validation works. One seed a trial."""
         ),
         "",
