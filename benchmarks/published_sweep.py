@@ -6,7 +6,8 @@ The published experiment tried learning rate, schedule, warm-up, batch, epochs, 
 context, one combination after another, on models of 7 B, without figures. Here a small decoder that has read English
 (``scratch_or_tune.py`` makes one: DIR/english/model) is tuned on music by LoRA, the notation's fields as new tokens,
 under ``benchmarks/published_sweep.yaml`` by ``cadenza sweep``'s own function: trials drawn at random, none ended early,
-so that the axes can be compared. Stopped, the same command goes on. Written: results/published_sweep.json, docs/sweep.md.
+so that the axes can be compared. Stopped, the same command goes on. Written: results/published_sweep.json and
+docs/sweep.md.
 """
 
 from __future__ import annotations
