@@ -11,9 +11,16 @@ from numpy.typing import NDArray
 
 from cadenza.base.errors import ConfigError
 from cadenza.infer.repetition import Brakes
-from cadenza.infer.sample import Sampling, sample
+from cadenza.infer.rows import Writing
+from cadenza.infer.sample import Sampling, probabilities, sample
+from cadenza.infer.window import Window
 
+CANDIDATES = 4  # of contrastive search, the published number
 FIRST_BAN = 1.0  # nats taken from each token of a bar that was refused, doubled at each further try
+
+
+#: (ids, what to add to their logits), shape (k,) each.
+Wishes = tuple[NDArray[np.int64], NDArray[np.float64]]
 
 
 @dataclass(frozen=True)
@@ -28,6 +35,12 @@ class Decoding:
             given beside.
         original: copies of the training set are drawn again (:mod:`cadenza.infer.original`), where the model knows it.
         max_redraws: how often a bar that it refuses is drawn again.
+        contrast: 0 off; else contrastive search (Su et al. 2022, https://arxiv.org/abs/2202.06417) instead of a draw:
+            of the ``top_k`` likeliest (:data:`CANDIDATES` where that is 0) the one with the highest
+            (1 − contrast) p − contrast s is taken, s the greatest cosine between what the model would say after it and
+            what it said after any token that it has written in sight. What it says is its logits, less their mean: the
+            last hidden state as the head shows it, so that no model needs a further output. A token costs a step for
+            each candidate.
 
     Raises:
         ConfigError: a value out of range.
@@ -39,8 +52,11 @@ class Decoding:
     recall: bool = True
     original: bool = True
     max_redraws: int = 4
+    contrast: float = 0.0
 
     def __post_init__(self) -> None:
+        if not 0 <= self.contrast <= 1:
+            raise ConfigError("contrast from 0 to 1", repr(self.contrast))
         if not 0 <= self.max_redraws <= 32:
             raise ConfigError("0 to 32 redraws", repr(self.max_redraws))
 
@@ -86,6 +102,28 @@ class Chooser:
         self.n_tokens = 0
         self.log2_likelihood = 0.0
 
+    def next(
+        self,
+        window: Window,
+        allowed: NDArray[np.int64],
+        *,
+        written: Sequence[int] = (),
+        refused: Refused = NOTHING,
+        wishes: Wishes | None = None,
+    ) -> Writing[int]:
+        """One of ``allowed`` after what a window sees; arguments as for :meth:`draw`."""
+        assert window.logits is not None
+        if not self.decoding.contrast or len(allowed) == 1:
+            return self.draw(
+                window.logits, allowed, history=window.ids, written=written, refused=refused, wishes=wishes
+            )
+        self.n_tokens += 1
+        logits = window.logits.copy()
+        bent = self._bent(logits, allowed, window.ids, written, refused, wishes)
+        token = yield from self._contrasting(window, bent, allowed, self._sampling(len(refused.bars)))
+        self._count(logits, allowed, token)
+        return token
+
     def draw(
         self,
         logits: np.ndarray,
@@ -94,7 +132,7 @@ class Chooser:
         history: Sequence[int] = (),
         written: Sequence[int] = (),
         refused: Refused = NOTHING,
-        wishes: tuple[NDArray[np.int64], NDArray[np.float64]] | None = None,
+        wishes: Wishes | None = None,
     ) -> int:
         """One of ``allowed`` (ascending ids).
 
@@ -110,17 +148,46 @@ class Chooser:
         self.n_tokens += 1
         if len(allowed) == 1:
             return int(allowed[0])
+        bent = self._bent(logits, allowed, history, written, refused, wishes)
+        token = sample(bent, allowed, self._sampling(len(refused.bars)), self.rng)
+        self._count(logits, allowed, token)
+        return token
+
+    def _bent(
+        self,
+        logits: np.ndarray,
+        allowed: NDArray[np.int64],
+        history: Sequence[int],
+        written: Sequence[int],
+        refused: Refused,
+        wishes: Wishes | None,
+    ) -> np.ndarray:
         bent = logits
         if wishes is not None:
             bent = logits.copy()
             np.add.at(bent, wishes[0], wishes[1].astype(bent.dtype))
         if self.decoding.brakes.are_on or refused.bars:
             bent = self._braked(bent, allowed, history, written, refused)
-        token = sample(bent, allowed, self._sampling(len(refused.bars)), self.rng)
+        return bent
+
+    def _count(self, logits: np.ndarray, allowed: NDArray[np.int64], token: int) -> None:
         scores = logits[allowed].astype(np.float64)
         top = scores.max()
         self.log2_likelihood += float(logits[token] - top - math.log(np.exp(scores - top).sum())) / math.log(2)
-        return token
+
+    def _contrasting(
+        self, window: Window, logits: np.ndarray, allowed: NDArray[np.int64], sampling: Sampling
+    ) -> Writing[int]:
+        few = replace(sampling, top_k=sampling.top_k or CANDIDATES, temperature=sampling.temperature or 1.0)
+        likely = probabilities(logits, allowed, few)
+        candidates = np.flatnonzero(likely)
+        if len(candidates) == 1:
+            return int(candidates[0])
+        after = yield from window.peek(candidates.tolist())
+        alpha, said = self.decoding.contrast, window.said()
+        like = np.array([(said @ one).max() for one in after]) if len(said) else np.zeros(len(after))
+        worth = (1 - alpha) * likely[candidates] - alpha * like
+        return int(candidates[worth.argmax()])
 
     def _sampling(self, n_refused: int) -> Sampling:
         sampling = self.decoding.sampling

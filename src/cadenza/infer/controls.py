@@ -299,6 +299,7 @@ CONTROLS: Mapping[str, tuple[str, str]] = {
     "nearness": ("-1 … 1, away from or towards the seed's figures", "bends the distribution"),
     "temperature": ("0 (the likeliest) …", "sampling"),
     "top-p, top-k, min-p, typical": ("see --help", "sampling"),
+    "contrastive": ("0 (off) … 1; 0.6 is its authors'", "contrastive search"),
     "dry, no-repeat, guard, recall, original": ("see --help", "repetition"),
     "seed": ("0 …; the same gives the same music", "by construction"),
 }

@@ -39,6 +39,7 @@ DECODINGS: Mapping[str, Decoding] = {
     "top-p 0.9": Decoding(Sampling(top_p=0.9), guard=False, recall=False, original=False),
 }
 SWITCHES = ("guard", "recall", "original")
+NUMBERS_AND_SWITCHES = (*SWITCHES, "max_redraws", "contrast")
 HUMAN, COPY, RANDOM, NGRAM = "human", "copy", "random", "n-gram"
 BASELINES = (HUMAN, COPY, RANDOM, NGRAM)
 #: Kinds of metrics that say something of a continuation by itself or beside its seed (sets and likelihood come after).
@@ -63,7 +64,7 @@ class Continuation:
 
 
 def decoding_of(name: str) -> Decoding:
-    """The settings of a decoding's name, or of ``key=value`` parts: of sampling, brakes, :data:`SWITCHES`, max_redraws.
+    """The settings of a decoding's name, or of ``key=value`` parts: of sampling, brakes, :data:`NUMBERS_AND_SWITCHES`.
 
     Raises:
         ConfigError: an unknown name or key, or a value that does not fit.
@@ -79,8 +80,8 @@ def decoding_of(name: str) -> Decoding:
     for part in name.split(","):
         key, _, text = part.strip().partition("=")
         home = homes.get(key, "")
-        if not home and key not in (*SWITCHES, "max_redraws"):
-            hint = did_you_mean(key, [*homes, *SWITCHES, "max_redraws"])
+        if not home and key not in NUMBERS_AND_SWITCHES:
+            hint = did_you_mean(key, [*homes, *NUMBERS_AND_SWITCHES])
             raise ConfigError("a key of decoding", repr(key), where=where, hint=hint)
         parts[home][key] = _value(text, f"{where}, {key}")
     sampling = build_config(Sampling, parts["sampling"], where)

@@ -160,6 +160,7 @@ class _Pen:
         if not head:
             head = [model.vocabulary.eos_id]  # something has to stand first
         self.window = Window(model.decoder, head, model.context_tokens, closing, (0, 0))
+        self.window.remembers = bool(manner.decoding.contrast)
         self.player = sheet.player(sheet.instruments)
         self.text = ""
         self.units: list[list[int]] = []
@@ -224,7 +225,7 @@ class _FieldPen(_Pen):
         token, self.first = self.first, None
         if token is None:
             first = self.player.opening()
-            token = self._draw([*first, *self.player.allowed()] if leads_in else first, written, refused)
+            token = yield from self._draw([*first, *self.player.allowed()] if leads_in else first, written, refused)
             if leads_in and token is not None and _is_among(self.fields[token], first):
                 token, self.first = None, token
         while token is not None:
@@ -235,7 +236,7 @@ class _FieldPen(_Pen):
             if len(written) >= write.MAX_BAR_FIELDS or self.window.is_nearly_full:
                 soonest = [] if len(self._ids(opening)) else self.player.soonest(inner)
                 inner = soonest if not soonest or len(self._ids(soonest)) else inner
-            token = self._draw([*inner, *opening], written, refused)
+            token = yield from self._draw([*inner, *opening], written, refused)
             if token is not None and _is_among(self.fields[token], opening):
                 self.first = token
                 break
@@ -257,19 +258,16 @@ class _FieldPen(_Pen):
                 found.append(tokens[np.searchsorted(values, low) : np.searchsorted(values, high, side="right")])
         return np.unique(np.concatenate(found)) if found else np.zeros(0, np.int64)
 
-    def _draw(self, spans: Sequence[Span], written: list[int], refused: Refused) -> int | None:
+    def _draw(self, spans: Sequence[Span], written: list[int], refused: Refused) -> Writing[int | None]:
         """A token of the spans; None where nothing may follow."""
         allowed = self._ids(spans)
         if not len(allowed):
             if spans:
                 raise ModelError("fields of the notation in the vocabulary", f"none of {spans[0].kind!r}")
             return None
-        assert self.window.logits is not None
         wishes = self.bend(self.player, written) if self.bend is not None else None
-        history = self.window.ids
-        return self.chooser.draw(
-            self.window.logits, allowed, history=history, written=written, refused=refused, wishes=wishes
-        )
+        found = yield from self.chooser.next(self.window, allowed, written=written, refused=refused, wishes=wishes)
+        return found
 
 
 def _is_among(said: Field, spans: Sequence[Span]) -> bool:
@@ -294,7 +292,9 @@ class _TextPen(_Pen):
         beginnings = [reading, Reading(Spot(self.player.copy(), self.joint, haste, opens=True))][: 1 + leads_in]
         written: list[int] = []
         first, self.first = self.first, None
-        token: int | None = first if first is not None else self._draw(beginnings, written, refused)
+        token: int | None = first
+        if token is None:
+            token = yield from self._draw(beginnings, written, refused)
         while token is not None:
             said = self.trie.texts[token] or ""
             following = reading.read(said)
@@ -308,15 +308,14 @@ class _TextPen(_Pen):
             haste.on = len(written) >= write.MAX_BAR_FIELDS * TOKENS_A_FIELD or self.window.is_nearly_full
             after = reading.next_bar()
             readings = [reading] if after is None else [reading, after]
-            token = None if reading.is_over() else self._draw(readings, written, refused)
+            token = None
+            if not reading.is_over():
+                token = yield from self._draw(readings, written, refused)
         player = reading.place()
         assert player is not None  # the bar ended here
         self.player = player.copy()
         self.units.append(written)
         return written if self.first is None else [*written, self.first]
 
-    def _draw(self, readings: list[Reading], written: list[int], refused: Refused) -> int:
-        assert self.window.logits is not None
-        allowed = self.trie.allowed(readings)
-        history = self.window.ids
-        return self.chooser.draw(self.window.logits, allowed, history=history, written=written, refused=refused)
+    def _draw(self, readings: list[Reading], written: list[int], refused: Refused) -> Writing[int]:
+        return self.chooser.next(self.window, self.trie.allowed(readings), written=written, refused=refused)

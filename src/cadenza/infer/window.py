@@ -42,6 +42,7 @@ class Window:
     Attributes:
         logits: of the next token; they hold until the next request of any writer.
         ids: tokens in sight.
+        remembers: what the model said after each token is kept, for :meth:`said`.
     """
 
     def __init__(self, decoder: Decoder, head: list[int], context: int, closing: int, theme: tuple[int, int]) -> None:
@@ -49,6 +50,9 @@ class Window:
         self.head, self.theme = head, theme
         self.logits: np.ndarray | None = None
         self.ids: list[int] = []
+        self.remembers = False
+        self._said: list[np.ndarray] = []  # of the last tokens in sight
+        self._marked: list[int] | None = None  # what was in sight at the mark
 
     def open(self, bars: Sequence[list[int]]) -> Writing[None]:
         """Begin anew with the head and as many last bars as fit (at least one, cut if need be)."""
@@ -73,17 +77,41 @@ class Window:
     def see(self, ids: list[int]) -> Writing[None]:
         """Begin anew with exactly these."""
         self.ids = list(ids)
+        self._said, self._marked = [], None
         self.logits = yield Begin(self.ids)
 
     def mark(self) -> Writing[None]:
         """Remember this place for :meth:`go_back`; nothing where nothing is in sight yet."""
         if self.logits is not None:
+            self._marked = list(self.ids)
             self.logits = yield Mark()
 
     def go_back(self, ids: Sequence[int]) -> Writing[None]:
-        """See again what was seen at the mark: these."""
+        """See again what was seen at the mark: these. Where the mark was moved since, they are read again."""
+        at_mark = self._marked is not None and self._marked == list(ids)
+        gone = len(self.ids) - len(ids)
+        self._said = self._said[: max(0, len(self._said) - gone)] if at_mark else []
         self.ids = list(ids)
-        self.logits = yield Back(self.ids)
+        if at_mark:
+            self.logits = yield Back(self.ids)
+        else:
+            self._marked = None
+            self.logits = yield Begin(self.ids)
+
+    def peek(self, tokens: Sequence[int]) -> Writing[list[np.ndarray]]:
+        """What the model would say after each of several tokens, as :meth:`said` has it; the mark is moved here."""
+        ids = list(self.ids)
+        yield from self.mark()
+        found = []
+        for token in tokens:
+            found.append(_direction((yield Step(token))))
+            self.logits = yield Back(ids)
+        return found
+
+    def said(self) -> np.ndarray:
+        """What the model said after each token that was pushed and is still in sight: logits less their mean, of
+        length 1, shape (tokens, V)."""
+        return np.array(self._said)
 
     @property
     def room(self) -> int:
@@ -99,3 +127,10 @@ class Window:
         """Append a token."""
         self.ids.append(token)
         self.logits = yield Step(token)
+        if self.remembers:
+            self._said.append(_direction(self.logits))
+
+
+def _direction(logits: np.ndarray) -> np.ndarray:
+    centred = logits.astype(np.float32) - logits.mean()
+    return np.asarray(centred / max(float(np.linalg.norm(centred)), 1e-9))

@@ -207,6 +207,7 @@ class _Hand:
         ]
         head = [*([] if begin is None else [begin]), *(token for part in parts for token in part)]
         self.window = Window(model.decoder, head, model.context_tokens, closing, theme_of(prompt.bars))
+        self.window.remembers = bool(manner.decoding.contrast)
         self.texts = list(prompt.bars)
         self.keys = [key_of(bar) for bar in prompt.bars]
         self.bars: list[list[int]] = []
@@ -269,15 +270,8 @@ class _FieldHand(_Hand):
             allowed = self.constraint.allowed(self.state, self.empty_bars)
             if len(bar) >= MAX_BAR_FIELDS or self.window.is_nearly_full:
                 allowed = self._shortest_way(allowed)
-            assert self.window.logits is not None
-            token = self.chooser.draw(
-                self.window.logits,
-                allowed,
-                history=self.window.ids,
-                written=bar,
-                refused=refused,
-                wishes=self._wishes(bar, None if saying is None else saying.next(allowed)),
-            )
+            wishes = self._wishes(bar, None if saying is None else saying.next(allowed))
+            token = yield from self.chooser.next(self.window, allowed, written=bar, refused=refused, wishes=wishes)
             if saying is not None:
                 saying.drawn(token)
             if token == line:
@@ -335,7 +329,9 @@ class _TextHand(_Hand):
         cursor = Cursor(Place(self.state, writer, opens_bar=True))
         text = ""
         ids: list[int] = []
-        token = self._draw([cursor], ids, refused) if self.first is None else self.first
+        token = self.first
+        if token is None:
+            token = yield from self._draw([cursor], ids, refused)
         while True:
             read = cursor.read(self.trie.texts[token] or "")
             if read is None:
@@ -348,7 +344,7 @@ class _TextHand(_Hand):
                 self.rules.insists = False
             writer.hurries = len(ids) >= MAX_BAR_FIELDS * TOKENS_A_FIELD or self.window.is_nearly_full
             following = cursor.bar()
-            token = self._draw([cursor] if following is None else [cursor, following], ids, refused)
+            token = yield from self._draw([cursor] if following is None else [cursor, following], ids, refused)
         self.first = token
         after = cursor.place.after(cursor.written)
         assert after is not None  # the bar ended here
@@ -356,10 +352,8 @@ class _TextHand(_Hand):
         self._keep(" " + text.strip(), ids)
         return [*ids, token]
 
-    def _draw(self, cursors: list[Cursor], written: list[int], refused: Refused) -> int:
-        assert self.window.logits is not None
-        allowed = self.trie.allowed(cursors)
-        return self.chooser.draw(self.window.logits, allowed, history=self.window.ids, written=written, refused=refused)
+    def _draw(self, cursors: list[Cursor], written: list[int], refused: Refused) -> Writing[int]:
+        return self.chooser.next(self.window, self.trie.allowed(cursors), written=written, refused=refused)
 
 
 def _after(model: ComposerModel, prompt: Prompt) -> tuple[SimplifiedState, int]:

@@ -43,6 +43,9 @@ def compose(
     top_k: int = typer.Option(0, "--top-k", help="Draw from so many likeliest; 0 = all."),
     min_p: float = typer.Option(0.0, "--min-p", help="Draw from those at least this share as likely as the likeliest."),
     typical: float = typer.Option(1.0, "--typical", help="Draw from the least surprising that together reach this."),
+    contrastive: float = typer.Option(
+        0.0, "--contrastive", help="Contrastive search instead of a draw, 0-1; 0.6 with --top-k 4 is its authors'."
+    ),
     dry: float = typer.Option(0.0, "--dry", help="Brake on repeated tokens within bars; 0.8 is its author's."),
     no_repeat: int = typer.Option(0, "--no-repeat", help="No run of so many tokens twice; 0 = off."),
     guard: bool = typer.Option(True, "--guard/--no-guard", help="Draw bars again that make a loop."),
@@ -87,7 +90,7 @@ def compose(
         formats.module_for(target, "write")  # a wrong suffix is said before the work, not after
     score = formats.read(file) if file is not None else None
     sampling = Sampling(temperature=temperature, top_p=top_p, top_k=top_k, min_p=min_p, typical_p=typical)
-    decoding = Decoding(sampling, Brakes(dry=dry, no_repeat=no_repeat), guard, recall, original)
+    decoding = Decoding(sampling, Brakes(dry=dry, no_repeat=no_repeat), guard, recall, original, contrast=contrastive)
     composer = load_model(model, adapter=adapter, quantize=quantize)
     if score is not None and file is not None:
         typer.echo(f"{file.name}: {len(score.tracks)} tracks, {score.n_notes:,} notes")
