@@ -16,7 +16,7 @@ CORPUS is a folder of ``cadenza corpus build``. Stopped at any moment, the same 
   (mir_eval) and the MV2H-like figure, neither of them ever rewarded; of sft and what comes from it also with the sound
   zeroed and with another clip's sound; the published protocol (30 clips × 3 runs); questions. Bootstrap intervals over
   works.
-* ``report``: benchmarks/results/listening.json.
+* ``report``: benchmarks/results/listening.json and docs/listening.md.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks import listening_probe
+from benchmarks import listening_page, listening_probe
 from cadenza.base.errors import CadenzaError
 from cadenza.base.files import write_atomically
 from cadenza.base.run import versions
@@ -48,7 +48,8 @@ from cadenza.train.listening import rows, trainers
 from cadenza.train.listening import run as listening
 from cadenza.train.recipe import Listen, Preference, TrainConfig
 
-OUT = Path(__file__).resolve().parent / "results" / "listening.json"
+HERE = Path(__file__).resolve().parent
+OUT, PAGE = HERE / "results" / "listening.json", HERE.parent / "docs" / "listening.md"
 FROM_SFT = ("grpo", "ppo", "rejection", "dpo", "grpo abc-2024")
 TRAINED = ("sft", "raw", "prior", *FROM_SFT)
 ROUTE_A = "route a"
@@ -340,6 +341,7 @@ def report(options: argparse.Namespace) -> None:
     towers = json.loads(probed.read_text("utf-8")) if probed.is_file() else {}
     result = {"about": about, "table": table, "towers": towers, "versions": versions()}
     write_atomically(OUT, (json.dumps(result, indent=1) + "\n").encode())
+    listening_page.write(result, PAGE)
     for name, row in table.items():
         print(
             name, {key: [round(v, 3) for v in row["heard, greedy"][key]] for key in ("reward", "onset_f1", "mv2h_like")}

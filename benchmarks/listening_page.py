@@ -1,0 +1,141 @@
+"""The page of benchmarks/listening.py: every figure and every sentence about one comes from its results."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from benchmarks.pages import paragraph
+from cadenza.base.files import write_atomically
+
+FIGURES = {"reward": "reward", "reward_notes": "notes, F1", "onset_f1": "onset F1", "mv2h_like": "MV2H-like",
+           "abc_2024": "abc-2024", "valid": "valid"}  # fmt: skip
+NAMED = {
+    "raw": "random weights", "prior": "hears nothing (prior)", "sft": "SFT", "grpo": "SFT + GRPO", "ppo": "SFT + PPO",
+    "rejection": "SFT + rejection sampling", "dpo": "SFT + DPO", "grpo abc-2024": "SFT + GRPO, reward abc-2024",
+    "route a": "ear and notator (route A)",
+}  # fmt: skip
+
+
+def write(result: dict[str, Any], page: Path) -> None:
+    """The page."""
+    write_atomically(page, text(result).encode())
+
+
+def text(result: dict[str, Any]) -> str:
+    """The page as Markdown."""
+    table, about = result["table"], result["about"]
+    first = next(iter(table.values()))
+    lines = [
+        "# A model that listens",
+        "",
+        "<!-- Written by benchmarks/listening.py: do not edit. -->",
+        "",
+        paragraph(
+            f"""A decoder of the shape `scratch:small` (2.5 million parameters) learns to write ABC from what cadenza's
+            ear hears (tower `{about["tower"]}`): {int(about["clips"]):,} clips of single voices, one or two bars, up to
+            {float(about["seconds"]):g} seconds. Judged on {first["clips"]} clips of {first["works"]} test works played
+            with a soundfont that training never heard. 95 % intervals by bootstrap over works. Only `reward` was ever
+            learned from: onset F1 (mir_eval, in seconds) and the MV2H-like figure were not."""
+        ),
+        "",
+        "    python -m benchmarks.listening --corpus CORPUS --test-font FONT --work DIR",
+        "",
+    ]
+    for how, said in (
+        ("greedy", "The likeliest answer"),
+        ("sampled", "Three answers drawn at temperature 1, their mean"),
+    ):
+        rows = {name: row[f"heard, {how}"] for name, row in table.items() if f"heard, {how}" in row}
+        lines += [f"## {said}", "", f"| | {' | '.join(FIGURES.values())} |", "|---" * (len(FIGURES) + 1) + "|"]
+        lines += [f"| {NAMED[name]} | {' | '.join(_told(row[key]) for key in FIGURES)} |" for name, row in rows.items()]
+        if how == "sampled" and "best of 8" in table.get("sft", {}):
+            best = table["sft"]["best of 8"]
+            cells = [_told(best[key]) if key in best else "" for key in FIGURES]
+            lines.append(f"| SFT, best of 8 by the reward | {' | '.join(cells)} |")
+        lines.append("")
+    lines += _without_sound(table) + _learned(table) + _published(table) + _questions(result) + _families(table)
+    return "\n".join(lines)
+
+
+def _told(found: list[float]) -> str:
+    value, low, high = found
+    return f"{value:.2f} ({low:.2f} … {high:.2f})"
+
+
+def _without_sound(table: dict[str, Any]) -> list[str]:
+    names = [name for name in table if "silenced, greedy" in table[name]]
+    if not names:
+        return []
+    lines = ["## Does it listen?", "", "Reward of the likeliest answer.", ""]
+    lines += ["| | heard | sound zeroed | another clip's sound |", "|---|---|---|---|"]
+    for name in names:
+        cells = [_told(table[name][f"{sound}, greedy"]["reward"]) for sound in ("heard", "silenced", "swapped")]
+        lines.append(f"| {NAMED[name]} | {' | '.join(cells)} |")
+    return [*lines, ""]
+
+
+def _learned(table: dict[str, Any]) -> list[str]:
+    names = [name for name in table if "over sft" in table[name]]
+    if not names:
+        return []
+    keys = list(table[names[0]]["over sft"])
+    lines = ["## What learning from rewards added", "", "Differences from SFT, paired by clip.", ""]
+    lines += [f"| | {' | '.join(keys)} |", "|---" * (len(keys) + 1) + "|"]
+    for name in names:
+        told = [f"{value:+.3f} ({low:+.3f} … {high:+.3f})" for value, low, high in table[name]["over sft"].values()]
+        lines.append(f"| {NAMED[name]} | {' | '.join(told)} |")
+    lines.append("")
+    for name in names:
+        gains = table[name]["over sft"]
+        up = [key for key, (_, low, _) in gains.items() if low > 0]
+        down = [key for key, (_, _, high) in gains.items() if high < 0]
+        said = f"higher in {', '.join(up)}" if up else "higher in nothing"
+        said += f", lower in {', '.join(down)}" if down else ""
+        lines.append(f"- {NAMED[name]}: {said}; elsewhere no difference that these clips show.")
+    return [*lines, ""]
+
+
+def _published(table: dict[str, Any]) -> list[str]:
+    rows = {
+        name: row["published protocol, reward"] for name, row in table.items() if "published protocol, reward" in row
+    }
+    if not rows:
+        return []
+    lines = ["## The published protocol", "", "30 clips by 3 answers at temperature 1: reward.", "", "| | reward |"]
+    return [*lines, "|---|---|", *(f"| {NAMED[name]} | {_told(found)} |" for name, found in rows.items()), ""]
+
+
+def _questions(result: dict[str, Any]) -> list[str]:
+    rows = {NAMED[name]: row["questions"] for name, row in result["table"].items() if row.get("questions")}
+    probes = result.get("towers", {})
+    if not rows and not probes:
+        return []
+    kinds = sorted({kind for row in rows.values() for kind in row} | {kind for row in probes.values() for kind in row})
+    lines = [
+        "## Questions", "",
+        paragraph("""Share of right answers (tempo within 4 %, a relative key half, instruments by F1). Towers: what a
+            ridge regression answers from means and maxima of the tower's features alone, on all 300 test clips."""),
+        "", f"| | {' | '.join(kinds)} |", "|---" * (len(kinds) + 1) + "|",
+    ]  # fmt: skip
+    for name, probe in probes.items():
+        named = name if name == "commonest answer" else f"tower `{name}`"
+        lines.append(f"| {named} | {' | '.join(f'{probe[kind]:.2f}' for kind in kinds)} |")
+    for name, row in rows.items():
+        lines.append(f"| {name} | {' | '.join(_told(row[kind]) if kind in row else '' for kind in kinds)} |")
+    return [*lines, ""]
+
+
+def _families(table: dict[str, Any]) -> list[str]:
+    names = [name for name in table if name in ("sft", "grpo", "ppo", "route a")]
+    kinds = sorted({kind for name in names for kind in table[name]["families"]})
+    lines = ["## Family by family", "", "Onset F1 and MV2H-like figure of the likeliest answer.", ""]
+    lines += [f"| | clips | {' | '.join(NAMED[name] for name in names)} |", "|---" * (len(names) + 2) + "|"]
+    for kind in kinds:
+        cells = []
+        for name in names:
+            row = table[name]["families"].get(kind)
+            cells.append(f"{row['onset_f1'][0]:.2f}, {row['mv2h_like'][0]:.2f}" if row else "")
+        n = max(table[name]["families"].get(kind, {}).get("clips", 0) for name in names)
+        lines.append(f"| {kind} | {n} | {' | '.join(cells)} |")
+    return [*lines, ""]
