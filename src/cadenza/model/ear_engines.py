@@ -8,6 +8,7 @@ to be the same on every machine asks for :data:`ONNX_RUNTIME`.
 from __future__ import annotations
 
 import importlib.util
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -44,7 +45,7 @@ def open_engine(path: Path, threads: int | None, engine: str = AUTO) -> EarEngin
     """A graph, ready to run.
 
     Args:
-        engine: :data:`AUTO` takes OpenVINO where it is installed.
+        engine: :data:`AUTO` takes OpenVINO where it is installed and works.
 
     Raises:
         ConfigError: no such engine.
@@ -53,15 +54,16 @@ def open_engine(path: Path, threads: int | None, engine: str = AUTO) -> EarEngin
     """
     if engine not in ENGINES:
         raise ConfigError(f"an engine of {', '.join(ENGINES)}", repr(engine), hint=did_you_mean(engine, ENGINES))
-    if engine == AUTO:
-        engine = OPENVINO if importlib.util.find_spec(OPENVINO) else ONNX_RUNTIME
     data = read_model_file(path)
+    if engine == AUTO and importlib.util.find_spec(OPENVINO):
+        with suppress(Exception):  # one that is too old, or broken: the other is there
+            return _OpenVino(data, threads or _OpenVino.threads)
     made = _OpenVino if engine == OPENVINO else _OnnxRuntime
     try:
         return made(data, threads or made.threads)
     except ImportError:
         hint = "pip install 'cadenza[fast]'" if engine == OPENVINO else "pip install onnxruntime"
-        raise MissingExtraError(engine, "no such package", hint=hint) from None
+        raise MissingExtraError(made.name, "no such package", hint=hint) from None
     except Exception as error:  # the runtimes' own errors have no common root
         raise ModelError("a graph of an ear", str(error).strip()[:200], where=str(path)) from None
 

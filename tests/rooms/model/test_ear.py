@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from importlib.util import find_spec
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -111,6 +112,14 @@ def test_an_engine_that_is_not_installed_is_said(monkeypatch):
     monkeypatch.undo()
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert Ear().engine == ONNX_RUNTIME
+
+
+def test_an_openvino_that_does_not_work_is_passed_over(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
+    monkeypatch.setitem(sys.modules, OPENVINO, SimpleNamespace())
+    assert Ear().engine == ONNX_RUNTIME
+    with pytest.raises(ModelError, match="graph of an ear"):
+        Ear(engine=OPENVINO)
 
 
 def test_openvino_says_what_onnx_runtime_says():
