@@ -123,6 +123,7 @@ def main() -> None:
     parser.add_argument(
         "--no-recall", dest="recall", action="store_false", help="the guard alone, no phrase said again"
     )
+    parser.add_argument("--first-seed", type=int, default=0, help="random seed of the first continuation")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     model = load_model(options.model)
@@ -132,7 +133,8 @@ def main() -> None:
     about = {
         "command": f"benchmarks/loops.py --n {len(seeds)} --bars {options.bars}"
         + f" --split {options.split}" * (options.split != "held-out")
-        + " --no-recall" * (not options.recall),
+        + " --no-recall" * (not options.recall)
+        + f" --first-seed {options.first_seed}" * bool(options.first_seed),
         "model": options.model,
         "files": len(set(files)),
     }
@@ -146,7 +148,8 @@ def main() -> None:
             )
             stages = list(to_continue(model, options.bars))
             jobs = [
-                partial(write_take, seed, model, stages, manner, number) for number, (_, seed, _, _) in enumerate(seeds)
+                partial(write_take, seed, model, stages, manner, options.first_seed + number)
+                for number, (_, seed, _, _) in enumerate(seeds)
             ]
             begun = time.process_time()
             done: dict[int, Take] = dict(run(model.decoder, jobs, options.rows))

@@ -1,19 +1,21 @@
 """How often a phrase has to be begun again for music's own rate to come out.
 
     python -m benchmarks.recall --corpus CORPUS --n 300 --factors 1 1.5 --out FILE.json [--model FOLDER] [--write]
+    python -m benchmarks.recall --rows 1=LOOPS.json 1.5=LOOPS.json --out FILE.json [--write]
 
 The table of a model (``loops.json``) says how often a corpus says phrases of two bars or more again. A writer that
 begins as many has fewer at the end: the guards cut them short, or the model goes a way of its own. Seeds of validation
 works (:mod:`benchmarks.loops`) are continued by default at each factor; of what was written, and of what stands in the
-pieces, are printed the returns at bars where one could begin, and rep-1, rep-2, rep-4. The three lie on lines over the
-factor; chosen is the factor, between the least and the greatest, at which they are nearest the pieces' own (squares of
-the logarithms of the ratios). ``--write`` puts it into the model's table as ``recall_factor``. Test works are not
-looked at.
+pieces, are printed the returns at bars where one could begin, and rep-1, rep-2, rep-4. Or (``--rows``) rows that
+benchmarks/loops.py has measured at each factor are taken. The three lie on lines over the factor; chosen is the factor,
+between the least and the greatest, at which they are nearest the pieces' own (squares of the logarithms of the ratios).
+``--write`` puts it into the model's table as ``recall_factor``.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -25,7 +27,7 @@ from benchmarks.loops import GRAMS, SAMPLINGS, WINDOW, keep, repetition
 from cadenza.infer.choose import Decoding
 from cadenza.infer.generate import Take, to_continue, write_take
 from cadenza.infer.loops import key_of, returns_of
-from cadenza.infer.model import LOOPS_FILE, load_model, shipped_folder
+from cadenza.infer.model import LOOPS_FILE, ComposerModel, load_model, shipped_folder
 from cadenza.infer.rows import run
 from cadenza.infer.write import Manner
 
@@ -52,7 +54,8 @@ def factor_for(human: dict[str, float], rows: dict[float, dict[str, float]]) -> 
 def main() -> None:
     """Run; write JSON; print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--corpus", type=Path, required=True)
+    parser.add_argument("--corpus", type=Path)
+    parser.add_argument("--rows", nargs="+", default=[], help="FACTOR=FILE: what benchmarks/loops.py measured at it")
     parser.add_argument("--n", type=int, default=300)
     parser.add_argument("--bars", type=int, default=32)
     parser.add_argument("--rows", type=int, default=16, help="continuations at a time")
@@ -62,6 +65,35 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     model = load_model(options.model)
+    if bool(options.corpus) == bool(options.rows):
+        parser.error("either --corpus or --rows")
+    about, human, rows = _given(options.rows) if options.rows else _measured(options, model)
+    if len(rows) > 1:
+        chosen = round(factor_for(human, rows), 2)
+        keep(options.out, about, "chosen", {"recall_factor": chosen})
+        print("recall_factor", chosen)
+        if options.write:
+            folder = shipped_folder() if options.model == "shipped" else Path(options.model)
+            replace(model.loops, recall_factor=chosen).save(folder / LOOPS_FILE)
+
+
+def _given(rows: list[str]) -> tuple[dict[str, Any], dict[str, float], dict[float, dict[str, float]]]:
+    """What the rows are of, the human figures and those at each factor."""
+    found, human = {}, {}
+    commands = set()
+    for row in rows:
+        factor, _, path = row.partition("=")
+        saved = json.loads(Path(path).read_text("utf-8"))
+        human, found[float(factor)] = saved["table"]["human"], saved["table"]["default, guard"]
+        commands.add(saved["about"]["command"])
+    about = {"rows": [Path(row.partition("=")[2]).name for row in rows], "of": sorted(commands)}
+    return about, human, found
+
+
+def _measured(
+    options: argparse.Namespace, model: ComposerModel
+) -> tuple[dict[str, Any], dict[str, float], dict[float, dict[str, float]]]:
+    """The same of seeds of validation works."""
     seeds = list(seeds_of(options.corpus, model, options.n, options.bars, 8, "validation"))
     about = {"command": f"benchmarks.recall --n {len(seeds)} --bars {options.bars}", "model": options.model}
     human = figures([[key_of(bar) for bar in bars] for _, _, bars, _ in seeds])
@@ -84,13 +116,7 @@ def main() -> None:
         table = keep(options.out, about, str(factor), row)
         print(factor, row, flush=True)
     rows = {float(name): row for name, row in table.items() if name not in ("human", "chosen")}
-    if len(rows) > 1:
-        chosen = round(factor_for(human, rows), 2)
-        keep(options.out, about, "chosen", {"recall_factor": chosen})
-        print("recall_factor", chosen)
-        if options.write:
-            folder = shipped_folder() if options.model == "shipped" else Path(options.model)
-            replace(model.loops, recall_factor=chosen).save(folder / LOOPS_FILE)
+    return about, human, rows
 
 
 if __name__ == "__main__":
