@@ -1,12 +1,12 @@
 """How often a phrase has to be begun again for music's own rate to come out.
 
     python -m benchmarks.recall --corpus CORPUS --n 300 --factors 1 1.5 --out FILE.json [--model FOLDER] [--write]
-    python -m benchmarks.recall --rows 1=LOOPS.json 1.5=LOOPS.json --out FILE.json [--write]
+    python -m benchmarks.recall --measured 1=LOOPS.json 1.5=LOOPS.json --out FILE.json [--write]
 
 The table of a model (``loops.json``) says how often a corpus says phrases of two bars or more again. A writer that
 begins as many has fewer at the end: the guards cut them short, or the model goes a way of its own. Seeds of validation
 works (:mod:`benchmarks.loops`) are continued by default at each factor; of what was written, and of what stands in the
-pieces, are printed the returns at bars where one could begin, and rep-1, rep-2, rep-4. Or (``--rows``) rows that
+pieces, are printed the returns at bars where one could begin, and rep-1, rep-2, rep-4. Or (``--measured``) rows that
 benchmarks/loops.py has measured at each factor are taken. The three lie on lines over the factor; chosen is the factor,
 between the least and the greatest, at which they are nearest the pieces' own (squares of the logarithms of the ratios).
 ``--write`` puts it into the model's table as ``recall_factor``.
@@ -19,6 +19,7 @@ import json
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -55,7 +56,9 @@ def main() -> None:
     """Run; write JSON; print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--corpus", type=Path)
-    parser.add_argument("--rows", nargs="+", default=[], help="FACTOR=FILE: what benchmarks/loops.py measured at it")
+    parser.add_argument(
+        "--measured", nargs="+", default=[], help="FACTOR=FILE: what benchmarks/loops.py measured at it"
+    )
     parser.add_argument("--n", type=int, default=300)
     parser.add_argument("--bars", type=int, default=32)
     parser.add_argument("--rows", type=int, default=16, help="continuations at a time")
@@ -65,9 +68,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     model = load_model(options.model)
-    if bool(options.corpus) == bool(options.rows):
-        parser.error("either --corpus or --rows")
-    about, human, rows = _given(options.rows) if options.rows else _measured(options, model)
+    if bool(options.corpus) == bool(options.measured):
+        parser.error("either --corpus or --measured")
+    about, human, rows = _given(options.measured) if options.measured else _measured(options, model)
     if len(rows) > 1:
         chosen = round(factor_for(human, rows), 2)
         keep(options.out, about, "chosen", {"recall_factor": chosen})
