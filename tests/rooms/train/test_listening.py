@@ -188,6 +188,21 @@ def test_grpo_is_that_of_trl():
 # ── runs ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+def test_batches_are_about_equally_long_and_each_row_comes_once():
+    lengths = np.random.default_rng(0).integers(20, 400, 1000).tolist()
+    sampler = rows.ByLength(lengths, 16, seed=3)
+    first = list(sampler)
+    assert sorted(first) == list(range(1000))
+    batches = [[lengths[n] for n in first[at : at + 16]] for at in range(0, 992, 16)]
+    assert np.mean([16 * max(batch) - sum(batch) for batch in batches]) < 0.1 * np.mean([sum(b) for b in batches])
+    assert np.corrcoef([max(batch) for batch in batches], range(len(batches)))[0, 1] < 0.5  # not in order of length
+    assert first == list(rows.ByLength(lengths, 16, seed=3))
+    sampler.set_epoch(1)
+    assert sorted(sampler) == list(range(1000))
+    assert list(sampler) != first
+    assert sorted(rows.ByLength([5, 6], 16, seed=0)) == [0, 1]
+
+
 def test_clips_of_several_lengths_are_answered_together_as_alone(sft, clips):
     opened = listening.open_trained(sft / "model")
     opened.model.eval()
@@ -290,8 +305,8 @@ def test_dpo_begins_at_ln_2_and_moves_apart(sft, clips):
 
 def test_a_stopped_run_goes_on_to_the_same_weights(clips, tmp_path):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    listening.train(recipe(clips, steps=4), whole, say=lambda line: None)
-    config = recipe(clips, steps=4, checkpoint_every=2)
+    listening.train(recipe(clips, batch_rows=8, steps=4), whole, say=lambda line: None)
+    config = recipe(clips, batch_rows=8, steps=4, checkpoint_every=2)
     from cadenza.train import loop
 
     class Stopped(Exception):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from cadenza.train.listening.towers import Floats, Tower
 from cadenza.train.rows import Codec, Collate, Documents, RowSet
 
 INSTRUCTION = "Write this music as ABC."
+STRETCH = 32  # batches that rows are sorted over
 TRANSCRIBE, ASK = "transcribe", "question"
 
 
@@ -146,6 +147,41 @@ class ClipRows(RowSet):
             [int(self.documents.n_notes[number]) for number in numbers],
         )
         return ClipRows(documents, [self.asked[number] for number in numbers], self.heard)
+
+
+class ByLength(torch.utils.data.Sampler[int]):
+    """Numbers of rows, anew in each epoch, those of a batch about equally long: little is filled up.
+
+    Rows are shuffled, sorted in stretches of :data:`STRETCH` batches, and the batches shuffled; the one that is not
+    full comes last. An order depends on the seed and the epoch alone, so that a run that goes on finds its place.
+
+    Args:
+        lengths: of the rows, tokens.
+        batch: rows.
+    """
+
+    def __init__(self, lengths: Sequence[int], batch: int, seed: int) -> None:
+        self.lengths, self.batch, self.seed, self.epoch = np.array(lengths), batch, seed, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """The epoch that is sampled next."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def __iter__(self) -> Iterator[int]:
+        rng = np.random.default_rng([self.seed, self.epoch])
+        order = rng.permutation(len(self.lengths))
+        whole = len(order) // self.batch * self.batch
+        stretch = STRETCH * self.batch
+        parts = [order[at : at + stretch] for at in range(0, whole, stretch)]
+        parts[-1:] = [parts[-1][: whole - (len(parts) - 1) * stretch]] if parts else []
+        ordered = [part[np.argsort(self.lengths[part], kind="stable")] for part in parts]
+        batches = [part[at : at + self.batch] for part in ordered for at in range(0, len(part), self.batch)]
+        for number in rng.permutation(len(batches)):
+            yield from batches[number].tolist()
+        yield from order[whole:].tolist()
 
 
 def rows_of(

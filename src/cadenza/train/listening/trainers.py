@@ -24,7 +24,7 @@ from cadenza.base.errors import ModelError
 from cadenza.metrics.reward import Judgement
 from cadenza.train import losses
 from cadenza.train.listening import objectives
-from cadenza.train.listening.rows import ClipCollate, ClipRows
+from cadenza.train.listening.rows import ByLength, ClipCollate, ClipRows
 from cadenza.train.loop import MusicTrainer
 from cadenza.train.preferences import advantages, token_log_p
 from cadenza.train.recipe import TrainConfig
@@ -43,6 +43,13 @@ class ListenTrainer(MusicTrainer):
         pad: Any = self.data_collator
         self.data_collator = ClipCollate(pad.pad_id)
         self._head = None
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+        rows = self.train_dataset if train_dataset is None else train_dataset
+        if not isinstance(rows, ClipRows):
+            return super()._get_train_sampler(train_dataset)
+        lengths = [sum(len(rows.documents.document(at)[0]) for at in row) for row in rows.rows]
+        return ByLength(lengths, self.args.per_device_train_batch_size, self.config.seed)
 
     def summed_loss(self, model: Any, batch: dict[str, Any]) -> torch.Tensor:
         """Sum of −log p over a batch's targets."""
