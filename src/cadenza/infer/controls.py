@@ -37,7 +37,7 @@ from cadenza.score.time import bar_ticks
 
 Bent = tuple[NDArray[np.int64], NDArray[np.float64]]
 
-SOFT_KEY_NATS = 3.0  # taken from pitches outside a soft key
+SOFT_KEY_NATS = 4.0  # taken from pitches outside a soft key
 NEARNESS_NATS = 1.0  # a token of the match, up to six
 DENSITY_NATS = 4.0  # at an eighth of the wanted notes (at least one) too many or too few
 DENSITY_TOLERANCE = 0.25
