@@ -38,7 +38,7 @@ def transcribe(
     engine: str = typer.Option(
         "auto",
         "--engine",
-        help="What runs the ear: onnxruntime, openvino (cadenza[fast]); auto: the latter if there.",
+        help="What runs the ear: onnxruntime, openvino (the extra fast); auto: the latter if there.",
     ),
     transcriber: str = typer.Option(
         "ear", "--with", help="Who listens: ear (cadenza's own), naive, basic-pitch, piano-transcription."
