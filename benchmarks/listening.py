@@ -62,7 +62,7 @@ FAMILIES = (
     "piano", "chromatic percussion", "organ", "guitar", "bass", "strings", "ensemble", "brass", "reed", "pipe",
     "synth lead", "synth pad", "synth effects", "ethnic", "percussive", "sound effects",
 )  # fmt: skip
-#: Objective → learning rate, tried on validation clips where another than these is named.
+#: Objective → learning rate; none of them tried against another yet (``--rate``).
 RATES = {"grpo": 3e-4, "ppo": 3e-4, "rejection": 1e-4, "dpo": 3e-5}
 
 

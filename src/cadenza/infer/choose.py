@@ -111,64 +111,34 @@ class Chooser:
         refused: Refused = NOTHING,
         wishes: Wishes | None = None,
     ) -> Writing[int]:
-        """One of ``allowed`` after what a window sees; arguments as for :meth:`draw`."""
-        assert window.logits is not None
-        if not self.decoding.contrast or len(allowed) == 1:
-            return self.draw(
-                window.logits, allowed, history=window.ids, written=written, refused=refused, wishes=wishes
-            )
-        self.n_tokens += 1
-        logits = window.logits.copy()
-        bent = self._bent(logits, allowed, window.ids, written, refused, wishes)
-        token = yield from self._contrasting(window, bent, allowed, self._sampling(len(refused.bars)))
-        self._count(logits, allowed, token)
-        return token
-
-    def draw(
-        self,
-        logits: np.ndarray,
-        allowed: NDArray[np.int64],
-        *,
-        history: Sequence[int] = (),
-        written: Sequence[int] = (),
-        refused: Refused = NOTHING,
-        wishes: Wishes | None = None,
-    ) -> int:
-        """One of ``allowed`` (ascending ids).
+        """One of ``allowed`` (ascending ids) after what a window sees.
 
         Args:
-            logits: shape (V,).
-            history: all tokens in sight, for the brakes.
             written: the bar's tokens so far.
             refused: bars drawn before at this place; each further one raises the temperature.
             wishes: (ids, what to add to their logits), shape (k,) each.
 
         What brakes and refusals forbid altogether is forbidden only as long as something is left.
         """
+        logits = window.logits
+        assert logits is not None
         self.n_tokens += 1
         if len(allowed) == 1:
             return int(allowed[0])
-        bent = self._bent(logits, allowed, history, written, refused, wishes)
-        token = sample(bent, allowed, self._sampling(len(refused.bars)), self.rng)
-        self._count(logits, allowed, token)
-        return token
-
-    def _bent(
-        self,
-        logits: np.ndarray,
-        allowed: NDArray[np.int64],
-        history: Sequence[int],
-        written: Sequence[int],
-        refused: Refused,
-        wishes: Wishes | None,
-    ) -> np.ndarray:
         bent = logits
         if wishes is not None:
             bent = logits.copy()
             np.add.at(bent, wishes[0], wishes[1].astype(bent.dtype))
         if self.decoding.brakes.are_on or refused.bars:
-            bent = self._braked(bent, allowed, history, written, refused)
-        return bent
+            bent = self._braked(bent, allowed, window.ids, written, refused)
+        sampling = self._sampling(len(refused.bars))
+        if self.decoding.contrast:
+            logits = logits.copy()  # peeking goes over them
+            token = yield from self._contrasting(window, bent, allowed, sampling)
+        else:
+            token = sample(bent, allowed, sampling, self.rng)
+        self._count(logits, allowed, token)
+        return token
 
     def _count(self, logits: np.ndarray, allowed: NDArray[np.int64], token: int) -> None:
         scores = logits[allowed].astype(np.float64)

@@ -104,7 +104,7 @@ class LoopTable:
         about: what it was measured on.
         returns: which phrases come again → at which share of the bars where one could begin.
         recall_factor: times as often as that a writer has to begin one, for as many to be there at the end: guards
-            and the model's own will cut some short (``benchmarks/recall.py``, on validation works).
+            and the model's own will cut some short (``benchmarks/recall.py``, on held-out works).
     """
 
     reached: dict[str, tuple[float, ...]]

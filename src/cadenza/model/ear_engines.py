@@ -56,7 +56,7 @@ def open_engine(path: Path, threads: int | None, engine: str = AUTO) -> EarEngin
         raise ConfigError(f"an engine of {', '.join(ENGINES)}", repr(engine), hint=did_you_mean(engine, ENGINES))
     data = read_model_file(path)
     if engine == AUTO and importlib.util.find_spec(OPENVINO):
-        with suppress(Exception):  # one that is too old, or broken: the other is there
+        with suppress(ImportError, OSError, RuntimeError, AttributeError):  # too old or broken: the other is there
             return _OpenVino(data, threads or _OpenVino.threads)
     made = _OpenVino if engine == OPENVINO else _OnnxRuntime
     try:

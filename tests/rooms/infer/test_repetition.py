@@ -6,6 +6,7 @@ import json
 import math
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -77,6 +78,15 @@ def test_typical_keeps_what_is_about_as_surprising_as_expected() -> None:
     np.testing.assert_allclose(found[nearest], weights[nearest] / weights[nearest].sum())
 
 
+def drawn(chooser: Chooser, logits: np.ndarray, allowed: np.ndarray, **keys) -> int:
+    """What is chosen where nothing but the logits is seen."""
+    try:
+        next(chooser.next(SimpleNamespace(logits=logits, ids=[]), allowed, **keys))
+    except StopIteration as end:
+        return end.value
+    raise AssertionError("it asked for another step")
+
+
 def test_a_refused_bar_is_unlikely_and_its_end_forbidden_as_long_as_there_is_another_way() -> None:
     refused = Refused().also([5, 6, 7])
     assert refused.penalties([]) == {5: 1.0}
@@ -86,8 +96,8 @@ def test_a_refused_bar_is_unlikely_and_its_end_forbidden_as_long_as_there_is_ano
     assert refused.also([5, 9]).penalties([5]) == {6: 2.0, 9: math.inf}
     chooser = Chooser(Decoding(Sampling(temperature=0)), np.random.default_rng(0), NONE)
     logits = np.array([0.0, 9.0, 1.0], np.float32)
-    assert chooser.draw(logits, np.array([1, 2]), written=[4], refused=Refused().also([4, 1])) == 2
-    assert chooser.draw(logits, np.array([1]), written=[4], refused=Refused().also([4, 1])) == 1
+    assert drawn(chooser, logits, np.array([1, 2]), written=[4], refused=Refused().also([4, 1])) == 2
+    assert drawn(chooser, logits, np.array([1]), written=[4], refused=Refused().also([4, 1])) == 1
     assert logits.tolist() == [0.0, 9.0, 1.0]
     # Of the second draw nothing was to choose.
     assert chooser.log2_likelihood == pytest.approx(math.log2(math.e**1 / (math.e**9 + math.e**1)))

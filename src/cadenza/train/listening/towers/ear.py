@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cadenza.model.ear import Curves, Ear, Sound, shipped_folder
+from cadenza.model.ear_engines import ONNX_RUNTIME
+from cadenza.model.ear_features import FRAMES_PER_SECOND, LEVEL, N_PITCHES
 from cadenza.train.listening.towers import Floats, pooled, sound_of
 
 
@@ -21,23 +25,13 @@ class EarTower:
     POOL = 2
 
     def __init__(self, source: str = "") -> None:
-        from cadenza.model.ear import Ear, shipped_folder
-        from cadenza.model.ear_engines import ONNX_RUNTIME
-        from cadenza.model.ear_features import FRAMES_PER_SECOND, N_PITCHES
-
         self._folder = Path(source) if source else shipped_folder()
         self._ear = Ear(self._folder, threads=1, engine=ONNX_RUNTIME)
         self.width = 3 * N_PITCHES + len(self._ear.drums)
         self.frames_per_second = FRAMES_PER_SECOND / self.POOL
 
     def __call__(self, samples: NDArray[np.int16]) -> Floats:
-        from cadenza.model.ear import Sound
-        from cadenza.model.ear_features import LEVEL
-
-        sound = sound_of(samples)
-        power = float(np.sqrt(np.mean(np.square(sound)))) if len(sound) else 0.0
-        gain = LEVEL / power if power > 1e-6 else 1.0
-        heard = list(self._ear.listen(Sound(iter([sound]), gain)))
+        heard = list(listened(self._ear, samples))
         if not heard:
             return np.zeros((0, self.width), np.float32)
         joined = {name: np.concatenate([part.values[name] for part in heard]) for name in _EAR_CURVES}
@@ -49,3 +43,10 @@ class EarTower:
 
 
 _EAR_CURVES = {"onset": "max", "frame": "mean", "velocity": "mean", "drums": "max"}
+
+
+def listened(ear: Ear, samples: NDArray[np.int16]) -> Iterator[Curves]:
+    """An ear's curves of a sound that is brought to the usual level."""
+    sound = sound_of(samples)
+    power = float(np.sqrt(np.mean(np.square(sound)))) if len(sound) else 0.0
+    return ear.listen(Sound(iter([sound]), LEVEL / power if power > 1e-6 else 1.0))

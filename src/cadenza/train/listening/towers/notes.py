@@ -14,14 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cadenza.infer.heard_notes import HeardNote, NoteStream, Thresholds, drum_hits
-from cadenza.model.ear import Ear, Sound, shipped_folder
-from cadenza.model.ear_features import LEVEL, LOWEST_PITCH, N_PITCHES
-from cadenza.train.listening.towers import SAMPLE_RATE, Floats, sound_of
+from cadenza.infer.transcribe import DRUM_THRESHOLD
+from cadenza.model.ear import Ear, shipped_folder
+from cadenza.model.ear_features import LOWEST_PITCH, N_PITCHES
+from cadenza.train.listening.towers import SAMPLE_RATE, Floats
+from cadenza.train.listening.towers.ear import listened
 
 TOGETHER_SECONDS = 0.04  # after the first of an event
 SHORTEST_SECONDS, OCTAVES, STEPS = 1 / 32, 8, 4  # of the scale of times
 N_TIMES = OCTAVES * STEPS + 1
-DRUM_THRESHOLD = 0.5
 
 
 class NotesTower:
@@ -40,20 +41,17 @@ class NotesTower:
     def __init__(self, source: str = "") -> None:
         self._folder = Path(source) if source else shipped_folder()
         self._ear = Ear(self._folder, threads=1)
-        self._kinds = len(self._ear.families) + len(self._ear.drums)
-        self.width = 3 * N_PITCHES + self._kinds + 3 * N_TIMES
+        self.width = 3 * N_PITCHES + len(self._ear.families) + len(self._ear.drums) + 3 * N_TIMES
 
     def __call__(self, samples: NDArray[np.int16]) -> Floats:
-        sound = sound_of(samples)
-        power = float(np.sqrt(np.mean(np.square(sound)))) if len(sound) else 0.0
         stream = NoteStream(Thresholds(onset=self._ear.onset_threshold))
         notes: list[HeardNote] = []
         hits: list[tuple[float, int, float]] = []
-        for curves in self._ear.listen(Sound(iter([sound]), LEVEL / power if power > 1e-6 else 1.0)):
+        for curves in listened(self._ear, samples):
             notes += stream.push(curves.first_frame, curves.values)
             hits += drum_hits(curves.values["drums"], DRUM_THRESHOLD, curves.first_frame)
         notes += stream.finish()
-        return self.of_notes(notes, hits, len(sound) / SAMPLE_RATE)
+        return self.of_notes(notes, hits, len(samples) / SAMPLE_RATE)
 
     def of_notes(self, notes: list[HeardNote], hits: list[tuple[float, int, float]], seconds: float) -> Floats:
         """The events of notes and hits, shape (events, width)."""
