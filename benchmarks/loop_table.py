@@ -1,24 +1,33 @@
 """How far music repeats itself: the table that the loop guard asks (:mod:`cadenza.infer.loops`).
 
-    python benchmarks/loop_table.py --corpus CORPUS --out MODEL/loops.json [--pieces N] [--model FOLDER]
+    python -m benchmarks.loop_table --corpus CORPUS --out MODEL/loops.json [--pieces N] [--model FOLDER]
+                                      [--returns-of SPLIT]
 
 CORPUS is a folder of ``cadenza corpus build`` or a file of ``python -m cadenza.corpus.build``. Of pieces of the
 training split, told as the model reads them, every bar is asked: how many times in a row have the last 1, 2, 3, 4, 6, 8
 bars been heard, and how many of the sixteen bars before equal it? The table holds the share of bars at which each count
-is reached, and which phrases of two bars or more come again, from how far back, how often. A model folder may bring one
-of its own corpus as ``loops.json``; for the others the shipped composer's stands.
+is reached, and which phrases of two bars or more come again, from how far back, how often. These are rare (one bar in
+sixty) and their lengths differ with the pieces (hymns have none within a window), so they may be measured as a
+continuation of 32 bars is judged: in windows of validation works that go on as long (``--returns-of validation``,
+:func:`benchmarks.continuations.seeds_of`). A model folder may bring one of its own corpus as ``loops.json``; for the
+others the shipped composer's stands.
 """
 
 from __future__ import annotations
 
 import argparse
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
+from benchmarks.continuations import seeds_of
 from cadenza.base.errors import CadenzaError
 from cadenza.corpus.excerpts import MODEL_NOTATION, passages
 from cadenza.infer.held_out import open_music
 from cadenza.infer.loops import GROUPS, RARE, LoopTable, key_of
 from cadenza.infer.model import load_model
+
+WINDOW = 32  # bars, of --returns-of
 
 
 def main() -> None:
@@ -28,21 +37,31 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--pieces", type=int, default=600, help="drawn at random (of a file with their arrangements)")
     parser.add_argument("--model", default="", help="whose notation tells the bars; default: the first model's")
+    parser.add_argument(
+        "--returns-of", default="", help="split of whose windows the returns are; default: of the passages"
+    )
+    parser.add_argument("--windows", type=int, default=600, help="how many, of --returns-of")
     options = parser.parse_args()
     notation = load_model(options.model).notation if options.model else MODEL_NOTATION
     music = open_music(options.corpus)
     chosen = music.some("train", options.pieces)
     told: list[list[str]] = []
     for piece in chosen:
-        try:
+        with suppress(CadenzaError):
             told += [[key_of(bar) for bar in passage.bars] for passage in passages(piece.score, notation)]
-        except CadenzaError:
-            continue
     sources = sorted({piece.source for piece in chosen})
     about = {
         "command": "benchmarks/loop_table.py", "corpus": music.fingerprint, "sources": sources, "scores": len(chosen)
     }  # fmt: skip
     table = LoopTable.measured(told, about)
+    if options.returns_of:
+        model = load_model(options.model or "shipped")
+        windows = [
+            [key_of(bar) for bar in bars]
+            for _, _, bars, _ in seeds_of(options.corpus, model, options.windows, WINDOW, 8, options.returns_of)
+        ]
+        of = {"returns_of": options.returns_of, "windows": len(windows), "bars_of_a_window": WINDOW}
+        table = replace(table, returns=LoopTable.measured(windows, {}).returns, about=table.about | of)
     table.save(options.out)
     print(f"{table.about['pieces']} passages, {table.about['bars']:,} bars")
     longer = sum(share for one, share in table.returns.items() if one.bars > 2)

@@ -337,7 +337,7 @@ def record(prepared: Prepared, out: Path) -> None:
     }
     if path.exists():
         before = json.loads(path.read_text("utf-8"))
-        was = {**before["config"], "corpus (its content)": before["documents_sha256"]}
+        was = {**_filled(before["config"], asdict(TrainConfig())), "corpus (its content)": before["documents_sha256"]}
         new = {**json.loads(json.dumps(config)), "corpus (its content)": now["documents_sha256"]}
         changed = [k for k in sorted({*was, *new} - FREE - {"corpus"}) if was.get(k) != new.get(k)]
         if changed:
@@ -345,6 +345,16 @@ def record(prepared: Prepared, out: Path) -> None:
             raise ConfigError("the recipe that this run began with", said, where=str(path), hint="Use another out.")
         return
     write_atomically(path, json.dumps(now, indent=1).encode())
+
+
+def _filled(said: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
+    """What a recipe said, and for settings younger than it what they are by default."""
+    both = {key: (said[key], defaults.get(key)) for key in said}
+    filled = {
+        key: _filled(one, other) if isinstance(one, dict) and isinstance(other, dict) else one
+        for key, (one, other) in both.items()
+    }
+    return {**defaults, **filled}
 
 
 def _record_steps(n_steps: int, out: Path) -> None:

@@ -10,6 +10,7 @@ import signal
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -338,3 +339,20 @@ def test_a_run_with_an_adapter_says_how_it_is_used(tmp_path):
     (tmp_path / "run" / "adapter").mkdir(parents=True)
     with pytest.raises(ModelError, match="--adapter"):
         load_model(tmp_path / "run")
+
+
+def test_a_run_of_an_older_version_goes_on(tmp_path):
+    """Settings that its recipe did not know yet are what they are by default; others are still another recipe."""
+    prepared = SimpleNamespace(
+        config=TrainConfig(steps=6), corpus=SimpleNamespace(manifest={"fingerprint": "f"}),
+        train=SimpleNamespace(fingerprint=lambda: "d"), base=SimpleNamespace(n_parameters=1, n_trainable=1), n_steps=6,
+    )  # fmt: skip
+    run.record(prepared, tmp_path)
+    path = tmp_path / "run.json"
+    older = json.loads(path.read_text())
+    del older["config"]["listen"], older["config"]["preference"]["clip"]
+    path.write_text(json.dumps(older))
+    run.record(prepared, tmp_path)
+    younger = replace(prepared.config, preference=replace(prepared.config.preference, clip=0.1))
+    with pytest.raises(ConfigError, match="preference"):
+        run.record(SimpleNamespace(**{**vars(prepared), "config": younger}), tmp_path)
