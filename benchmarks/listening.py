@@ -97,6 +97,7 @@ def config_of(name: str, options: argparse.Namespace) -> TrainConfig:
     listen = Listen(
         clips=str(options.work / "clips"), tower="deaf" if name == "prior" else options.tower,
         stack=2 if name != "prior" and options.tower == "ear" else 1, vocabulary=512,
+        before=0 if name == "prior" else options.before,
     )  # fmt: skip
     common: dict[str, Any] = {
         "listen": listen, "context_tokens": 512, "evaluation_rows": 300, "checkpoint_minutes": 3, "report_to": [],
@@ -360,6 +361,7 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=8000)
     parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--tower", default="notes", help="notes, or ear: its frames")
+    parser.add_argument("--before", type=int, default=1, help="vectors before it that each is made of as well")
     parser.add_argument("--sft-from", default="", help="folder of an earlier run of sft that is gone on from")
     parser.add_argument("--rl-steps", type=int, default=300)
     parser.add_argument("--rate", type=float, default=0.0, help="of learning from rewards, instead of the table's")

@@ -231,6 +231,7 @@ class Listen:
         tower: what hears (``cadenza.encoders``), or "whole": the base is an audio language model itself.
         tower_source: folder or hub id of the tower, where it takes one.
         stack: frames of the tower that make one vector of the language model.
+        before: vectors before it that each is made of as well.
         questions: questions asked about a clip, on average, beside its transcription (0–1).
         vocabulary: tokens of the text tokenizer that a model from scratch gets.
     """
@@ -239,12 +240,13 @@ class Listen:
     tower: str = "ear"
     tower_source: str = ""
     stack: int = 1
+    before: int = 0
     questions: float = 0.25
     vocabulary: int = 1024
 
     def __post_init__(self) -> None:
-        if self.stack < 1 or not 0 <= self.questions <= 1 or self.vocabulary < 300:
-            said = "stack from 1, questions in 0–1, a vocabulary of at least 300"
+        if self.stack < 1 or self.before < 0 or not 0 <= self.questions <= 1 or self.vocabulary < 300:
+            said = "stack from 1, before from 0, questions in 0–1, a vocabulary of at least 300"
             raise ConfigError(said, repr(self), where="recipe listen")
 
     @property

@@ -337,7 +337,7 @@ def record(prepared: Prepared, out: Path) -> None:
     }
     if path.exists():
         before = json.loads(path.read_text("utf-8"))
-        was = {**_filled(before["config"], asdict(TrainConfig())), "corpus (its content)": before["documents_sha256"]}
+        was = {**filled(before["config"], asdict(TrainConfig())), "corpus (its content)": before["documents_sha256"]}
         new = {**json.loads(json.dumps(config)), "corpus (its content)": now["documents_sha256"]}
         changed = [k for k in sorted({*was, *new} - FREE - {"corpus"}) if was.get(k) != new.get(k)]
         if changed:
@@ -347,14 +347,13 @@ def record(prepared: Prepared, out: Path) -> None:
     write_atomically(path, json.dumps(now, indent=1).encode())
 
 
-def _filled(said: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
+def filled(said: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
     """What a recipe said, and for settings younger than it what they are by default."""
-    both = {key: (said[key], defaults.get(key)) for key in said}
-    filled = {
-        key: _filled(one, other) if isinstance(one, dict) and isinstance(other, dict) else one
-        for key, (one, other) in both.items()
+    known = {
+        key: filled(value, defaults[key]) if isinstance(value, dict) and isinstance(defaults.get(key), dict) else value
+        for key, value in said.items()
     }
-    return {**defaults, **filled}
+    return {**defaults, **known}
 
 
 def _record_steps(n_steps: int, out: Path) -> None:

@@ -142,11 +142,13 @@ def open_trained(folder: Path, with_value: bool = False, train: TrainConfig | No
         language = language_of(
             folder, train, bases.pretrained, lambda model, recipe: bases.adapt(model, recipe, codec, 0)
         )
-        if train is not None and train.listen.stack != int(about["stack"]):
+        stack, before = int(about["stack"]), int(about.get("before", 0))
+        if train is not None and (train.listen.stack, train.listen.before) != (stack, before):
+            said = f"listen.stack {train.listen.stack} and listen.before {train.listen.before}"
             raise ConfigError(
-                f"listen.stack {about['stack']}, the base's", str(train.listen.stack), where="recipe listen"
+                f"listen.stack {stack} and listen.before {before}, the base's", said, where="recipe listen"
             )
-        model = AudioLm(language, int(about["width"]), int(about["stack"]), with_value)
+        model = AudioLm(language, int(about["width"]), stack, with_value, before=before)
         opened = Opened(model, codec, tower)
     opened.model.load_parts(folder)
     return opened
@@ -178,7 +180,7 @@ def open_listener(config: TrainConfig, texts: Callable[[], list[str]], out: Path
         language = bases.pretrained(config)
         if config.method != "full":
             language = bases.adapt(language, config, codec, 0)
-    model = AudioLm(language, tower.width, config.listen.stack, with_value, config.seed)
+    model = AudioLm(language, tower.width, config.listen.stack, with_value, config.seed, config.listen.before)
     return Opened(model, codec, tower)
 
 
@@ -284,7 +286,11 @@ def _record(config: TrainConfig, opened: Opened, stores: dict[str, ClipStore], o
     if path.is_file():
         known = json.loads(path.read_text("utf-8"))
         was, new = (
-            {**record["config"], "clips": record["clips_sha256"], "tower": record["tower"]}
+            {
+                **runs.filled(record["config"], asdict(TrainConfig())),
+                "clips": record["clips_sha256"],
+                "tower": record["tower"],
+            }
             for record in (known, json.loads(json.dumps(now)))
         )
         changed = [key for key in sorted({*was, *new} - runs.FREE) if was.get(key) != new.get(key)]
