@@ -97,7 +97,7 @@ def config_of(name: str, options: argparse.Namespace) -> TrainConfig:
     listen = Listen(
         clips=str(options.work / "clips"), tower="deaf" if name == "prior" else options.tower,
         stack=2 if name != "prior" and options.tower == "ear" else 1, vocabulary=512,
-        before=0 if name == "prior" else options.before,
+        before=0 if name == "prior" else options.before, pitches=options.pitches,
     )  # fmt: skip
     common: dict[str, Any] = {
         "listen": listen, "context_tokens": 512, "evaluation_rows": 300, "checkpoint_minutes": 3, "report_to": [],
@@ -109,7 +109,8 @@ def config_of(name: str, options: argparse.Namespace) -> TrainConfig:
         base = (name == "sft" and options.sft_from) or "scratch:small"
         return TrainConfig(
             **common, base=base, optimiser="muon", learning_rate=rate, scheduler="linear",
-            warmup_share=0.05, batch_rows=16 if options.tower == "ear" else 32, steps=steps, evaluate_every=200,
+            warmup_share=0.05, batch_rows=8, accumulate=2 if options.tower == "ear" else 4, steps=steps,
+            evaluate_every=200,
         )  # fmt: skip
     objective = name.partition(" ")[0]
     reward = "abc-2024" if name.endswith("abc-2024") else "score"
@@ -362,6 +363,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--tower", default="notes", help="notes, or ear: its frames")
     parser.add_argument("--before", type=int, default=1, help="vectors before it that each is made of as well")
+    parser.add_argument("--pitches", type=float, default=1.0, help="how often a clip's pitches alone are asked for")
     parser.add_argument("--sft-from", default="", help="folder of an earlier run of sft that is gone on from")
     parser.add_argument("--rl-steps", type=int, default=300)
     parser.add_argument("--rate", type=float, default=0.0, help="of learning from rewards, instead of the table's")

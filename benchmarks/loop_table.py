@@ -8,9 +8,9 @@ training split, told as the model reads them, every bar is asked: how many times
 bars been heard, and how many of the sixteen bars before equal it? The table holds the share of bars at which each count
 is reached, and which phrases of two bars or more come again, from how far back, how often. These are rare (one bar in
 sixty) and their lengths differ with the pieces (hymns have none within a window), so they may be measured as a
-continuation of 32 bars is judged: in windows of validation works that go on as long (``--returns-of validation``,
-:func:`benchmarks.continuations.seeds_of`). A model folder may bring one of its own corpus as ``loops.json``; for the
-others the shipped composer's stands.
+continuation of 32 bars is judged: in windows of works that go on as long, of some splits in equal parts
+(``--returns-of train,validation``, :func:`benchmarks.continuations.seeds_of`). A model folder may bring one of its own
+corpus as ``loops.json``; for the others the shipped composer's stands.
 """
 
 from __future__ import annotations
@@ -37,10 +37,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--pieces", type=int, default=600, help="drawn at random (of a file with their arrangements)")
     parser.add_argument("--model", default="", help="whose notation tells the bars; default: the first model's")
-    parser.add_argument(
-        "--returns-of", default="", help="split of whose windows the returns are; default: of the passages"
-    )
-    parser.add_argument("--windows", type=int, default=600, help="how many, of --returns-of")
+    parser.add_argument("--returns-of", default="", help="splits, with commas, of whose windows the returns are")
+    parser.add_argument("--windows", type=int, default=600, help="how many of each split of --returns-of")
     options = parser.parse_args()
     notation = load_model(options.model).notation if options.model else MODEL_NOTATION
     music = open_music(options.corpus)
@@ -58,7 +56,8 @@ def main() -> None:
         model = load_model(options.model or "shipped")
         windows = [
             [key_of(bar) for bar in bars]
-            for _, _, bars, _ in seeds_of(options.corpus, model, options.windows, WINDOW, 8, options.returns_of)
+            for split in options.returns_of.split(",")
+            for _, _, bars, _ in seeds_of(options.corpus, model, options.windows, WINDOW, 8, split)
         ]
         of = {"returns_of": options.returns_of, "windows": len(windows), "bars_of_a_window": WINDOW}
         table = replace(table, returns=LoopTable.measured(windows, {}).returns, about=table.about | of)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -34,7 +35,12 @@ from cadenza.score.time import bar_table, ticks_to_seconds
 
 SAMPLE_RATE = 16_000
 NOTATION = Abc(velocity="drop")
+PITCHES = "Write the key and the pitches alone."
 _TAIL_SECONDS = 0.25
+_PITCH = r"(?:\^{1,2}|_{1,2}|=)?[A-Ga-g][,']*"
+_WRITTEN = re.compile(
+    rf"(?P<chord>\[(?:{_PITCH}[\d/]*-?)+\])[\d/]*(?P<chord_tied>-?)|(?P<one>{_PITCH})[\d/]*(?P<tied>-?)"
+)
 _TRIES = 50
 
 
@@ -87,6 +93,26 @@ class Clip:
     samples: NDArray[np.int16]
     text: str
     questions: tuple[tuple[str, str], ...]
+
+
+def pitches_of(text: str) -> str:
+    """What a clip's text writes, without lengths, rests and bars: ``K:Gm D ^F A [DA]``; what is tied over comes once.
+
+    A model that listens learns from it to go along with what it hears: where it is depends on nothing but how many
+    pitches it has written.
+    """
+    header, _, body = text.partition("\n[V:")
+    key = next((line for line in header.splitlines() if line.startswith("K:")), "K:C")
+    body = re.sub(r"\[[A-Za-z]:[^\]]*\]|\{[^}]*\}|\"[^\"]*\"|![^!]*!", " ", f"[V:{body}")
+    found: list[str] = []
+    tied = ""
+    for match in _WRITTEN.finditer(body):
+        name = re.sub(r"[\d/-]", "", match["chord"]) if match["chord"] else match["one"]
+        if name.lstrip("^_=") != tied:
+            found.append(name)
+        held = match["tied"] or match["chord_tied"] or (match["chord"] or "").endswith("-]")
+        tied = name.lstrip("^_=") if held else ""
+    return " ".join([key, *found])
 
 
 def passage(score: Score, recipe: ClipRecipe, rng: np.random.Generator) -> tuple[int, Score] | None:

@@ -233,6 +233,7 @@ class Listen:
         stack: frames of the tower that make one vector of the language model.
         before: vectors before it that each is made of as well.
         questions: questions asked about a clip, on average, beside its transcription (0–1).
+        pitches: how often, on average, a clip's key and pitches alone are asked for beside its transcription (0–1).
         vocabulary: tokens of the text tokenizer that a model from scratch gets.
     """
 
@@ -242,11 +243,13 @@ class Listen:
     stack: int = 1
     before: int = 0
     questions: float = 0.25
+    pitches: float = 0.0
     vocabulary: int = 1024
 
     def __post_init__(self) -> None:
-        if self.stack < 1 or self.before < 0 or not 0 <= self.questions <= 1 or self.vocabulary < 300:
-            said = "stack from 1, before from 0, questions in 0–1, a vocabulary of at least 300"
+        shares = all(0 <= share <= 1 for share in (self.questions, self.pitches))
+        if self.stack < 1 or self.before < 0 or not shares or self.vocabulary < 300:
+            said = "stack from 1, before from 0, questions and pitches in 0–1, a vocabulary of at least 300"
             raise ConfigError(said, repr(self), where="recipe listen")
 
     @property

@@ -19,7 +19,7 @@ from cadenza import formats  # noqa: E402
 from cadenza.base import recipes  # noqa: E402
 from cadenza.base.config import load_config  # noqa: E402
 from cadenza.base.errors import ConfigError, ModelError  # noqa: E402
-from cadenza.corpus.clips import ClipRecipe, ClipStore, build  # noqa: E402
+from cadenza.corpus.clips import PITCHES, ClipRecipe, ClipStore, build, pitches_of  # noqa: E402
 from cadenza.metrics.reward import Judgement  # noqa: E402
 from cadenza.train import bases  # noqa: E402
 from cadenza.train.listening import answers, objectives, rows, towers, trainers  # noqa: E402
@@ -201,19 +201,30 @@ def test_grpo_is_that_of_trl():
 # ── runs ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_batches_are_about_equally_long_and_each_row_comes_once():
+def test_the_batches_of_a_step_are_about_equally_long_and_each_row_comes_once():
     lengths = np.random.default_rng(0).integers(20, 400, 1000).tolist()
-    sampler = rows.ByLength(lengths, 16, seed=3)
+    sampler = rows.ByLength(lengths, 8, 4, seed=3)
     first = list(sampler)
     assert sorted(first) == list(range(1000))
-    batches = [[lengths[n] for n in first[at : at + 16]] for at in range(0, 992, 16)]
-    assert np.mean([16 * max(batch) - sum(batch) for batch in batches]) < 0.1 * np.mean([sum(b) for b in batches])
-    assert np.corrcoef([max(batch) for batch in batches], range(len(batches)))[0, 1] < 0.5  # not in order of length
-    assert first == list(rows.ByLength(lengths, 16, seed=3))
+    batches = [[lengths[n] for n in first[at : at + 8]] for at in range(0, 992, 8)]
+    assert np.mean([8 * max(batch) - sum(batch) for batch in batches]) < 0.25 * np.mean([sum(b) for b in batches])
+    steps = [np.mean(batches[at : at + 4]) for at in range(0, 124, 4)]
+    assert np.std(steps) < 1.5 * np.std(lengths) / 32**0.5  # as random ones
+    assert first == list(rows.ByLength(lengths, 8, 4, seed=3))
     sampler.set_epoch(1)
     assert sorted(sampler) == list(range(1000))
     assert list(sampler) != first
-    assert sorted(rows.ByLength([5, 6], 16, seed=0)) == [0, 1]
+    assert sorted(rows.ByLength([5, 6], 16, 1, seed=0)) == [0, 1]
+
+
+def test_pitches_alone_are_asked_for_too(clips):
+    store = ClipStore(clips / "train")
+    asked = rows.asked_of(store, 0.0, 0, 1.0)
+    assert [one.clip for one in asked if one.question == PITCHES] == list(range(len(store)))
+    assert {one.kind for one in asked if one.question == PITCHES} == {rows.ASK}  # never scored as ABC
+    assert not [one for one in rows.asked_of(store, 1.0, 0) if one.question == PITCHES]
+    text = "X:1\nT:\nM:3/8\nL:1/16\nK:Gm\nV:1\n[V:1]D2-|D ^F/2 (3:2:3A/ z =f' [G,Bdg]4-|[G,Bdg] D|]"
+    assert pitches_of(text) == "K:Gm D ^F A =f' [G,Bdg] D"
 
 
 def test_clips_of_several_lengths_are_answered_together_as_alone(sft, clips):

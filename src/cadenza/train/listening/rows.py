@@ -19,13 +19,12 @@ from numpy.typing import NDArray
 
 from cadenza.base.errors import FormatError
 from cadenza.base.files import write_atomically
-from cadenza.corpus.clips import ClipStore
+from cadenza.corpus.clips import PITCHES, ClipStore, pitches_of
 from cadenza.model.hub_vocabulary import HubVocabulary
 from cadenza.train.listening.towers import Floats, Tower
 from cadenza.train.rows import Codec, Collate, Documents, RowSet
 
 INSTRUCTION = "Write this music as ABC."
-STRETCH = 32  # batches that rows are sorted over
 TRANSCRIBE, ASK = "transcribe", "question"
 
 
@@ -101,8 +100,8 @@ class Asked:
     answer: str
 
 
-def asked_of(store: ClipStore, questions_a_clip: float, seed: int) -> list[Asked]:
-    """One transcription a clip, and now and then a question about it."""
+def asked_of(store: ClipStore, questions_a_clip: float, seed: int, pitches_a_clip: float = 0.0) -> list[Asked]:
+    """One transcription a clip, and now and then a question about it, or its pitches alone."""
     found = []
     for number in range(len(store)):
         clip = store[number]
@@ -111,6 +110,8 @@ def asked_of(store: ClipStore, questions_a_clip: float, seed: int) -> list[Asked
         if clip.questions and rng.random() < questions_a_clip:
             question, answer = clip.questions[int(rng.integers(len(clip.questions)))]
             found.append(Asked(number, ASK, question, answer))
+        if np.random.default_rng([seed, 6, number]).random() < pitches_a_clip:
+            found.append(Asked(number, ASK, PITCHES, pitches_of(clip.text)))
     return found
 
 
@@ -150,18 +151,21 @@ class ClipRows(RowSet):
 
 
 class ByLength(torch.utils.data.Sampler[int]):
-    """Numbers of rows, anew in each epoch, those of a batch about equally long: little is filled up.
+    """Numbers of rows at random, anew in each epoch; the batches that make one step hold rows about equally long.
 
-    Rows are shuffled, sorted in stretches of :data:`STRETCH` batches, and the batches shuffled; the one that is not
-    full comes last. An order depends on the seed and the epoch alone, so that a run that goes on finds its place.
+    So little is filled up, and every step still sees rows of all kinds and lengths. (Sorted over many steps, some have
+    only questions, whose answers are a word, or short clips; to an optimiser whose steps are equally long, as Muon's
+    are, these count as much as the others: twice as many steps to the same loss.) An order depends on the seed and
+    the epoch alone, so that a run that goes on finds its place.
 
     Args:
         lengths: of the rows, tokens.
         batch: rows.
+        n_batches: of a step.
     """
 
-    def __init__(self, lengths: Sequence[int], batch: int, seed: int) -> None:
-        self.lengths, self.batch, self.seed, self.epoch = np.array(lengths), batch, seed, 0
+    def __init__(self, lengths: Sequence[int], batch: int, n_batches: int, seed: int) -> None:
+        self.lengths, self.step, self.seed, self.epoch = np.array(lengths), batch * n_batches, seed, 0
 
     def set_epoch(self, epoch: int) -> None:
         """The epoch that is sampled next."""
@@ -171,17 +175,10 @@ class ByLength(torch.utils.data.Sampler[int]):
         return len(self.lengths)
 
     def __iter__(self) -> Iterator[int]:
-        rng = np.random.default_rng([self.seed, self.epoch])
-        order = rng.permutation(len(self.lengths))
-        whole = len(order) // self.batch * self.batch
-        stretch = STRETCH * self.batch
-        parts = [order[at : at + stretch] for at in range(0, whole, stretch)]
-        parts[-1:] = [parts[-1][: whole - (len(parts) - 1) * stretch]] if parts else []
-        ordered = [part[np.argsort(self.lengths[part], kind="stable")] for part in parts]
-        batches = [part[at : at + self.batch] for part in ordered for at in range(0, len(part), self.batch)]
-        for number in rng.permutation(len(batches)):
-            yield from batches[number].tolist()
-        yield from order[whole:].tolist()
+        order = np.random.default_rng([self.seed, self.epoch]).permutation(len(self.lengths))
+        for first in range(0, len(order), self.step):
+            rows = order[first : first + self.step]
+            yield from rows[np.argsort(self.lengths[rows], kind="stable")].tolist()
 
 
 def rows_of(

@@ -49,7 +49,8 @@ class ListenTrainer(MusicTrainer):
         if not isinstance(rows, ClipRows):
             return super()._get_train_sampler(train_dataset)
         lengths = [sum(len(rows.documents.document(at)[0]) for at in row) for row in rows.rows]
-        return ByLength(lengths, self.args.per_device_train_batch_size, self.config.seed)
+        batch = self.args.per_device_train_batch_size * self.args.world_size
+        return ByLength(lengths, batch, self.args.gradient_accumulation_steps, self.config.seed)
 
     def summed_loss(self, model: Any, batch: dict[str, Any]) -> torch.Tensor:
         """Sum of −log p over a batch's targets."""
