@@ -6,8 +6,9 @@ CORPUS is a folder of ``cadenza corpus build``. Stopped at any moment, the same 
 
 * ``clips``: single voices of one or two bars (``--voices 1``), 5 seconds at most, of train works for training, of
   validation works for choosing, of test works, played with a soundfont that training never heard, for measuring;
-* ``sft``: a decoder of the shape scratch:small from random weights on what the shipped ear hears, as notes
-  (``--tower ear``: as frames), ``--steps`` steps;
+* ``pitches``: a decoder of the shape scratch:small from random weights on what the shipped ear hears, as notes
+  (``--tower ear``: as frames), ``--pitch-steps`` steps; it writes pitches alone, to learn to follow what it hears;
+* ``sft``: goes on from it with whole transcriptions and questions, ``--steps`` steps;
   or going on from a run that ended too early (``--sft-from``), with a schedule of its own;
 * ``raw``: that model with its random weights; ``prior``: the same with a tower that hears nothing: what guessing earns;
 * ``grpo``, ``ppo``, ``rejection``, ``dpo`` from sft, under the reward ``score``; ``grpo abc-2024`` under the published
@@ -51,11 +52,12 @@ from cadenza.train.recipe import Listen, Preference, TrainConfig
 HERE = Path(__file__).resolve().parent
 OUT, PAGE = HERE / "results" / "listening.json", HERE.parent / "docs" / "listening.md"
 FROM_SFT = ("grpo", "ppo", "rejection", "dpo", "grpo abc-2024")
-TRAINED = ("sft", "raw", "prior", *FROM_SFT)
+TRAINED = ("pitches", "sft", "raw", "prior", *FROM_SFT)
 ROUTE_A = "route a"
 SOUNDS = ("heard", "silenced", "swapped")
 PUBLISHED_CLIPS, RUNS = 30, 3
 BEST_OF = 8
+WORDS = 384  # tokens: with 512 several pitches of a chord are one
 BATCH = 16  # clips that are answered at once
 #: Of General MIDI's programs, eight each.
 FAMILIES = (
@@ -96,17 +98,18 @@ def config_of(name: str, options: argparse.Namespace) -> TrainConfig:
     """The recipe of a stage."""
     listen = Listen(
         clips=str(options.work / "clips"), tower="deaf" if name == "prior" else options.tower,
-        stack=2 if name != "prior" and options.tower == "ear" else 1, vocabulary=512,
-        before=0 if name == "prior" else options.before, pitches=options.pitches,
+        stack=2 if name != "prior" and options.tower == "ear" else 1, vocabulary=WORDS,
+        before=0 if name == "prior" else options.before, transcriptions=float(name != "pitches"),
+        pitches=1.0 if name == "pitches" else options.pitches, questions=0.25 * (name != "pitches"),
     )  # fmt: skip
     common: dict[str, Any] = {
         "listen": listen, "context_tokens": 512, "evaluation_rows": 300, "checkpoint_minutes": 3, "report_to": [],
         "n_threads": 1, "precision": "auto", "log_every": 20,
     }  # fmt: skip
-    if name in ("sft", "prior", "raw"):
-        steps = {"sft": options.steps, "raw": 1, "prior": options.steps // 4}[name]
-        rate = 0.02 if name != "raw" else 1e-9
-        base = (name == "sft" and options.sft_from) or "scratch:small"
+    if name in ("pitches", "sft", "prior", "raw"):
+        steps = {"pitches": options.pitch_steps, "sft": options.steps, "raw": 1, "prior": options.steps // 4}[name]
+        rate = {"raw": 1e-9, "sft": 0.01}.get(name, 0.02)
+        base = options.sft_from or str(options.work / "runs" / "pitches") if name == "sft" else "scratch:small"
         return TrainConfig(
             **common, base=base, optimiser="muon", learning_rate=rate, scheduler="linear",
             warmup_share=0.05, batch_rows=8, accumulate=2 if options.tower == "ear" else 4, steps=steps,
@@ -362,8 +365,9 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=8000)
     parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--tower", default="notes", help="notes, or ear: its frames")
-    parser.add_argument("--before", type=int, default=1, help="vectors before it that each is made of as well")
-    parser.add_argument("--pitches", type=float, default=1.0, help="how often a clip's pitches alone are asked for")
+    parser.add_argument("--before", type=int, default=0, help="vectors before it that each is made of as well")
+    parser.add_argument("--pitches", type=float, default=0.25, help="how often sft asks for a clip's pitches alone")
+    parser.add_argument("--pitch-steps", type=int, default=800)
     parser.add_argument("--sft-from", default="", help="folder of an earlier run of sft that is gone on from")
     parser.add_argument("--rl-steps", type=int, default=300)
     parser.add_argument("--rate", type=float, default=0.0, help="of learning from rewards, instead of the table's")

@@ -115,6 +115,11 @@ def pitches_of(text: str) -> str:
     return " ".join([key, *found])
 
 
+def n_pitches(told: str) -> int:
+    """Pitches of what :func:`pitches_of` gave."""
+    return len(re.findall(_PITCH, told.partition(" ")[2]))
+
+
 def passage(score: Score, recipe: ClipRecipe, rng: np.random.Generator) -> tuple[int, Score] | None:
     """(first bar, whole bars with their tempo, metre and key) of a piece; None where nothing fits."""
     tracks = [track for track in score.tracks if len(track) and not track.is_drums][: recipe.most_voices]

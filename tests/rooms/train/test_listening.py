@@ -19,9 +19,9 @@ from cadenza import formats  # noqa: E402
 from cadenza.base import recipes  # noqa: E402
 from cadenza.base.config import load_config  # noqa: E402
 from cadenza.base.errors import ConfigError, ModelError  # noqa: E402
-from cadenza.corpus.clips import PITCHES, ClipRecipe, ClipStore, build, pitches_of  # noqa: E402
+from cadenza.corpus.clips import PITCHES, ClipRecipe, ClipStore, build, n_pitches, pitches_of  # noqa: E402
 from cadenza.metrics.reward import Judgement  # noqa: E402
-from cadenza.train import bases  # noqa: E402
+from cadenza.train import bases, loop  # noqa: E402
 from cadenza.train.listening import answers, objectives, rows, towers, trainers  # noqa: E402
 from cadenza.train.listening import run as listening  # noqa: E402
 from cadenza.train.listening.audio_lm import AudioLm, Projector  # noqa: E402
@@ -219,12 +219,28 @@ def test_the_batches_of_a_step_are_about_equally_long_and_each_row_comes_once():
 
 def test_pitches_alone_are_asked_for_too(clips):
     store = ClipStore(clips / "train")
-    asked = rows.asked_of(store, 0.0, 0, 1.0)
-    assert [one.clip for one in asked if one.question == PITCHES] == list(range(len(store)))
-    assert {one.kind for one in asked if one.question == PITCHES} == {rows.ASK}  # never scored as ABC
-    assert not [one for one in rows.asked_of(store, 1.0, 0) if one.question == PITCHES]
+    asked = rows.asked_of(store, 0.0, 0, 1.0, 0.0)
+    assert [one.clip for one in asked] == list(range(len(store)))
+    assert {(one.kind, one.question) for one in asked} == {(rows.PITCHES_ALONE, PITCHES)}  # never scored as ABC
+    assert {one.kind for one in rows.asked_of(store, 1.0, 0)} == {rows.TRANSCRIBE, rows.ASK}
+    half = [one.kind for one in rows.asked_of(store, 0.0, 0, 0.5, 0.5)]
+    for kind in (rows.TRANSCRIBE, rows.PITCHES_ALONE):
+        assert 0 < half.count(kind) < len(store)
     text = "X:1\nT:\nM:3/8\nL:1/16\nK:Gm\nV:1\n[V:1]D2-|D ^F/2 (3:2:3A/ z =f' [G,Bdg]4-|[G,Bdg] D|]"
     assert pitches_of(text) == "K:Gm D ^F A =f' [G,Bdg] D"
+    assert n_pitches(pitches_of(text)) == 9
+
+
+def test_a_run_of_pitches_alone_is_gone_on_from(clips, tmp_path):
+    alone = recipe(
+        clips, steps=2, listen=Listen(clips=str(clips), vocabulary=320, stack=2, pitches=1, transcriptions=0)
+    )
+    listening.train(alone, tmp_path / "pitches", say=lambda line: None)
+    last = [json.loads(line) for line in (tmp_path / "pitches" / "log.jsonl").read_text().splitlines()][-2:]
+    assert any(row.get(loop.METRIC, 0) > 0 for row in last)
+    listening.train(recipe(clips, base=str(tmp_path / "pitches")), tmp_path / "sft", say=lambda line: None)
+    with pytest.raises(ConfigError, match="pitches"):
+        Listen(clips=str(clips), transcriptions=0)
 
 
 def test_clips_of_several_lengths_are_answered_together_as_alone(sft, clips):
@@ -331,7 +347,6 @@ def test_a_stopped_run_goes_on_to_the_same_weights(clips, tmp_path):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     listening.train(recipe(clips, batch_rows=8, steps=4), whole, say=lambda line: None)
     config = recipe(clips, batch_rows=8, steps=4, checkpoint_every=2)
-    from cadenza.train import loop
 
     class Stopped(Exception):
         pass

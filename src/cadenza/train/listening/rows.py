@@ -19,13 +19,13 @@ from numpy.typing import NDArray
 
 from cadenza.base.errors import FormatError
 from cadenza.base.files import write_atomically
-from cadenza.corpus.clips import PITCHES, ClipStore, pitches_of
+from cadenza.corpus.clips import PITCHES, ClipStore, n_pitches, pitches_of
 from cadenza.model.hub_vocabulary import HubVocabulary
 from cadenza.train.listening.towers import Floats, Tower
 from cadenza.train.rows import Codec, Collate, Documents, RowSet
 
 INSTRUCTION = "Write this music as ABC."
-TRANSCRIBE, ASK = "transcribe", "question"
+TRANSCRIBE, ASK, PITCHES_ALONE = "transcribe", "question", "pitches"
 
 
 class Heard:
@@ -100,18 +100,21 @@ class Asked:
     answer: str
 
 
-def asked_of(store: ClipStore, questions_a_clip: float, seed: int, pitches_a_clip: float = 0.0) -> list[Asked]:
-    """One transcription a clip, and now and then a question about it, or its pitches alone."""
+def asked_of(
+    store: ClipStore, questions: float, seed: int, pitches: float = 0.0, transcriptions: float = 1.0
+) -> list[Asked]:
+    """Of each clip its transcription, a question about it, its pitches alone: each as often as its share says."""
     found = []
     for number in range(len(store)):
         clip = store[number]
-        found.append(Asked(number, TRANSCRIBE, INSTRUCTION, clip.text))
+        if np.random.default_rng([seed, 7, number]).random() < transcriptions:
+            found.append(Asked(number, TRANSCRIBE, INSTRUCTION, clip.text))
         rng = np.random.default_rng([seed, 5, number])
-        if clip.questions and rng.random() < questions_a_clip:
+        if clip.questions and rng.random() < questions:
             question, answer = clip.questions[int(rng.integers(len(clip.questions)))]
             found.append(Asked(number, ASK, question, answer))
-        if np.random.default_rng([seed, 6, number]).random() < pitches_a_clip:
-            found.append(Asked(number, ASK, PITCHES, pitches_of(clip.text)))
+        if np.random.default_rng([seed, 6, number]).random() < pitches:
+            found.append(Asked(number, PITCHES_ALONE, PITCHES, pitches_of(clip.text)))
     return found
 
 
@@ -201,7 +204,8 @@ def rows_of(
             continue
         texts.append([*given_ids, *answer])
         given.append(len(given_ids))
-        notes.append(notes_of(one.answer) if one.kind == TRANSCRIBE else 0)
+        told = {TRANSCRIBE: notes_of, PITCHES_ALONE: n_pitches}.get(one.kind)
+        notes.append(told(one.answer) if told else 0)
         kept.append(one)
     if not kept:
         hint = "Raise context_tokens, or make shorter clips."

@@ -255,8 +255,12 @@ def _rows(config: TrainConfig, opened: Opened, store: ClipStore, split: str, say
             say(f"heard {done:,} of {n:,} clips ({split})")
 
     heard = rows.Heard(store, opened.tower, rows.kept_in(store, opened.tower), progress)
-    beside = (config.listen.questions, config.listen.pitches) if split == "train" else (0.0, 0.0)
-    asked = rows.asked_of(store, beside[0], config.seed, beside[1])
+    listen = config.listen
+    if split == "train":
+        asked = rows.asked_of(store, listen.questions, config.seed, listen.pitches, listen.transcriptions)
+    else:  # what is asked for above all
+        whole = float(listen.transcriptions > 0)
+        asked = rows.asked_of(store, 0.0, config.seed, 1 - whole, whole)
     made = rows.rows_of(asked, heard, opened.codec, opened.prompt, config.context_tokens, notes_of)
     if len(made) < len(asked):
         say(f"{len(asked) - len(made):,} of {len(asked):,} rows ({split}) do not fit {config.context_tokens:,} tokens")
