@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import typer
 from rich.text import Text
+from typer.testing import CliRunner
 
 from cadenza import formats
 from cadenza.app.cli.main import app, main
@@ -342,3 +343,10 @@ def test_older_guitar_pro_is_refused_before_the_work(cli, tab, tmp_path):
     assert out == ""
     assert "gp3" not in formats.suffixes("write")
     assert {"gp3", "gp4", "gp5"} <= set(formats.suffixes("read"))
+
+
+@pytest.mark.parametrize("option", [["--dry-run"], ["--preview", "1"]])
+def test_recipes_that_listen_say_that_they_have_no_outlook(option):
+    pytest.importorskip("transformers", reason="training needs the extra [train]")
+    result = CliRunner().invoke(app, ["train", "listen", "--set", "listen.clips=CLIPS", *option])
+    assert "one that listens" in str(result.exception) + result.output

@@ -40,6 +40,8 @@ def train(
         with progress_bar() as (say, live):
             run.train(config, out, say, live)
         return
+    if config.listen.is_on:
+        raise ConfigError("a recipe that reads", "one that listens", where="--dry-run and --preview", hint="Train it.")
     prepared = run.prepare(config, say=typer.echo)
     if dry_run:
         _say_outlook(prepared, as_json)
