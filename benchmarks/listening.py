@@ -99,7 +99,7 @@ def config_of(name: str, options: argparse.Namespace) -> TrainConfig:
     listen = Listen(
         clips=str(options.work / "clips"), tower="deaf" if name == "prior" else options.tower,
         stack=2 if name != "prior" and options.tower == "ear" else 1, vocabulary=WORDS,
-        before=0 if name == "prior" else options.before, transcriptions=float(name != "pitches"),
+        transcriptions=float(name != "pitches"),
         pitches=1.0 if name == "pitches" else options.pitches, questions=0.25 * (name != "pitches"),
     )  # fmt: skip
     common: dict[str, Any] = {
@@ -365,7 +365,6 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=8000)
     parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--tower", default="notes", help="notes, or ear: its frames")
-    parser.add_argument("--before", type=int, default=0, help="vectors before it that each is made of as well")
     parser.add_argument("--pitches", type=float, default=0.25, help="how often sft asks for a clip's pitches alone")
     parser.add_argument("--pitch-steps", type=int, default=800)
     parser.add_argument("--sft-from", default="", help="folder of an earlier run of sft that is gone on from")

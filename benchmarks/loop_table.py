@@ -7,7 +7,7 @@ CORPUS is a folder of ``cadenza corpus build`` or a file of ``python -m cadenza.
 training split, told as the model reads them, every bar is asked: how many times in a row have the last 1, 2, 3, 4, 6, 8
 bars been heard, and how many of the sixteen bars before equal it? The table holds the share of bars at which each count
 is reached, and which phrases of two bars or more come again, from how far back, how often. These are rare (one bar in
-sixty) and their lengths differ with the pieces (hymns have none within a window), so they may be measured as a
+sixty) and their lengths differ with the pieces (most hymns are shorter than a window), so they may be measured as a
 continuation of 32 bars is judged: in windows of works that go on as long, of some splits in equal parts
 (``--returns-of train,validation``, :func:`benchmarks.continuations.seeds_of`). A model folder may bring one of its own
 corpus as ``loops.json``; for the others the shipped composer's stands.
@@ -63,6 +63,9 @@ def main() -> None:
         table = replace(table, returns=LoopTable.measured(windows, {}).returns, about=table.about | of)
     table.save(options.out)
     print(f"{table.about['pieces']} passages, {table.about['bars']:,} bars")
+    every = sum(table.returns.values())
+    lengths = {n: sum(share for one, share in table.returns.items() if min(one.bars, 8) == n) for n in range(2, 9)}
+    print("bars of a phrase (8: or more):", {n: round(share / every, 2) for n, share in lengths.items()})
     longer = sum(share for one, share in table.returns.items() if one.bars > 2)
     print(f"phrases again: {sum(table.returns.values()):.4f} of the bars, of three bars or more {longer:.4f}")
     for kind in (*map(str, GROUPS), "near"):

@@ -231,7 +231,6 @@ class Listen:
         tower: what hears (``cadenza.encoders``), or "whole": the base is an audio language model itself.
         tower_source: folder or hub id of the tower, where it takes one.
         stack: frames of the tower that make one vector of the language model.
-        before: vectors before it that each is made of as well.
         questions: questions asked about a clip, on average, beside its transcription (0–1).
         transcriptions: how often, on average, a clip's transcription is asked for (0–1).
         pitches: how often its key and pitches alone are asked for (0–1). A model that is to follow what it hears
@@ -243,7 +242,6 @@ class Listen:
     tower: str = "ear"
     tower_source: str = ""
     stack: int = 1
-    before: int = 0
     questions: float = 0.25
     transcriptions: float = 1.0
     pitches: float = 0.0
@@ -251,8 +249,8 @@ class Listen:
 
     def __post_init__(self) -> None:
         shares = all(0 <= share <= 1 for share in (self.questions, self.pitches, self.transcriptions))
-        if self.stack < 1 or self.before < 0 or not shares or self.vocabulary < 300:
-            said = "stack from 1, before from 0, shares of questions in 0–1, a vocabulary of at least 300"
+        if self.stack < 1 or not shares or self.vocabulary < 300:
+            said = "stack from 1, shares of questions in 0–1, a vocabulary of at least 300"
             raise ConfigError(said, repr(self), where="recipe listen")
         if not self.transcriptions + self.pitches:
             raise ConfigError("transcriptions or pitches above 0", repr(self), where="recipe listen")

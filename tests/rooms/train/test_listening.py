@@ -66,16 +66,15 @@ def by_length(answer: str, truth: str) -> Judgement:
 # ── parts ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def small_model(stack: int = 2, with_value: bool = False, before: int = 0) -> AudioLm:
+def small_model(stack: int = 2, with_value: bool = False) -> AudioLm:
     language = bases.scratch_model(Scratch(32, 2, 2, 1, 16, 64, 64, "f"), 64, 128, 0)
     for parameter in language.parameters():
         torch.nn.init.normal_(parameter, 0, 0.2)
-    return AudioLm(language, 5, stack, with_value, before=before)
+    return AudioLm(language, 5, stack, with_value)
 
 
-@pytest.mark.parametrize("before", [0, 2])
-def test_sound_stands_in_its_places_and_batches_change_nothing(before):
-    model = small_model(before=before).eval()
+def test_sound_stands_in_its_places_and_batches_change_nothing():
+    model = small_model().eval()
     rng = torch.Generator().manual_seed(0)
     sounds = [torch.randn(n, 5, generator=rng) for n in (7, 4, 0)]
     texts = [[1, *[model.audio_id] * model.projector.n_vectors(len(s)), 5, 6, 7, 8] for s in sounds]
@@ -99,18 +98,6 @@ def test_projector_stacks_frames():
     projector = Projector(3, 8, 4)
     assert [projector.n_vectors(n) for n in (0, 1, 4, 5, 8)] == [1, 1, 1, 2, 2]
     assert projector(torch.randn(2, 9, 3)).shape == (2, 3, 8)
-
-
-def test_projector_sees_what_came_before():
-    projector = Projector(3, 8, 2, before=2)
-    features = torch.randn(1, 10, 3)
-    found = projector(features)
-    assert found.shape == (1, 5, 8)
-    joined = features.reshape(5, 6)
-    third = torch.cat([joined[2], joined[1], joined[0]])
-    second = torch.cat([joined[1], joined[0], torch.zeros(6)])
-    for place, expected in ((2, third), (1, second)):
-        assert torch.allclose(found[0, place], projector.linear(projector.norm(expected)), atol=1e-6)
 
 
 def test_the_ear_hears_which_pitch_sounds(clips):
@@ -402,9 +389,9 @@ def test_what_cannot_be_is_said(clips, tmp_path, sft):
         listening.train(recipe(clips, steps=3), sft, say=lambda line: None)
     with pytest.raises(ModelError, match="listens"):
         listening.open_trained(tmp_path)
-    for other in (Listen(clips=str(clips), stack=3), Listen(clips=str(clips), stack=2, before=1)):
-        with pytest.raises(ConfigError, match="stack"):
-            listening.train(recipe(clips, base=str(sft), listen=other), tmp_path / "a", say=print)
+    other = Listen(clips=str(clips), stack=3)
+    with pytest.raises(ConfigError, match="stack"):
+        listening.train(recipe(clips, base=str(sft), listen=other), tmp_path / "a", say=print)
     for unheeded in ({"fsdp": True}, {"neftune_alpha": 5.0}, {"tasks": {"continue": 1.0}}, {"early_stopping": 2}):
         with pytest.raises(ConfigError, match=next(iter(unheeded))):
             recipe(clips, **unheeded)

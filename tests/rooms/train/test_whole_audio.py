@@ -395,7 +395,6 @@ def test_what_cannot_be_is_said(tiny_audio, tiny, clips, tmp_path):
     good = recipe(clips, tiny_audio("qwen2_audio"))
     for keys, match in (
         ({"listen": replace(good.listen, stack=2)}, "listen.stack"),
-        ({"listen": replace(good.listen, before=1)}, "listen.before"),
         ({"rope": Rope("linear", 2.0)}, "rope"),
         ({"neftune_alpha": 5.0}, "neftune_alpha"),
         ({"extend_vocabulary": True}, "extend_vocabulary"),

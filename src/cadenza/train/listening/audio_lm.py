@@ -68,22 +68,17 @@ class Listener(Protocol):
 class Projector(nn.Module):
     """Features (B, T, width) → (B, ceil(T / stack), out): ``stack`` frames side by side, normalised, one linear map.
 
-    With ``before``, each vector is made of those before it as well. What was just written can then be looked for in
-    the sound in one step ("after this pitch comes …"), which otherwise takes two layers of attention that have to be
-    learned together.
-
     Args:
         width: of a frame.
         out: width of the language model's embeddings.
         stack: frames that make one vector.
-        before: vectors before it that each is made of as well; zeros where there are none.
     """
 
-    def __init__(self, width: int, out: int, stack: int = 1, before: int = 0) -> None:
+    def __init__(self, width: int, out: int, stack: int = 1) -> None:
         super().__init__()
-        self.width, self.out, self.stack, self.before = width, out, stack, before
-        self.norm = nn.LayerNorm(width * stack * (before + 1))
-        self.linear = nn.Linear(width * stack * (before + 1), out)
+        self.width, self.out, self.stack = width, out, stack
+        self.norm = nn.LayerNorm(width * stack)
+        self.linear = nn.Linear(width * stack, out)
 
     def n_vectors(self, n_frames: int) -> int:
         """Vectors of so many frames; at least one, so that a silent clip has a place too."""
@@ -94,9 +89,6 @@ class Projector(nn.Module):
         missing = self.n_vectors(T) * self.stack - T
         features = nn.functional.pad(features, (0, 0, 0, missing))
         joined = features.reshape(B, -1, self.stack * width)
-        n = joined.shape[1]
-        earlier = [nn.functional.pad(joined, (0, 0, back, 0))[:, :n] for back in range(1, self.before + 1)]
-        joined = torch.cat([joined, *earlier], -1)
         found: torch.Tensor = self.linear(self.norm(joined.to(self.linear.weight.dtype)))
         return found
 
@@ -107,18 +99,16 @@ class AudioLm(nn.Module):
     Args:
         language: a causal model of transformers, or one with adapters.
         width: of the features.
-        stack, before: see :class:`Projector`.
+        stack: see :class:`Projector`.
         with_value: a value head on the last hidden states (for PPO).
     """
 
-    def __init__(
-        self, language: Any, width: int, stack: int = 1, with_value: bool = False, seed: int = 0, before: int = 0
-    ) -> None:
+    def __init__(self, language: Any, width: int, stack: int = 1, with_value: bool = False, seed: int = 0) -> None:
         super().__init__()
         self.language = language
         table = language.get_input_embeddings().weight
         torch.manual_seed(seed)
-        self.projector = Projector(width, int(table.shape[1]), stack, before)
+        self.projector = Projector(width, int(table.shape[1]), stack)
         # As large as embeddings are, so that sound neither drowns text nor drowns in it.
         with torch.no_grad():
             self.projector.linear.weight.mul_(float(table.float().std()) * self.projector.linear.in_features**0.5)
@@ -195,7 +185,7 @@ class AudioLm(nn.Module):
         """The language model's own files (or its adapter's), the projector's, and ``listen.json``."""
         save_language(self.language, folder)
         save_parts(self, folder)
-        said = about | {"width": self.projector.width, "stack": self.projector.stack, "before": self.projector.before}
+        said = about | {"width": self.projector.width, "stack": self.projector.stack}
         (folder / LISTEN).write_text(json.dumps(said, indent=1), "utf-8")
 
     def load_parts(self, folder: Path) -> None:

@@ -142,13 +142,11 @@ def open_trained(folder: Path, with_value: bool = False, train: TrainConfig | No
         language = language_of(
             folder, train, bases.pretrained, lambda model, recipe: bases.adapt(model, recipe, codec, 0)
         )
-        stack, before = int(about["stack"]), int(about.get("before", 0))
-        if train is not None and (train.listen.stack, train.listen.before) != (stack, before):
-            said = f"listen.stack {train.listen.stack} and listen.before {train.listen.before}"
+        if train is not None and train.listen.stack != int(about["stack"]):
             raise ConfigError(
-                f"listen.stack {stack} and listen.before {before}, the base's", said, where="recipe listen"
+                f"listen.stack {about['stack']}, the base's", str(train.listen.stack), where="recipe listen"
             )
-        model = AudioLm(language, int(about["width"]), stack, with_value, before=before)
+        model = AudioLm(language, int(about["width"]), int(about["stack"]), with_value)
         opened = Opened(model, codec, tower)
     opened.model.load_parts(folder)
     return opened
@@ -180,7 +178,7 @@ def open_listener(config: TrainConfig, texts: Callable[[], list[str]], out: Path
         language = bases.pretrained(config)
         if config.method != "full":
             language = bases.adapt(language, config, codec, 0)
-    model = AudioLm(language, tower.width, config.listen.stack, with_value, config.seed, config.listen.before)
+    model = AudioLm(language, tower.width, config.listen.stack, with_value, config.seed)
     return Opened(model, codec, tower)
 
 

@@ -383,8 +383,7 @@ def check(config: TrainConfig) -> None:
         hint = "Give base a folder or hub id of " + ", ".join(kind.name for kind in KINDS.values()) + "."
         raise ConfigError("an audio language model as base", config.base, where="recipe base", hint=hint)
     unheeded = {
-        "listen.stack": config.listen.stack != 1, "listen.before": config.listen.before != 0,
-        "listen.tower_source": bool(config.listen.tower_source),
+        "listen.stack": config.listen.stack != 1, "listen.tower_source": bool(config.listen.tower_source),
         "rope": config.rope.kind != "none", "extend_vocabulary": config.extend_vocabulary,
         "neftune_alpha": config.neftune_alpha is not None, "loss": config.loss.name != "cross-entropy",
         "fsdp": config.fsdp, "compile": config.compile,
