@@ -58,7 +58,7 @@ SOUNDS = ("heard", "silenced", "swapped")
 PUBLISHED_CLIPS, RUNS = 30, 3
 BEST_OF = 8
 WORDS = 384  # tokens: with 512 several pitches of a chord are one
-BATCH = 16  # clips that are answered at once
+BATCH = 100 if torch.cuda.is_available() else 16  # clips that are answered at once
 #: Of General MIDI's programs, eight each.
 FAMILIES = (
     "piano", "chromatic percussion", "organ", "guitar", "bass", "strings", "ensemble", "brass", "reed", "pipe",
@@ -101,31 +101,35 @@ def config_of(name: str, options: argparse.Namespace) -> TrainConfig:
         stack=2 if name != "prior" and options.tower == "ear" else 1, vocabulary=WORDS,
         transcriptions=float(name != "pitches"),
         pitches=1.0 if name == "pitches" else options.pitches, questions=0.25 * (name != "pitches"),
+        transposed=options.transposed if name in ("pitches", "sft") else 0,
     )  # fmt: skip
+    on_gpu = torch.cuda.is_available()
     common: dict[str, Any] = {
         "listen": listen, "context_tokens": 512, "evaluation_rows": 300, "checkpoint_minutes": 3, "report_to": [],
-        "n_threads": 1, "precision": "auto", "log_every": 20,
+        "n_threads": 1, "precision": "auto", "log_every": 20, "data_workers": 4 * on_gpu,
     }  # fmt: skip
     if name in ("pitches", "sft", "prior", "raw"):
         steps = {"pitches": options.pitch_steps, "sft": options.steps, "raw": 1, "prior": options.steps // 4}[name]
         rate = {"raw": 1e-9, "sft": 0.01}.get(name, 0.02)
-        base = options.sft_from or str(options.work / "runs" / "pitches") if name == "sft" else "scratch:small"
+        base = options.sft_from or str(options.work / "runs" / "pitches") if name == "sft" else options.shape
+        n_batches = 1 if on_gpu else max(1, options.rows // 8)
         return TrainConfig(
             **common, base=base, optimiser="muon", learning_rate=rate, scheduler="linear",
-            warmup_share=0.05, batch_rows=8, accumulate=2 if options.tower == "ear" else 4, steps=steps,
-            evaluate_every=200,
+            warmup_share=0.05, batch_rows=options.rows // n_batches, accumulate=n_batches, steps=steps,
+            evaluate_every=max(200, steps // 12),
         )  # fmt: skip
     objective = name.partition(" ")[0]
     reward = "abc-2024" if name.endswith("abc-2024") else "score"
-    n_answers = options.rl_steps * 8 * 8
     online = objective in ("grpo", "ppo")
     preference = Preference(
-        group=8, max_tokens=160, answer_reward=reward, beta=0.02 if online else 0.1, prompts=n_answers // 8,
-        updates=2 if objective == "ppo" else 1, temperature=1.0,
+        group=8, max_tokens=160, answer_reward=reward, beta=0.02 if online else 0.1,
+        prompts=options.rl_steps * options.rl_rows, updates=2 if objective == "ppo" else 1, temperature=1.0,
+        sft_weight=options.sft_weight if online else 0.0,
     )  # fmt: skip
-    steps = options.rl_steps * preference.updates if online else n_answers // 8 // 8
+    steps = options.rl_steps * preference.updates if online else options.rl_steps
     return TrainConfig(
-        **common, objective=objective, base=str(options.work / "runs" / "sft"), preference=preference, batch_rows=8,
+        **common, objective=objective, base=str(options.work / "runs" / "sft"), preference=preference,
+        batch_rows=options.rl_rows,
         steps=steps, evaluate_every=max(1, steps // 4), learning_rate=options.rate or RATES[objective],
         scheduler="constant", warmup_share=0.05,
     )  # fmt: skip
@@ -163,7 +167,7 @@ def measure(name: str, options: argparse.Namespace) -> None:
     assert folder is not None, name
     torch.set_num_threads(1)
     opened = listening.open_trained(folder)
-    opened.model.eval()
+    opened.model.to(listening.device()).eval()
     store = ClipStore(options.work / "clips" / "test")
     heard = rows.Heard(store, opened.tower, rows.kept_in(store, opened.tower))
     config = config_of("sft", options)
@@ -368,6 +372,11 @@ def main() -> None:
     parser.add_argument("--pitches", type=float, default=0.25, help="how often sft asks for a clip's pitches alone")
     parser.add_argument("--pitch-steps", type=int, default=800)
     parser.add_argument("--sft-from", default="", help="folder of an earlier run of sft that is gone on from")
+    parser.add_argument("--shape", default="scratch:small")
+    parser.add_argument("--rows", type=int, default=32, help="of a step")
+    parser.add_argument("--transposed", type=int, default=0, help="copies of each clip, to learn from")
+    parser.add_argument("--rl-rows", type=int, default=8, help="clips of a step of RL, 8 answers each")
+    parser.add_argument("--sft-weight", type=float, default=0.0, help="of the true answers beside the reward")
     parser.add_argument("--rl-steps", type=int, default=300)
     parser.add_argument("--rate", type=float, default=0.0, help="of learning from rewards, instead of the table's")
     parser.add_argument("--measured", type=int, default=200)

@@ -120,6 +120,16 @@ def n_pitches(told: str) -> int:
     return len(re.findall(_PITCH, told.partition(" ")[2]))
 
 
+def transposed(text: str, semitones: int) -> tuple[str, tuple[tuple[str, str], ...]]:
+    """A clip's text, its music moved, and the questions about it.
+
+    Raises:
+        RangeError: a note would leave 0–127.
+    """
+    moved = edit.transpose(semitones).apply(NOTATION.decode(text))
+    return NOTATION.encode(moved), questions_of(moved)
+
+
 def passage(score: Score, recipe: ClipRecipe, rng: np.random.Generator) -> tuple[int, Score] | None:
     """(first bar, whole bars with their tempo, metre and key) of a piece; None where nothing fits."""
     tracks = [track for track in score.tracks if len(track) and not track.is_drums][: recipe.most_voices]
@@ -255,7 +265,7 @@ class ClipStore:
     @property
     def end(self) -> int:
         """Samples of all clips."""
-        return self._rows[-1]["start"] + self._rows[-1]["n"] if self._rows else 0
+        return self.end_of(len(self._rows))
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -264,6 +274,14 @@ class ClipStore:
         row = self._rows[number]
         samples = np.array(self._sound[row["start"] : row["start"] + row["n"]])
         return Clip(row["name"], row["work"], samples, row["text"], tuple((q, a) for q, a in row["questions"]))
+
+    def end_of(self, n: int) -> int:
+        """Samples of the first ``n`` clips."""
+        return self._rows[n - 1]["start"] + self._rows[n - 1]["n"] if n else 0
+
+    def questions(self, number: int) -> tuple[tuple[str, str], ...]:
+        """Of a clip, without reading its sound."""
+        return tuple((q, a) for q, a in self._rows[number]["questions"])
 
     @property
     def texts(self) -> list[str]:

@@ -10,6 +10,7 @@ import importlib.util
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -42,6 +43,10 @@ _TAIL_SECONDS = 3.0
 _BLOCK_SECONDS = 8.0
 _CHANNELS = 256
 _WHEEL_SEMITONES = 24.0
+_RESET_CONTROLLERS = 121
+#: Synthesizers with their soundfont, ready for the next piece: to open one takes seconds (file, time, rate → both).
+_IDLE: dict[tuple[str, int, int], tuple[Any, int]] = {}
+_MOST_IDLE = 3
 
 
 def installed() -> bool:
@@ -75,14 +80,29 @@ def stream(performance: Performance, soundfont: Path, sample_rate: int) -> Itera
 
     if not soundfont.is_file():
         raise FormatError("a soundfont (.sf2, .sf3)", "nothing there", where=str(soundfont), hint="Check the path.")
-    synth = tinysoundfont.Synth(gain=-9, samplerate=sample_rate)
-    try:
-        font = synth.sfload(str(soundfont))
-    except Exception as error:  # the binding's own exception class differs between its releases
-        raise FormatError(
-            "a soundfont (.sf2, .sf3)", str(error) or "another kind of file", where=str(soundfont)
-        ) from error
-    return _blocks(synth, font, performance, sample_rate)
+    key = (str(soundfont.resolve()), soundfont.stat().st_mtime_ns, sample_rate)
+    opened = _IDLE.pop(key, None)  # whoever plays has it alone
+    if opened is None:
+        synth = tinysoundfont.Synth(gain=-9, samplerate=sample_rate)
+        try:
+            opened = synth, synth.sfload(str(soundfont))
+        except Exception as error:  # the binding's own exception class differs between its releases
+            raise FormatError(
+                "a soundfont (.sf2, .sf3)", str(error) or "another kind of file", where=str(soundfont)
+            ) from error
+    return _played(opened, key, performance)
+
+
+def _played(opened: tuple[Any, int], key: tuple[str, int, int], performance: Performance) -> Iterator[Samples]:
+    synth, font = opened
+    yield from _blocks(synth, font, performance, key[2])
+    for channel in synth.channel:  # those that were used
+        synth.sounds_off(channel)
+        synth.control_change(channel, _RESET_CONTROLLERS, 0)
+        synth.pitchbend(channel, 8192)
+    while len(_IDLE) >= _MOST_IDLE:
+        _IDLE.pop(next(iter(_IDLE)))
+    _IDLE[key] = opened
 
 
 def _blocks(synth, font: int, performance: Performance, sample_rate: int) -> Iterator[Samples]:  # type: ignore[no-untyped-def]

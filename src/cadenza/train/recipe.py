@@ -235,6 +235,8 @@ class Listen:
         transcriptions: how often, on average, a clip's transcription is asked for (0–1).
         pitches: how often its key and pitches alone are asked for (0–1). A model that is to follow what it hears
             learns that sooner from these alone: a recipe with transcriptions 0 and one that goes on from it.
+        transposed: copies of each clip that are learned from beside it, transposed by up to 5 semitones in what is
+            heard and in what is answered (0–10; towers ``notes`` and ``ear``).
         vocabulary: tokens of the text tokenizer that a model from scratch gets.
     """
 
@@ -245,6 +247,7 @@ class Listen:
     questions: float = 0.25
     transcriptions: float = 1.0
     pitches: float = 0.0
+    transposed: int = 0
     vocabulary: int = 1024
 
     def __post_init__(self) -> None:
@@ -254,6 +257,8 @@ class Listen:
             raise ConfigError(said, repr(self), where="recipe listen")
         if not self.transcriptions + self.pitches:
             raise ConfigError("transcriptions or pitches above 0", repr(self), where="recipe listen")
+        if not 0 <= self.transposed <= 10:
+            raise ConfigError("transposed in 0–10", str(self.transposed), where="recipe listen")
 
     @property
     def is_on(self) -> bool:

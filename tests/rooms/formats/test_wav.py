@@ -266,6 +266,10 @@ def test_soundfont_player_on_a_real_font():
     assert pitch_cents(audio, 2.2, 3.5, 64) == pytest.approx(0, abs=5)
     assert abs(pitch_cents(audio, 2.2, 3.5, 50)) < 8  # the font's own tuning
     assert np.abs(audio.samples).max() < 1.0
+    # A synthesizer that has played another piece plays this one as a new one does.
+    wav.synthesize(solo(Note(0, 4 * Q, 40, 127), program=24), soundfont=font)
+    assert np.array_equal(wav.synthesize(solo(*notes, program=80, tempo=60), soundfont=font)[0].samples, audio.samples)
+    assert len(_soundfont._IDLE) == 1
 
 
 def test_frequency_of_a4():

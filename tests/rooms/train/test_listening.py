@@ -19,7 +19,7 @@ from cadenza import formats  # noqa: E402
 from cadenza.base import recipes  # noqa: E402
 from cadenza.base.config import load_config  # noqa: E402
 from cadenza.base.errors import ConfigError, ModelError  # noqa: E402
-from cadenza.corpus.clips import PITCHES, ClipRecipe, ClipStore, build, n_pitches, pitches_of  # noqa: E402
+from cadenza.corpus.clips import NOTATION, PITCHES, ClipRecipe, ClipStore, build, n_pitches, pitches_of  # noqa: E402
 from cadenza.metrics.reward import Judgement  # noqa: E402
 from cadenza.train import bases, loop  # noqa: E402
 from cadenza.train.listening import answers, objectives, rows, towers, trainers  # noqa: E402
@@ -216,6 +216,76 @@ def test_pitches_alone_are_asked_for_too(clips):
     text = "X:1\nT:\nM:3/8\nL:1/16\nK:Gm\nV:1\n[V:1]D2-|D ^F/2 (3:2:3A/ z =f' [G,Bdg]4-|[G,Bdg] D|]"
     assert pitches_of(text) == "K:Gm D ^F A =f' [G,Bdg] D"
     assert n_pitches(pitches_of(text)) == 9
+
+
+def test_features_go_on_with_more_clips(clips, tmp_path):
+    store = ClipStore(clips / "train")
+    heard = 0
+
+    class Counting:
+        width, frames_per_second = 3, 1.0
+
+        def __call__(self, samples):
+            nonlocal heard
+            heard += 1
+            if heard == 9:
+                raise KeyboardInterrupt
+            return np.full((1 + len(samples) % 4, 3), len(samples) % 128, np.float32)
+
+        def fingerprint(self):
+            return "counts"
+
+    fewer = tmp_path / "clips"
+    fewer.mkdir()
+    lines = (clips / "train" / "clips.jsonl").read_text().splitlines(True)
+    (fewer / "sound.i16").write_bytes((clips / "train" / "sound.i16").read_bytes())
+    (fewer / "clips.jsonl").write_text("".join(lines[:5]))
+    rows.Heard(ClipStore(fewer), Counting(), tmp_path / "kept")
+    assert heard == 5
+    with pytest.raises(KeyboardInterrupt):
+        rows.Heard(store, Counting(), tmp_path / "kept")
+    whole = rows.Heard(store, Counting(), tmp_path / "kept")
+    assert heard == 9 + len(store) - 5  # what was not noted is heard again, and never twice in the file
+    assert len(whole) == len(store)
+    for number in range(len(store)):
+        n = len(store[number].samples)
+        assert whole[number].shape == (1 + n % 4, 3)
+        assert (whole[number] == n % 128).all()
+    rows.Heard(store, Counting(), tmp_path / "kept")
+    assert heard == 9 + len(store) - 5
+    (fewer / "clips.jsonl").write_text("".join(lines[1:]))  # other clips
+    rows.Heard(ClipStore(fewer), Counting(), tmp_path / "kept")
+    assert heard == 9 + len(store) - 5 + len(lines) - 1
+
+
+def test_transposed_copies_are_asked_for_beside_their_clips(clips, tmp_path):
+    folder = tmp_path / "clips"
+    folder.mkdir()
+    for name in ("clips.jsonl", "sound.i16"):
+        (folder / name).write_bytes((clips / "train" / name).read_bytes())
+    store = ClipStore(folder)
+    plain = rows.asked_of(store, 0.5, 0, 0.5)
+    more = rows.asked_of(store, 0.5, 0, 0.5, copies=3)
+    assert [one for one in more if not one.semitones] == plain
+    copies = [one for one in more if one.semitones and one.kind == rows.TRANSCRIBE]
+    assert len(copies) == 3 * len(store)
+    assert len({(one.clip, one.semitones) for one in copies}) == len(copies)
+    for one in copies:
+        here, there = (NOTATION.decode(text) for text in (store.texts[one.clip], one.answer))
+        for a, b in zip(here.tracks, there.tracks, strict=True):
+            assert (b.notes["pitch"].astype(int) - a.notes["pitch"]).tolist() == [one.semitones] * len(a)
+            for name in ("onset_ticks", "duration_ticks"):
+                assert np.array_equal(a.notes[name], b.notes[name])
+    path = next(folder.glob("transposed-*"))
+    whole = path.read_text()
+    path.write_text(whole[: len(whole) // 2])  # stopped
+    assert rows.asked_of(store, 0.5, 0, 0.5, copies=3) == more
+    assert path.read_text() == whole
+    config = recipe(clips, listen=Listen(clips=str(clips), vocabulary=320, stack=2, transposed=1, tower="deaf"))
+    with pytest.raises(ConfigError, match="transposed"):
+        listening.train(config, tmp_path / "deaf", say=lambda line: None)
+    with pytest.raises(ConfigError, match="transposed"):
+        Listen(clips="x", transposed=11)
 
 
 def test_a_run_of_pitches_alone_is_gone_on_from(clips, tmp_path):

@@ -186,6 +186,28 @@ def test_what_begins_together_is_one_event():
     assert tower.of_notes([], [], 1.0).shape == (0, tower.width)
 
 
+@pytest.mark.parametrize("semitones", [-5, 3, 12])
+def test_events_of_transposed_notes_are_transposed_events(semitones):
+    pytest.importorskip("onnxruntime", reason="the ear needs onnxruntime")
+    tower = towers.open_tower("notes")
+    played = [(0.5, 1.0, 60, 64), (0.52, 0.75, 64, 90), (1.0, 3.0, 62, 33)]
+    here = tower.of_notes([heard_note(*note) for note in played], [(1.01, 2, 0.6)], 4.0)
+    moved = [heard_note(onset, end, pitch + semitones, velocity) for onset, end, pitch, velocity in played]
+    assert np.array_equal(tower.transposed(here, semitones), tower.of_notes(moved, [(1.01, 2, 0.6)], 4.0))
+    assert isinstance(tower, towers.Transposing)
+    assert not isinstance(towers.open_tower("deaf"), towers.Transposing)
+
+
+@given(st.integers(-20, 20))
+def test_shifting_back_leaves_what_stayed_within_the_range(semitones):
+    features = np.arange(2 * 14, dtype=np.float32).reshape(2, 14) + 1
+    there = towers.shifted(towers.shifted(features, 2, 6, semitones), 2, 6, -semitones)
+    same = there == features
+    assert (same | (there == 0)).all()
+    assert same[:, :12].sum() == 2 * 2 * max(0, 6 - abs(semitones))
+    assert same[:, 12:].all()
+
+
 @given(st.floats(1 / 32, 8))
 def test_times_lie_on_a_scale_of_octaves(seconds):
     shares = notes.on_scale(seconds)

@@ -134,11 +134,12 @@ def with_reference(model: Any, rows: PairRows, collate: PairCollate) -> PairRows
     model.eval()
     device = next(model.parameters()).device
     sums = []
-    for number in range(len(rows)):
-        batch = {name: value.to(device) for name, value in collate([rows[number]]).items()}
-        sums.append(pair_sums(model, batch)[0].float().cpu().numpy())
+    for first in range(0, len(rows), 8):
+        pairs = [rows[number] for number in range(first, min(first + 8, len(rows)))]
+        batch = {name: value.to(device) for name, value in collate(pairs).items()}
+        sums.append(pair_sums(model, batch).float().cpu().numpy())
     model.train(was_training)
-    rows.reference = np.stack(sums)
+    rows.reference = np.concatenate(sums)
     return rows
 
 

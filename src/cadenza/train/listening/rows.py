@@ -17,19 +17,22 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from cadenza.base.errors import FormatError
+from cadenza.base.errors import ConfigError, FormatError, RangeError
 from cadenza.base.files import write_atomically
-from cadenza.corpus.clips import PITCHES, ClipStore, n_pitches, pitches_of
+from cadenza.corpus.clips import PITCHES, ClipStore, n_pitches, pitches_of, transposed
 from cadenza.model.hub_vocabulary import HubVocabulary
-from cadenza.train.listening.towers import Floats, Tower
+from cadenza.train.listening.towers import Floats, Tower, Transposing
 from cadenza.train.rows import Codec, Collate, Documents, RowSet
 
 INSTRUCTION = "Write this music as ABC."
 TRANSCRIBE, ASK, PITCHES_ALONE = "transcribe", "question", "pitches"
+KEEP_EVERY = 500  # clips
+MOST_SEMITONES = 5  # that music is transposed by, up or down
 
 
 class Heard:
-    """Features of all clips of a store, computed once and kept in a folder (float16).
+    """Features of all clips of a store, computed once and kept in a folder (float16); more clips are heard when they
+    come, and what was stopped goes on.
 
     Args:
         folder: where they are kept; those of another tower or of other clips are made anew.
@@ -38,30 +41,64 @@ class Heard:
     def __init__(
         self, store: ClipStore, tower: Tower, folder: Path, progress: Callable[[int, int], None] | None = None
     ) -> None:
-        key = {"tower": tower.fingerprint(), "width": tower.width, "clips": len(store), "end": store.end}
-        about, rows = folder / "features.json", folder / "features.f16"
+        key = {"tower": tower.fingerprint(), "width": tower.width}
+        about, kept = folder / "features.json", folder / "features.f16"
         folder.mkdir(parents=True, exist_ok=True)
-        known = json.loads(about.read_text("utf-8")) if about.is_file() else {}
-        if known.get("key") != key:
-            starts = [0]
-            with open(rows, "wb") as file:
-                for number in range(len(store)):
+        starts = _starts_of(about, kept, key, store)
+
+        def note() -> None:
+            done = len(starts) - 1
+            said = {"key": key | {"clips": done, "end": store.end_of(done)}, "starts": starts}
+            write_atomically(about, json.dumps(said).encode())
+
+        if len(starts) <= len(store):
+            with open(kept, "ab") as file:
+                file.truncate(2 * tower.width * starts[-1])
+                for number in range(len(starts) - 1, len(store)):
                     features = tower(store[number].samples).astype(np.float16)
                     file.write(features.tobytes())
                     starts.append(starts[-1] + len(features))
                     if progress is not None:
                         progress(number + 1, len(store))
-            known = {"key": key, "starts": starts}
-            write_atomically(about, json.dumps(known).encode())
-        self._starts: list[int] = known["starts"]
+                    if (number + 1) % KEEP_EVERY == 0:
+                        file.flush()
+                        note()
+            note()
+        self._tower, self._starts = tower, starts
         shape = (self._starts[-1], tower.width)
-        self._rows = np.memmap(rows, np.float16, "r", shape=shape) if shape[0] else np.zeros(shape, np.float16)
+        self._rows = np.memmap(kept, np.float16, "r", shape=shape) if shape[0] else np.zeros(shape, np.float16)
 
     def __len__(self) -> int:
         return len(self._starts) - 1
 
     def __getitem__(self, number: int) -> Floats:
         return np.array(self._rows[self._starts[number] : self._starts[number + 1]], np.float32)
+
+    def transposed(self, number: int, semitones: int) -> Floats:
+        """Features as if the clip were transposed.
+
+        Raises:
+            ConfigError: the tower cannot say them.
+        """
+        if not semitones:
+            return self[number]
+        if not isinstance(self._tower, Transposing):
+            hint = "Set listen.transposed=0."
+            raise ConfigError(
+                "a tower whose features can be transposed", type(self._tower).__name__, where="listen.tower", hint=hint
+            )
+        return self._tower.transposed(self[number], semitones)
+
+
+def _starts_of(about: Path, kept: Path, key: dict[str, Any], store: ClipStore) -> list[int]:
+    """Where the features of each clip begin, of those that are kept and are this tower's of these clips; [0]: none."""
+    if not (about.is_file() and kept.is_file()):
+        return [0]
+    known = json.loads(about.read_text("utf-8"))
+    n = len(known["starts"]) - 1
+    if n > len(store) or known["key"] != key | {"clips": n, "end": store.end_of(n)}:
+        return [0]
+    return list(known["starts"])
 
 
 def kept_in(store: ClipStore, tower: Tower) -> Path:
@@ -92,29 +129,71 @@ def words_of(texts: Iterable[str], n_words: int, folder: Path) -> HubVocabulary:
 
 @dataclass(frozen=True)
 class Asked:
-    """What a document asks: a clip, an instruction or question, and the true answer."""
+    """What a document asks: a clip, how far it is transposed, an instruction or question, and the true answer."""
 
     clip: int
     kind: str
     question: str
     answer: str
+    semitones: int = 0
+
+
+Version = tuple[int, str, tuple[tuple[str, str], ...]]  # semitones, text, questions
+
+
+def versions_of(
+    store: ClipStore, copies: int, seed: int, progress: Callable[[int, int], None] | None = None
+) -> list[list[Version]]:
+    """Each clip as it is, and ``copies`` times transposed by up to :data:`MOST_SEMITONES` either way, less where a
+    note would leave the range. Kept beside the clips."""
+    out: list[list[Version]] = [[(0, text, store.questions(number))] for number, text in enumerate(store.texts)]
+    if not copies:
+        return out
+    path = store.folder / f"transposed-{copies}-{seed}.jsonl"
+    lines = path.read_text("utf-8").splitlines(True) if path.is_file() else []
+    known = [json.loads(line) for line in lines if line.endswith("\n")]
+    sums = [hashlib.sha256(text.encode()).hexdigest()[:16] for text in store.texts]
+    if [row["of"] for row in known] != sums[: len(known)]:  # other clips lay here
+        known = []
+    lines = lines[: len(known)]
+    path.write_text("".join(lines), "utf-8")
+    steps = [step for step in range(-MOST_SEMITONES, MOST_SEMITONES + 1) if step]
+    with path.open("a", encoding="utf-8") as file:
+        for number in range(len(known), len(store)):
+            chosen = np.random.default_rng([seed, 8, number]).choice(steps, copies, replace=False)
+            found = []
+            for semitones in chosen.tolist():
+                try:
+                    found.append((semitones, *transposed(store.texts[number], semitones)))
+                except RangeError:
+                    continue
+            known.append({"of": sums[number], "versions": found})
+            file.write(json.dumps(known[-1], ensure_ascii=False) + "\n")
+            if progress is not None:
+                progress(number + 1, len(store))
+    for own, row in zip(out, known, strict=False):
+        own += [(semitones, text, tuple((q, a) for q, a in asked)) for semitones, text, asked in row["versions"]]
+    return out
 
 
 def asked_of(
-    store: ClipStore, questions: float, seed: int, pitches: float = 0.0, transcriptions: float = 1.0
-) -> list[Asked]:
-    """Of each clip its transcription, a question about it, its pitches alone: each as often as its share says."""
+    store: ClipStore, questions: float, seed: int, pitches: float = 0.0, transcriptions: float = 1.0, copies: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Asked]:  # fmt: skip
+    """Of each clip its transcription, a question about it, its pitches alone: each as often as its share says; and
+    likewise of ``copies`` of it that are transposed."""
     found = []
-    for number in range(len(store)):
-        clip = store[number]
-        if np.random.default_rng([seed, 7, number]).random() < transcriptions:
-            found.append(Asked(number, TRANSCRIBE, INSTRUCTION, clip.text))
-        rng = np.random.default_rng([seed, 5, number])
-        if clip.questions and rng.random() < questions:
-            question, answer = clip.questions[int(rng.integers(len(clip.questions)))]
-            found.append(Asked(number, ASK, question, answer))
-        if np.random.default_rng([seed, 6, number]).random() < pitches:
-            found.append(Asked(number, PITCHES_ALONE, PITCHES, pitches_of(clip.text)))
+    for number, versions in enumerate(versions_of(store, copies, seed, progress)):
+        for at, (semitones, text, known) in enumerate(versions):
+            more = [number, at] if at else [number]
+            if np.random.default_rng([seed, 7, *more]).random() < transcriptions:
+                found.append(Asked(number, TRANSCRIBE, INSTRUCTION, text, semitones))
+            rng = np.random.default_rng([seed, 5, *more])
+            if known and rng.random() < questions:
+                question, answer = known[int(rng.integers(len(known)))]
+                found.append(Asked(number, ASK, question, answer, semitones))
+            if np.random.default_rng([seed, 6, *more]).random() < pitches:
+                found.append(Asked(number, PITCHES_ALONE, PITCHES, pitches_of(text), semitones))
     return found
 
 
@@ -137,7 +216,8 @@ class ClipRows(RowSet):
         self.asked, self.heard = list(asked), heard
 
     def __getitem__(self, number: int) -> dict[str, Any]:
-        return super().__getitem__(number) | {"features": self.heard[self.asked[number].clip], "row": number}
+        one = self.asked[number]
+        return super().__getitem__(number) | {"features": self.heard.transposed(one.clip, one.semitones), "row": number}
 
     def only(self, kind: str) -> ClipRows:
         """The rows of one kind."""
@@ -186,12 +266,13 @@ class ByLength(torch.utils.data.Sampler[int]):
 
 def rows_of(
     asked: Sequence[Asked], heard: Heard, codec: Codec, prompt: Callable[[int, str], list[int]], context_tokens: int,
-    notes_of: Callable[[str], int],
+    notes_of: Callable[[str], int], counted: int | None = None,
 ) -> ClipRows:  # fmt: skip
     """Rows of what is asked; those that do not fit into the context are left out.
 
     Args:
         prompt: (frames of features, question) → ids, the model's own way of asking.
+        counted: transcriptions whose notes are counted; of the others they are unknown.
 
     Raises:
         FormatError: nothing fits.
@@ -204,8 +285,10 @@ def rows_of(
             continue
         texts.append([*given_ids, *answer])
         given.append(len(given_ids))
-        told = {TRANSCRIBE: notes_of, PITCHES_ALONE: n_pitches}.get(one.kind)
-        notes.append(told(one.answer) if told else 0)
+        told = {TRANSCRIBE: notes_of, PITCHES_ALONE: n_pitches}.get(one.kind, lambda answer: 0)
+        if one.kind == TRANSCRIBE and counted is not None:
+            counted -= 1
+        notes.append(told(one.answer) if counted is None or counted >= 0 else -1)
         kept.append(one)
     if not kept:
         hint = "Raise context_tokens, or make shorter clips."

@@ -34,6 +34,7 @@ from cadenza.train.recipe import Scratch, TrainConfig
 from cadenza.train.rows import Codec
 
 ADAPTER = "adapter_config.json"
+COUNTED = 1000  # clips whose notes are counted to say the speed in notes
 Say = Callable[[str], None]
 
 
@@ -182,6 +183,11 @@ def open_listener(config: TrainConfig, texts: Callable[[], list[str]], out: Path
     return Opened(model, codec, tower)
 
 
+def device() -> torch.device:
+    """Where a model answers: the accelerator where there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
 def notes_of(text: str) -> int:
     """Notes of a true answer."""
     return NOTATION.decode(text).n_notes
@@ -214,6 +220,7 @@ def train(
     kind: type[trainers.ListenTrainer] = trainers.ListenTrainer
     _record(config, opened, stores, out)
     if config.objective in ("dpo", "rejection"):
+        opened.model.to(device())
         found = drawn_answers.draw(opened.model, learned, config, opened.codec, reward, out, say)
         if config.objective == "rejection":
             learned = drawn_answers.best_rows(learned, found)
@@ -244,7 +251,7 @@ def train(
 
 
 def _all_questions(store: ClipStore) -> list[str]:
-    return [rows.INSTRUCTION, *(f"{q}\n{a}" for number in range(len(store)) for q, a in store[number].questions)]
+    return [rows.INSTRUCTION, *(f"{q}\n{a}" for number in range(len(store)) for q, a in store.questions(number))]
 
 
 def _rows(config: TrainConfig, opened: Opened, store: ClipStore, split: str, say: Say) -> rows.ClipRows:
@@ -255,11 +262,15 @@ def _rows(config: TrainConfig, opened: Opened, store: ClipStore, split: str, say
     heard = rows.Heard(store, opened.tower, rows.kept_in(store, opened.tower), progress)
     listen = config.listen
     if split == "train":
-        asked = rows.asked_of(store, listen.questions, config.seed, listen.pitches, listen.transcriptions)
+        asked = rows.asked_of(
+            store, listen.questions, config.seed, listen.pitches, listen.transcriptions, listen.transposed,
+            lambda done, n: None if done % 5000 else say(f"transposed {done:,} of {n:,} clips"),
+        )  # fmt: skip
     else:  # what is asked for above all
         whole = float(listen.transcriptions > 0)
         asked = rows.asked_of(store, 0.0, config.seed, 1 - whole, whole)
-    made = rows.rows_of(asked, heard, opened.codec, opened.prompt, config.context_tokens, notes_of)
+    counted = COUNTED if split == "train" else None
+    made = rows.rows_of(asked, heard, opened.codec, opened.prompt, config.context_tokens, notes_of, counted)
     if len(made) < len(asked):
         say(f"{len(asked) - len(made):,} of {len(asked):,} rows ({split}) do not fit {config.context_tokens:,} tokens")
     return made

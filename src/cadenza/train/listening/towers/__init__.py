@@ -8,7 +8,7 @@ embed``); ``deaf`` hears nothing.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from cadenza.base.registry import Registry
 from cadenza.corpus.clips import SAMPLE_RATE
 
-__all__ = ["ENCODERS", "SAMPLE_RATE", "Floats", "Tower", "open_tower", "pooled", "sound_of"]
+__all__ = ["ENCODERS", "SAMPLE_RATE", "Floats", "Tower", "Transposing", "open_tower", "pooled", "shifted", "sound_of"]
 
 ENCODERS = Registry("cadenza.encoders", "encoder")
 
@@ -43,6 +43,15 @@ class Tower(Protocol):
         ...
 
 
+@runtime_checkable
+class Transposing(Protocol):
+    """A tower whose features tell pitches apart, so that those of transposed sound follow from them."""
+
+    def transposed(self, features: Floats, semitones: int) -> Floats:
+        """The features as they were if all pitches lay so much higher; those that leave the range are gone."""
+        ...
+
+
 def open_tower(name: str, source: str = "") -> Tower:
     """The tower of a name.
 
@@ -60,6 +69,17 @@ def open_tower(name: str, source: str = "") -> Tower:
 def sound_of(samples: NDArray[np.int16]) -> Floats:
     """The same as numbers of −1 to 1."""
     return np.divide(samples, 32768, dtype=np.float32)
+
+
+def shifted(features: Floats, n_blocks: int, n_pitches: int, semitones: int) -> Floats:
+    """A copy whose first ``n_blocks`` × ``n_pitches`` columns, a block of all pitches after another, are moved up."""
+    out = features.copy()
+    semitones = int(np.clip(semitones, -n_pitches, n_pitches))
+    low, high = max(0, semitones), n_pitches + min(0, semitones)
+    for start in range(0, n_blocks * n_pitches, n_pitches):
+        out[:, start : start + n_pitches] = 0
+        out[:, start + low : start + high] = features[:, start + low - semitones : start + high - semitones]
+    return out
 
 
 def pooled(features: Floats, factor: int, how: str = "mean") -> Floats:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from cadenza.model.ear import Curves, Ear, Sound, shipped_folder
 from cadenza.model.ear_engines import ONNX_RUNTIME
 from cadenza.model.ear_features import FRAMES_PER_SECOND, LEVEL, N_PITCHES
-from cadenza.train.listening.towers import Floats, pooled, sound_of
+from cadenza.train.listening.towers import Floats, pooled, shifted, sound_of
 
 
 class EarTower:
@@ -37,6 +37,10 @@ class EarTower:
         joined = {name: np.concatenate([part.values[name] for part in heard]) for name in _EAR_CURVES}
         parts = [pooled(joined[name], self.POOL, how) for name, how in _EAR_CURVES.items()]
         return np.concatenate(parts, 1).astype(np.float32)
+
+    def transposed(self, features: Floats, semitones: int) -> Floats:
+        """The same curves of pitches that lie higher."""
+        return shifted(features, 3, N_PITCHES, semitones)
 
     def fingerprint(self) -> str:
         return hashlib.sha256((self._folder / "ear.onnx").read_bytes()).hexdigest()

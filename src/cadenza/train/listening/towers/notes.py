@@ -17,7 +17,7 @@ from cadenza.infer.heard_notes import HeardNote, NoteStream, Thresholds, drum_hi
 from cadenza.infer.transcribe import DRUM_THRESHOLD
 from cadenza.model.ear import Ear, shipped_folder
 from cadenza.model.ear_features import LOWEST_PITCH, N_PITCHES
-from cadenza.train.listening.towers import SAMPLE_RATE, Floats
+from cadenza.train.listening.towers import SAMPLE_RATE, Floats, shifted
 from cadenza.train.listening.towers.ear import listened
 
 TOGETHER_SECONDS = 0.04  # after the first of an event
@@ -86,9 +86,14 @@ class NotesTower:
                 out[row, first : first + N_TIMES] = on_scale(float(span))
         return out
 
+    def transposed(self, features: Floats, semitones: int) -> Floats:
+        """The same events, their pitches moved."""
+        return shifted(features, 3, N_PITCHES, semitones)
+
     def fingerprint(self) -> str:
-        ear = hashlib.sha256((self._folder / "ear.onnx").read_bytes()).hexdigest()
-        return f"notes {self._ear.engine} {ear}"
+        # Whatever runs the ear: engines differ by less than a soundfont does, and clips that were heard on one machine
+        # are learned from on another.
+        return f"notes {hashlib.sha256((self._folder / 'ear.onnx').read_bytes()).hexdigest()}"
 
 
 def place(seconds: float) -> float:
