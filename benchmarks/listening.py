@@ -122,7 +122,7 @@ def config_of(name: str, options: argparse.Namespace) -> TrainConfig:
     reward = "abc-2024" if name.endswith("abc-2024") else "score"
     online = objective in ("grpo", "ppo")
     preference = Preference(
-        group=8, max_tokens=160, answer_reward=reward, beta=0.02 if online else 0.1,
+        group=8, max_tokens=192, answer_reward=reward, beta=0.02 if online else 0.1,
         prompts=options.rl_steps * options.rl_rows, updates=2 if objective == "ppo" else 1, temperature=1.0,
         sft_weight=options.sft_weight if online else 0.0,
     )  # fmt: skip

@@ -290,7 +290,8 @@ class TrainConfig:
         packing: fill rows with several examples, which do not see each other.
         weighted: draw examples by the corpus's column ``weight``.
         vary: see :class:`Vary`.
-        data_workers: processes that make batches beside the training; 0: none.
+        data_workers: processes that make batches beside the training, and as many that judge the answers of models that
+            listen; 0: none.
         method: "full", "lora", or "qlora" (adapters over 4-bit NF4 weights with double quantisation).
         lora: see :class:`Lora`.
         attention: "sdpa", "flash_attention_2" (a GPU with that package) or "eager".

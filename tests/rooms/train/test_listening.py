@@ -20,7 +20,7 @@ from cadenza.base import recipes  # noqa: E402
 from cadenza.base.config import load_config  # noqa: E402
 from cadenza.base.errors import ConfigError, ModelError  # noqa: E402
 from cadenza.corpus.clips import NOTATION, PITCHES, ClipRecipe, ClipStore, build, n_pitches, pitches_of  # noqa: E402
-from cadenza.metrics.reward import Judgement  # noqa: E402
+from cadenza.metrics.reward import REWARDS, Judgement  # noqa: E402
 from cadenza.train import bases, loop  # noqa: E402
 from cadenza.train.listening import answers, objectives, rows, towers, trainers  # noqa: E402
 from cadenza.train.listening import run as listening  # noqa: E402
@@ -366,6 +366,19 @@ def test_learning_from_a_reward_raises_it(objective, sft, clips, tmp_path, monke
     assert {"kl", "entropy", "answer_tokens", "reward_vowels"} <= set(next(row for row in log if "reward" in row))
     takes = [json.loads(line) for line in (tmp_path / trainers.TAKES).read_text().splitlines()]
     assert takes[0]["best"]["total"] >= takes[0]["worst"]["total"]
+
+
+def test_answers_judged_in_other_processes_are_judged_alike(clips):
+    store = ClipStore(clips / "train")
+    answered = [*store.texts, "nothing", ""]
+    truths = [*store.texts[1:], *store.texts[:3]]
+    here, there = (trainers.Judges(REWARDS.load("score"), n) for n in (0, 2))
+    wanted = here(answered, truths)
+    assert there(answered, truths) == wanted
+    assert len({one.total for one in wanted}) > 3
+    there.close()
+    with pytest.raises(ValueError, match="shorter"):
+        here(["a"], [])
 
 
 @pytest.mark.parametrize("objective", ["dpo", "rejection"])

@@ -16,7 +16,7 @@ import torch
 
 from cadenza.base.errors import ModelError
 from cadenza.train.listening.rows import ClipRows, documents_of, features_of, given_of
-from cadenza.train.listening.trainers import ListenTrainer, Reward, answers_to, text_of
+from cadenza.train.listening.trainers import Judges, ListenTrainer, answers_to, text_of
 from cadenza.train.preferences import document_log_p, dpo
 from cadenza.train.recipe import TrainConfig
 from cadenza.train.rows import Codec
@@ -25,7 +25,7 @@ ANSWERS = "answers.jsonl"
 
 
 def draw(
-    model: Any, rows: ClipRows, config: TrainConfig, codec: Codec, reward: Reward, out: Path, say: Callable[[str], None]
+    model: Any, rows: ClipRows, config: TrainConfig, codec: Codec, judges: Judges, out: Path, say: Callable[[str], None]
 ) -> list[dict[str, Any]]:
     """One record a clip: its row, ids of the answers, what each is paid. A batch of clips is answered at once."""
     path, what, size = out / ANSWERS, config.preference, config.batch_rows
@@ -40,8 +40,12 @@ def draw(
             asked = [given_of(rows[number], int(rows.documents.n_given[number])) for number in numbers]
             heard = [features_of([rows[number]])[0] for number in numbers]
             found = answers_to(model, asked, heard, what.group, config, codec, what.temperature, [12, first])
-            for number, own in zip(numbers, found, strict=True):
-                paid = [reward(text_of(codec, one), rows.asked[number].answer).total for one in own]
+            verdicts = judges(
+                [text_of(codec, one) for own in found for one in own],
+                [rows.asked[number].answer for number in numbers for _ in range(what.group)],
+            )
+            for at, (number, own) in enumerate(zip(numbers, found, strict=True)):
+                paid = [verdict.total for verdict in verdicts[at * what.group : (at + 1) * what.group]]
                 file.write(json.dumps({"row": number, "answers": [one.tolist() for one in own], "paid": paid}) + "\n")
             file.flush()
             if first // 50 < (first + size) // 50:

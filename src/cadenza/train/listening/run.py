@@ -214,14 +214,14 @@ def train(
     opened = open_listener(config, lambda: [*stores["train"].texts, *_all_questions(stores["train"])], out)
     made = {split: _rows(config, opened, store, split, say) for split, store in stores.items()}
     learned = made["train"] if config.objective == "sft" else trainers.rows_with_sound(made["train"])
-    reward = REWARDS.load(config.preference.answer_reward)
+    judges = trainers.Judges(REWARDS.load(config.preference.answer_reward), config.data_workers)
     per_step = config.batch_rows * config.accumulate
     keys: dict[str, Any] = {}
     kind: type[trainers.ListenTrainer] = trainers.ListenTrainer
     _record(config, opened, stores, out)
     if config.objective in ("dpo", "rejection"):
         opened.model.to(device())
-        found = drawn_answers.draw(opened.model, learned, config, opened.codec, reward, out, say)
+        found = drawn_answers.draw(opened.model, learned, config, opened.codec, judges, out, say)
         if config.objective == "rejection":
             learned = drawn_answers.best_rows(learned, found)
         else:
@@ -229,7 +229,7 @@ def train(
             collate = drawn_answers.PairCollate(rows.ClipCollate(opened.codec.pad_id))
             learned, kind = drawn_answers.with_reference(opened.model, pairs, collate), drawn_answers.DpoListenTrainer
     elif config.objective in ("grpo", "ppo"):
-        kind, keys = trainers.RewardTrainer, {"reward": reward, "codec": opened.codec}
+        kind, keys = trainers.RewardTrainer, {"judges": judges, "codec": opened.codec}
     n_steps = config.steps if config.steps is not None else max(1, math.ceil(config.epochs * len(learned) / per_step))
     loop.clear_parts(out)
     trainer = kind(
@@ -239,8 +239,11 @@ def train(
     before = loop.checkpoints(out)
     if before:
         say(f"goes on from {before[-1].name}")
-    with runs.finishing_the_step(trainer):
-        trainer.train(resume_from_checkpoint=str(before[-1]) if before else None)
+    try:
+        with runs.finishing_the_step(trainer):
+            trainer.train(resume_from_checkpoint=str(before[-1]) if before else None)
+    finally:
+        judges.close()
     if trainer.clock.interrupted:
         raise KeyboardInterrupt
     if not any("eval_loss" in row and row["step"] == n_steps for row in trainer.state.log_history):

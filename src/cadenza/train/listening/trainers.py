@@ -11,7 +11,8 @@ hold the update to a case by hand and see that it depends on the sound.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -33,6 +34,30 @@ from cadenza.train.takes import drawn_together
 
 Reward = Callable[[str, str], Judgement]
 TAKES = "takes.jsonl"
+
+
+class Judges:
+    """A reward that judges many answers at once, in other processes where there are to be any.
+
+    Args:
+        workers: processes; 0 judges here. With some, the reward must be one that pickle takes.
+    """
+
+    def __init__(self, reward: Reward, workers: int) -> None:
+        self.reward, self.workers = reward, workers
+        self._pool = ProcessPoolExecutor(workers) if workers else None
+
+    def __call__(self, answers: Sequence[str], truths: Sequence[str]) -> list[Judgement]:
+        """Verdicts in their order."""
+        if self._pool is None:
+            return [self.reward(answer, truth) for answer, truth in zip(answers, truths, strict=True)]
+        share = -(-len(answers) // (4 * self.workers))
+        return list(self._pool.map(self.reward, answers, truths, chunksize=max(1, share)))
+
+    def close(self) -> None:
+        """Let the processes go."""
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
 
 
 class ListenTrainer(MusicTrainer):
@@ -97,13 +122,13 @@ class RewardTrainer(ListenTrainer):
     """PPO or GRPO on the model's own answers.
 
     Args:
-        reward: (answer, truth) → verdict.
+        judges: answers and truths → verdicts.
         codec: ids → text.
     """
 
-    def __init__(self, *args: Any, reward: Reward, codec: Codec, **keys: Any) -> None:
+    def __init__(self, *args: Any, judges: Judges, codec: Codec, **keys: Any) -> None:
         super().__init__(*args, **keys)
-        self.reward, self.codec = reward, codec
+        self.judges, self.codec = judges, codec
         self.figures: list[dict[str, float]] = []
         self._kept: Rollout | None = None
         self._left = 0
@@ -144,15 +169,15 @@ class RewardTrainer(ListenTrainer):
             self.accelerator.unwrap_model(model), asked, sounds, what.group, self.config, self.codec,
             what.temperature, [13, self.state.global_step, self.accelerator.process_index],
         )  # fmt: skip
-        prompts, answers, features, verdicts = [], [], [], []
-        for number, given, heard, own in zip(inputs["row"].tolist(), asked, sounds, found, strict=True):
-            truth = rows.asked[number]
-            texts = [text_of(self.codec, answer) for answer in own]
-            verdicts += [self.reward(text, truth.answer) for text in texts]
-            prompts += [given] * len(own)
-            features += [heard] * len(own)
-            answers += own
-            self._keep(truth.answer, texts, verdicts[-len(own) :])
+        truths = [rows.asked[number].answer for number in inputs["row"].tolist()]
+        answers = [answer for own in found for answer in own]
+        texts = [text_of(self.codec, answer) for answer in answers]
+        verdicts = self.judges(texts, [truth for truth in truths for _ in range(what.group)])
+        prompts = [given for given in asked for _ in range(what.group)]
+        features = [heard for heard in sounds for _ in range(what.group)]
+        for at, truth in enumerate(truths):
+            own = slice(at * what.group, (at + 1) * what.group)
+            self._keep(truth, texts[own], verdicts[own])
         ids, wanted = joined(prompts, answers, self.codec.pad_id)
         device = inputs["input_ids"].device
         sound = padded_features(features).to(device)
