@@ -6,6 +6,7 @@ transcription and the questions are words, so a model's answers can be told apar
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -278,6 +279,7 @@ def rows_of(
         FormatError: nothing fits.
     """
     texts, given, notes, kept = [], [], [], []
+    prompt = functools.cache(prompt)  # few lengths and few questions
     for one in asked:
         given_ids = prompt(len(heard[one.clip]), one.question)
         answer = [*codec.tokenize(one.answer), codec.eos_id]
