@@ -123,6 +123,7 @@ def main() -> None:
     parser.add_argument(
         "--no-recall", dest="recall", action="store_false", help="the guard alone, no phrase said again"
     )
+    parser.add_argument("--draws", type=int, default=1, help="continuations of each seed, of which rep-n is the mean")
     parser.add_argument("--first-seed", type=int, default=0, help="random seed of the first continuation")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
@@ -134,13 +135,14 @@ def main() -> None:
         "command": f"benchmarks/loops.py --n {len(seeds)} --bars {options.bars}"
         + f" --split {options.split}" * (options.split != "held-out")
         + " --no-recall" * (not options.recall)
+        + f" --draws {options.draws}" * (options.draws > 1)
         + f" --first-seed {options.first_seed}" * bool(options.first_seed),
         "model": options.model,
         "files": len(set(files)),
     }
     keep(options.out, about, "human", figures(human))
     for name in options.only.split(","):
-        for guard in (each == "on" for each in options.guards.split(",")):
+        for guard in (word == "on" for word in options.guards.split(",")):
             manner = Manner(
                 Decoding(SAMPLINGS[name], guard=guard, recall=guard and options.recall, original=guard),
                 model.loops,
@@ -148,14 +150,16 @@ def main() -> None:
             )
             stages = list(to_continue(model, options.bars))
             jobs = [
-                partial(write_take, seed, model, stages, manner, options.first_seed + number)
+                partial(write_take, seed, model, stages, manner, options.first_seed + draw * len(seeds) + number)
+                for draw in range(options.draws)
                 for number, (_, seed, _, _) in enumerate(seeds)
             ]
             begun = time.process_time()
             done: dict[int, Take] = dict(run(model.decoder, jobs, options.rows))
             takes = [done[number] for number in range(len(jobs))]
             keys = [[key_of(bar) for bar in take.bars] for take in takes]
-            row = figures(keys) | {"over_human": ratios(repetition(keys), repetition(human), files)}
+            each = repetition(keys).reshape(options.draws, len(seeds), -1).mean(0)
+            row = figures(keys) | {"over_human": ratios(each, repetition(human), files)}
             row["bits_per_note"] = float(np.mean([take.bits_per_note for take in takes if take.n_notes]))
             row["redrawn_per_100_bars"] = 100 * sum(sum(t.refused.values()) for t in takes) / options.bars / len(takes)
             row["redrawn_for"] = dict(sum((Counter(take.refused) for take in takes), Counter()))
