@@ -10,7 +10,8 @@ as ``compose`` does: phrases are said again at the corpus's rate (unless ``--no-
 drawn again. Bars are compared as the model reads them, velocities aside. Printed for each:
 
 - rep-1, rep-2 and rep-4 over bars in windows of 16 (``cadenza.metrics.repetition``), the mean over pieces, and what it
-  is over the human one with a 95 % interval (bootstrap over the files that the seeds are from);
+  is over the human one with a 95 % interval (bootstrap over the files that the seeds are from); with ``--draws K``
+  each seed is continued K times, and its figure is the mean of these;
 - the loop rate (ends in four copies of a group of up to eight bars), with its 95 % upper bound (Clopper and Pearson);
 - bits per note of the written bars under the model itself, and what the guard costs of it;
 - bars drawn again, per 100 bars.
