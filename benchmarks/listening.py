@@ -11,8 +11,8 @@ CORPUS is a folder of ``cadenza corpus build``. Stopped at any moment, the same 
 * ``sft``: goes on from it with whole transcriptions and questions, ``--steps`` steps;
   or going on from a run that ended too early (``--sft-from``), with a schedule of its own;
 * ``raw``: that model with its random weights; ``prior``: the same with a tower that hears nothing: what guessing earns;
-* ``grpo``, ``ppo``, ``rejection``, ``dpo`` from sft, under the reward ``score``; ``grpo abc-2024`` under the published
-  one; all with the same number of answers;
+* ``grpo``, ``ppo``, ``rejection``, ``dpo`` from sft, under the reward ``score``; ``grpo 3e-4`` at another rate; ``grpo
+  abc-2024`` under the published reward; all with the same number of answers;
 * ``measure NAME``: greedy and sampled answers to the test clips under each: the reward and its parts; onset F1
   (mir_eval) and the MV2H-like figure, neither of them ever rewarded; of sft and what comes from it also with the sound
   zeroed and with another clip's sound; the published protocol (30 clips × 3 runs); questions. Bootstrap intervals over
@@ -51,7 +51,8 @@ from cadenza.train.recipe import Listen, Preference, TrainConfig
 
 HERE = Path(__file__).resolve().parent
 OUT, PAGE = HERE / "results" / "listening.json", HERE.parent / "docs" / "listening.md"
-FROM_SFT = ("grpo", "ppo", "rejection", "dpo", "grpo abc-2024")
+#: Objective, and a reward or a rate that is not the usual one.
+FROM_SFT = ("grpo", "grpo 3e-4", "ppo", "rejection", "dpo", "grpo abc-2024")
 TRAINED = ("pitches", "sft", "raw", "prior", *FROM_SFT)
 ROUTE_A = "route a"
 SOUNDS = ("heard", "silenced", "swapped")
@@ -64,8 +65,8 @@ FAMILIES = (
     "piano", "chromatic percussion", "organ", "guitar", "bass", "strings", "ensemble", "brass", "reed", "pipe",
     "synth lead", "synth pad", "synth effects", "ethnic", "percussive", "sound effects",
 )  # fmt: skip
-#: Objective → learning rate; none of them tried against another yet (``--rate``).
-RATES = {"grpo": 3e-4, "ppo": 3e-4, "rejection": 1e-4, "dpo": 3e-5}
+#: Objective → learning rate.
+RATES = {"grpo": 1e-4, "ppo": 1e-4, "rejection": 1e-4, "dpo": 3e-5}
 
 
 def clips(options: argparse.Namespace) -> None:
@@ -118,8 +119,9 @@ def config_of(name: str, options: argparse.Namespace) -> TrainConfig:
             warmup_share=0.05, batch_rows=options.rows // n_batches, accumulate=n_batches, steps=steps,
             evaluate_every=max(200, steps // 12),
         )  # fmt: skip
-    objective = name.partition(" ")[0]
-    reward = "abc-2024" if name.endswith("abc-2024") else "score"
+    objective, _, other = name.partition(" ")
+    reward = "abc-2024" if other == "abc-2024" else "score"
+    rate = options.rate or (float(other) if other and other != reward else RATES[objective])
     online = objective in ("grpo", "ppo")
     preference = Preference(
         group=8, max_tokens=192, answer_reward=reward, beta=0.02 if online else 0.1,
@@ -130,7 +132,7 @@ def config_of(name: str, options: argparse.Namespace) -> TrainConfig:
     return TrainConfig(
         **common, objective=objective, base=str(options.work / "runs" / "sft"), preference=preference,
         batch_rows=options.rl_rows,
-        steps=steps, evaluate_every=max(1, steps // 4), learning_rate=options.rate or RATES[objective],
+        steps=steps, evaluate_every=max(1, steps // 4), learning_rate=rate,
         scheduler="constant", warmup_share=0.05,
     )  # fmt: skip
 
