@@ -11,7 +11,8 @@ from cadenza.base.files import write_atomically
 FIGURES = {"reward": "reward", "reward_notes": "notes, F1", "onset_f1": "onset F1", "mv2h_like": "MV2H-like",
            "abc_2024": "abc-2024", "valid": "valid"}  # fmt: skip
 NAMED = {
-    "raw": "random weights", "prior": "hears nothing (prior)", "sft": "SFT", "grpo": "SFT + GRPO", "grpo 3e-4": "SFT + GRPO, rate 3e-4", "ppo": "SFT + PPO",
+    "raw": "random weights", "prior": "hears nothing (prior)", "sft": "SFT", "grpo": "SFT + GRPO", "ppo": "SFT + PPO",
+    "grpo 3e-4": "SFT + GRPO, rate 3e-4",
     "rejection": "SFT + rejection sampling", "dpo": "SFT + DPO", "grpo abc-2024": "SFT + GRPO, reward abc-2024",
     "route a": "ear and notator (route A)",
 }  # fmt: skip
