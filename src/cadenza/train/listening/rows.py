@@ -147,34 +147,40 @@ def versions_of(
 ) -> list[list[Version]]:
     """Each clip as it is, and ``copies`` times transposed by up to :data:`MOST_SEMITONES` either way, less where a
     note would leave the range. Kept beside the clips."""
-    out: list[list[Version]] = [[(0, text, store.questions(number))] for number, text in enumerate(store.texts)]
+    texts = store.texts
+    out: list[list[Version]] = [[(0, text, store.questions(number))] for number, text in enumerate(texts)]
     if not copies:
         return out
     path = store.folder / f"transposed-{copies}-{seed}.jsonl"
     lines = path.read_text("utf-8").splitlines(True) if path.is_file() else []
     known = [json.loads(line) for line in lines if line.endswith("\n")]
-    sums = [hashlib.sha256(text.encode()).hexdigest()[:16] for text in store.texts]
+    sums = [hashlib.sha256(text.encode()).hexdigest()[:16] for text in texts]
     if [row["of"] for row in known] != sums[: len(known)]:  # other clips lay here
         known = []
-    lines = lines[: len(known)]
-    path.write_text("".join(lines), "utf-8")
-    steps = [step for step in range(-MOST_SEMITONES, MOST_SEMITONES + 1) if step]
-    with path.open("a", encoding="utf-8") as file:
-        for number in range(len(known), len(store)):
-            chosen = np.random.default_rng([seed, 8, number]).choice(steps, copies, replace=False)
-            found = []
-            for semitones in chosen.tolist():
-                try:
-                    found.append((semitones, *transposed(store.texts[number], semitones)))
-                except RangeError:
-                    continue
-            known.append({"of": sums[number], "versions": found})
-            file.write(json.dumps(known[-1], ensure_ascii=False) + "\n")
-            if progress is not None:
-                progress(number + 1, len(store))
+    if len(known) < len(store):
+        path.write_text("".join(lines[: len(known)]), "utf-8")
+        with path.open("a", encoding="utf-8") as file:
+            for number in range(len(known), len(store)):
+                known.append(
+                    {"of": sums[number], "versions": _transposed(store.texts[number], copies, [seed, 8, number])}
+                )
+                file.write(json.dumps(known[-1], ensure_ascii=False) + "\n")
+                if progress is not None:
+                    progress(number + 1, len(store))
     for own, row in zip(out, known, strict=False):
         own += [(semitones, text, tuple((q, a) for q, a in asked)) for semitones, text, asked in row["versions"]]
     return out
+
+
+def _transposed(text: str, copies: int, seed: list[int]) -> list[Version]:
+    steps = [step for step in range(-MOST_SEMITONES, MOST_SEMITONES + 1) if step]
+    found = []
+    for semitones in np.random.default_rng(seed).choice(steps, copies, replace=False).tolist():
+        try:
+            found.append((semitones, *transposed(text, semitones)))
+        except RangeError:
+            continue
+    return found
 
 
 def asked_of(
