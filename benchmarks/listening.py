@@ -131,7 +131,7 @@ def config_of(name: str, options: argparse.Namespace) -> TrainConfig:
     steps = options.rl_steps * preference.updates if online else options.rl_steps
     return TrainConfig(
         **common, objective=objective, base=str(options.work / "runs" / "sft"), preference=preference,
-        batch_rows=options.rl_rows,
+        batch_rows=options.rl_rows, most_minutes=options.most_minutes,
         steps=steps, evaluate_every=max(1, steps // 4), learning_rate=rate,
         scheduler="constant", warmup_share=0.05,
     )  # fmt: skip
@@ -378,6 +378,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=32, help="of a step")
     parser.add_argument("--transposed", type=int, default=0, help="copies of each clip, to learn from")
     parser.add_argument("--rl-rows", type=int, default=8, help="clips of a step of RL, 8 answers each")
+    parser.add_argument("--most-minutes", type=float, default=0.0, help="of learning from rewards; 0: no limit")
     parser.add_argument("--sft-weight", type=float, default=0.0, help="of the true answers beside the reward")
     parser.add_argument("--rl-steps", type=int, default=300)
     parser.add_argument("--rate", type=float, default=0.0, help="of learning from rewards, instead of the table's")

@@ -126,7 +126,14 @@ class HubTokenizer:
 
     def encode(self, text: str) -> list[int]:
         """Ids of ``text``; none of them special."""
-        ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
+        return self._without_special(text, self._tokenizer.encode(text, add_special_tokens=False).ids)
+
+    def encode_all(self, texts: list[str]) -> list[list[int]]:
+        """As :meth:`encode`, of many texts on all processors."""
+        found = self._tokenizer.encode_batch(texts, add_special_tokens=False)
+        return [self._without_special(text, one.ids) for text, one in zip(texts, found, strict=True)]
+
+    def _without_special(self, text: str, ids: list[int]) -> list[int]:
         if self.special_ids.isdisjoint(ids):
             return ids
         # A vocabulary may hold the spelling of a special token among its pieces: cut each such word in two.

@@ -78,6 +78,10 @@ class HubVocabulary:
         """The id of a field, or None."""
         return self._ids.get(text)
 
+    def tokenize_all(self, texts: list[str]) -> list[list[int]]:
+        """As :meth:`tokenize`, of many texts."""
+        return [self.tokenize(text) for text in texts] if self.fields else self.tokenizer.encode_all(texts)
+
     def tokenize(self, text: str) -> list[int]:
         """Ids of ``text``, without begin and end."""
         if not self.fields:

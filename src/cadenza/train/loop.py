@@ -516,25 +516,27 @@ class CheckpointClock(TrainerCallback):
 
     def __init__(self, trainer: MusicTrainer) -> None:
         self.trainer = trainer
-        self.saved_at = time.monotonic()
+        self.saved_at = self.began = time.monotonic()
         self.interrupted = False
 
     def on_train_begin(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """The clock starts."""
-        self.saved_at = time.monotonic()
+        self.saved_at = self.began = time.monotonic()
 
     def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Ask for a checkpoint when it is time."""
         every = self.trainer.config.checkpoint_every
         due = time.monotonic() - self.saved_at > 60 * self.trainer.config.checkpoint_minutes or self.interrupted
         due = due or bool(every and state.global_step % every == 0)
+        most = self.trainer.config.most_minutes
+        is_over = bool(most and time.monotonic() - self.began > 60 * most)
         if self.trainer.accelerator.num_processes > 1:
             from accelerate.utils import broadcast_object_list
 
-            due = bool(broadcast_object_list([due])[0])
-        if due or state.global_step >= self.trainer.n_steps:
+            due, is_over = broadcast_object_list([due, is_over])
+        if due or is_over or state.global_step >= self.trainer.n_steps:
             control.should_save = True
-        if self.interrupted:
+        if self.interrupted or is_over:
             control.should_training_stop = True
 
     def on_save(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:

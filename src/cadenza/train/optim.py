@@ -16,13 +16,14 @@ _A, _B, _C = 3.4445, -4.7750, 2.0315
 
 
 def orthogonalise(gradient: torch.Tensor, steps: int = 5) -> torch.Tensor:
-    """The semi-orthogonal matrix nearest to ``gradient`` (shape (rows, columns)), singular values within 0.7–1.2."""
-    x = gradient.mT if gradient.shape[0] > gradient.shape[1] else gradient
-    x = x / (x.norm() + 1e-7)
+    """The semi-orthogonal matrix nearest to ``gradient`` (shape (…, rows, columns)), singular values within 0.7–1.2."""
+    is_tall = gradient.shape[-2] > gradient.shape[-1]
+    x = gradient.mT if is_tall else gradient
+    x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
     for _ in range(steps):
         square = x @ x.mT
         x = _A * x + (_B * square + _C * square @ square) @ x
-    return x.mT if gradient.shape[0] > gradient.shape[1] else x
+    return x.mT if is_tall else x
 
 
 class Muon(torch.optim.Optimizer):
@@ -53,19 +54,35 @@ class Muon(torch.optim.Optimizer):
     def step(self, closure=None):  # type: ignore[no-untyped-def, override]
         """One update of everything that has a gradient."""
         for group in self.param_groups:
-            for p in group["params"]:
+            alike: dict[Any, list[torch.Tensor]] = {}
+            for at, p in enumerate(group["params"]):
                 if p.grad is None:
                     continue
                 if group["adam"]:
                     self._adam(p, group["lr"])
-                    continue
-                state = self.state[p]
-                if "momentum" not in state:
-                    state["momentum"] = torch.zeros_like(p)
-                state["momentum"].lerp_(p.grad, 1 - group["momentum"])
-                update = orthogonalise(p.grad.lerp(state["momentum"], group["momentum"]))
-                p.mul_(1 - group["lr"] * group["weight_decay"])
-                p.add_(update, alpha=-group["lr"] * max(1.0, p.shape[0] / p.shape[1]) ** 0.5)
+                else:  # shares of sharded matrices are not stacked
+                    plain = type(p.data) is torch.Tensor
+                    alike.setdefault((p.shape, p.dtype, p.device) if plain else at, []).append(p)
+            for same in alike.values():
+                self._orthogonal(same, group)
+
+    def _orthogonal(self, same: list[torch.Tensor], group: dict[str, Any]) -> None:
+        """Muon's update of matrices of one shape, all of them at once: on accelerators the number of operations is what
+        a small model's step costs."""
+        for p in same:
+            if "momentum" not in self.state[p]:
+                self.state[p]["momentum"] = torch.zeros_like(p)
+        updates = []
+        for p in same:
+            momentum = self.state[p]["momentum"]
+            assert p.grad is not None
+            momentum.lerp_(p.grad, 1 - group["momentum"])
+            updates.append(p.grad.lerp(momentum, group["momentum"]))
+        found = orthogonalise(torch.stack(updates)).unbind() if len(same) > 1 else [orthogonalise(updates[0])]
+        rows, columns = same[0].shape
+        for p, update in zip(same, found, strict=True):
+            p.mul_(1 - group["lr"] * group["weight_decay"])
+            p.add_(update, alpha=-group["lr"] * max(1.0, rows / columns) ** 0.5)
 
     def _adam(
         self, p: torch.Tensor, lr: float, betas: tuple[float, float] = (0.9, 0.95), epsilon: float = 1e-8

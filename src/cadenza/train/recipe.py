@@ -318,6 +318,8 @@ class TrainConfig:
         evaluation_rows: most rows of an evaluation; 0: all.
         checkpoint_every: steps between checkpoints; 0: by checkpoint_minutes only.
         checkpoint_minutes: minutes between checkpoints.
+        most_minutes: of training (since this start), after which the run ends as if its steps were done, whatever the
+            schedule; 0: no limit.
         keep_checkpoints: how many are kept.
         log_every: steps between lines of progress.
         samples_every: steps between continuations of held-out pieces as music (samples/index.html); 0: none.
@@ -371,6 +373,7 @@ class TrainConfig:
     evaluation_rows: int = 256
     checkpoint_every: int = 0
     checkpoint_minutes: float = 4.0
+    most_minutes: float = 0.0
     keep_checkpoints: int = 2
     log_every: int = 10
     samples_every: int = 0
@@ -419,8 +422,9 @@ class TrainConfig:
             raise ConfigError("samples_every 0 with fsdp", str(self.samples_every), where="recipe", hint=hint)
         if self.data_workers < 0:
             raise ConfigError("0 or more", str(self.data_workers), where="recipe data_workers")
-        if self.checkpoint_every < 0 or self.checkpoint_minutes <= 0:
-            raise ConfigError("checkpoint_every from 0, checkpoint_minutes above 0", repr(self), where="recipe")
+        if self.checkpoint_every < 0 or self.checkpoint_minutes <= 0 or self.most_minutes < 0:
+            said = "checkpoint_every and most_minutes from 0, checkpoint_minutes above 0"
+            raise ConfigError(said, repr(self), where="recipe")
         if not 0 <= self.rebalance < 1:
             raise ConfigError("a probability in [0, 1)", str(self.rebalance), where="recipe rebalance")
         if any(share <= 0 for share in self.tasks.values()):

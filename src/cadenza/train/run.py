@@ -40,6 +40,7 @@ from cadenza.train.variation import Variation
 #: Keys that a resumed run may change: they move no weight.
 FREE = {
     *("n_threads", "report_to", "keep_checkpoints", "checkpoint_every", "checkpoint_minutes"),
+    "most_minutes",
     *("log_every", "evaluate_every", "evaluation_rows", "data_workers"),
     *("samples_every", "n_samples", "sample_bars"),
 }

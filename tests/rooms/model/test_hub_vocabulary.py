@@ -74,6 +74,7 @@ def test_every_text_comes_back_whole_and_in_parts(kind, plain, wide, data):
     for vocabulary in (plain, wide):
         assert vocabulary.detokenize(vocabulary.tokenize(first)) == first
         assert vocabulary.tokenizer.special_ids.isdisjoint(vocabulary.tokenize(first))
+        assert vocabulary.tokenize_all([first, second]) == [vocabulary.tokenize(first), vocabulary.tokenize(second)]
     assert plain.detokenize(plain.tokenize(first) + plain.tokenize(second)) == first + second
 
 

@@ -413,6 +413,16 @@ def test_dpo_begins_at_ln_2_and_moves_apart(sft, clips):
     assert float(answers.dpo(answers.pair_sums(opened.model, batch), batch["reference"], 0.1)) < float(first)
 
 
+def test_a_run_ends_when_its_time_is_over(clips, tmp_path):
+    config = recipe(clips, steps=500, most_minutes=0.5 / 60, scheduler="constant")
+    folder = listening.train(config, tmp_path, say=lambda line: None)
+    assert listening.source_of(str(folder)) is not None
+    (last,) = loop.checkpoints(tmp_path)[-1:]
+    assert 1 <= int(last.name.partition("-")[2]) < 500
+    with pytest.raises(ConfigError, match="most_minutes"):
+        recipe(clips, most_minutes=-1)
+
+
 def test_a_stopped_run_goes_on_to_the_same_weights(clips, tmp_path):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     listening.train(recipe(clips, batch_rows=8, steps=4), whole, say=lambda line: None)

@@ -18,7 +18,7 @@ from cadenza.base.errors import ConfigError  # noqa: E402
 from cadenza.corpus.excerpts import MODEL_NOTATION, passages  # noqa: E402
 from cadenza.model.vocabulary import BOS, EOS, Vocabulary  # noqa: E402
 from cadenza.score.model import Note, Score, Track  # noqa: E402
-from cadenza.train.optim import orthogonalise  # noqa: E402
+from cadenza.train.optim import Muon, orthogonalise  # noqa: E402
 from cadenza.train.pretrain import PretrainConfig, Run, bits_per_note, learning_rate_scale, stage_at  # noqa: E402
 from cadenza.train.release import release  # noqa: E402
 from cadenza.train.tokens import Rows, TokenStore, build_store, held_out_rows  # noqa: E402
@@ -85,6 +85,24 @@ def test_schedule(config):
     assert scales[9:50] == [1.0] * 41
     assert scales[99] == pytest.approx(0.02)
     assert [stage_at(s, config)[0] for s in (0, 49, 50, 99)] == [32, 32, 64, 64]
+
+
+def test_muon_moves_equal_matrices_together_as_alone():
+    torch.manual_seed(0)
+    shapes = [(6, 9), (9, 6), (6, 9), (5, 5), (6, 9)]
+    whole = [torch.nn.Parameter(torch.randn(shape)) for shape in shapes]
+    alone = [torch.nn.Parameter(p.detach().clone()) for p in whole]
+    together = Muon(whole, 0.1, weight_decay=0.1)
+    one_by_one = [Muon([p], 0.1, weight_decay=0.1) for p in alone]
+    for step in range(3):
+        for at, (a, b) in enumerate(zip(whole, alone, strict=True)):
+            gradient = torch.randn(a.shape)
+            a.grad, b.grad = (None, None) if at == step else (gradient, gradient.clone())
+        together.step()
+        for optimiser in one_by_one:
+            optimiser.step()
+        for a, b in zip(whole, alone, strict=True):
+            assert torch.allclose(a, b, atol=1e-5)
 
 
 @pytest.mark.parametrize("shape", [(8, 32), (32, 8), (16, 16)])

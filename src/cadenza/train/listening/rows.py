@@ -72,6 +72,10 @@ class Heard:
     def __len__(self) -> int:
         return len(self._starts) - 1
 
+    def n_frames(self, number: int) -> int:
+        """Of a clip."""
+        return self._starts[number + 1] - self._starts[number]
+
     def __getitem__(self, number: int) -> Floats:
         return np.array(self._rows[self._starts[number] : self._starts[number + 1]], np.float32)
 
@@ -190,16 +194,21 @@ def asked_of(
     """Of each clip its transcription, a question about it, its pitches alone: each as often as its share says; and
     likewise of ``copies`` of it that are transposed."""
     found = []
+
+    def dice(kind: int) -> NDArray[np.float64]:
+        """A number for each version of each clip, the same whatever clips come after them."""
+        rngs = [np.random.default_rng([seed, kind, at]) for at in range(copies + 1)]
+        return np.array([rng.random(len(store)) for rng in rngs])
+
+    for_question, which, for_pitches, for_text = dice(5), dice(9), dice(6), dice(7)
     for number, versions in enumerate(versions_of(store, copies, seed, progress)):
         for at, (semitones, text, known) in enumerate(versions):
-            more = [number, at] if at else [number]
-            if np.random.default_rng([seed, 7, *more]).random() < transcriptions:
+            if for_text[at, number] < transcriptions:
                 found.append(Asked(number, TRANSCRIBE, INSTRUCTION, text, semitones))
-            rng = np.random.default_rng([seed, 5, *more])
-            if known and rng.random() < questions:
-                question, answer = known[int(rng.integers(len(known)))]
+            if known and for_question[at, number] < questions:
+                question, answer = known[int(which[at, number] * len(known))]
                 found.append(Asked(number, ASK, question, answer, semitones))
-            if np.random.default_rng([seed, 6, *more]).random() < pitches:
+            if for_pitches[at, number] < pitches:
                 found.append(Asked(number, PITCHES_ALONE, PITCHES, pitches_of(text), semitones))
     return found
 
@@ -286,9 +295,11 @@ def rows_of(
     """
     texts, given, notes, kept = [], [], [], []
     prompt = functools.cache(prompt)  # few lengths and few questions
-    for one in asked:
-        given_ids = prompt(len(heard[one.clip]), one.question)
-        answer = [*codec.tokenize(one.answer), codec.eos_id]
+    answers = [one.answer for one in asked]
+    many = codec.tokenize_all(answers) if isinstance(codec, HubVocabulary) else map(codec.tokenize, answers)
+    for one, told_ids in zip(asked, many, strict=True):
+        given_ids = prompt(heard.n_frames(one.clip), one.question)
+        answer = [*told_ids, codec.eos_id]
         if len(given_ids) + len(answer) > context_tokens:
             continue
         texts.append([*given_ids, *answer])

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,6 +46,8 @@ class Judges:
     def __init__(self, reward: Reward, workers: int) -> None:
         self.reward, self.workers = reward, workers
         self._pool = ProcessPoolExecutor(workers) if workers else None
+        if self._pool is not None:  # started now: before there is an accelerator or a thread that a fork would copy
+            self._pool.submit(int).result()
 
     def __call__(self, answers: Sequence[str], truths: Sequence[str]) -> list[Judgement]:
         """Verdicts in their order."""
@@ -315,8 +317,13 @@ def answers_to(
     """``n`` answers to each of several prompts with its sound, features (F, width), drawn in one batch."""
     room = max(1, min(config.preference.max_tokens, config.context_tokens - max(map(len, prompts))))
     number = int(np.random.default_rng([config.seed, *seed]).integers(1 << 62))
-    sound = padded_features(features).to(next(model.parameters()).device).repeat_interleave(n, 0)
-    return drawn_together(model, prompts, n, room, codec, temperature, number, {"features": sound}, {model.audio_id})
+    device = next(model.parameters()).device
+    sound = padded_features(features).to(device).repeat_interleave(n, 0)
+    # On accelerators a small model's token costs what its operations cost to start: casts are half of them.
+    with nullcontext() if device.type == "cpu" else torch.autocast(device.type, enabled=False):
+        return drawn_together(
+            model, prompts, n, room, codec, temperature, number, {"features": sound}, {model.audio_id}
+        )
 
 
 def joined(
