@@ -11,7 +11,7 @@ CORPUS is a folder of ``cadenza corpus build``. Stopped at any moment, the same 
 * ``sft``: goes on from it with whole transcriptions and questions, ``--steps`` steps;
   or going on from a run that ended too early (``--sft-from``), with a schedule of its own;
 * ``raw``: that model with its random weights; ``prior``: the same with a tower that hears nothing: what guessing earns;
-* ``grpo``, ``ppo``, ``rejection``, ``dpo`` from sft, under the reward ``score``; ``grpo 3e-4`` at another rate; ``grpo
+* ``grpo``, ``ppo``, ``rejection``, ``dpo`` from sft, under the reward ``score``; ``grpo 1e-3`` at another rate; ``grpo
   abc-2024`` under the published reward; all with the same number of answers;
 * ``measure NAME``: greedy and sampled answers to the test clips under each: the reward and its parts; onset F1
   (mir_eval) and the MV2H-like figure, neither of them ever rewarded; of sft and what comes from it also with the sound
@@ -52,7 +52,7 @@ from cadenza.train.recipe import Listen, Preference, TrainConfig
 HERE = Path(__file__).resolve().parent
 OUT, PAGE = HERE / "results" / "listening.json", HERE.parent / "docs" / "listening.md"
 #: Objective, and a reward or a rate that is not the usual one.
-FROM_SFT = ("grpo", "grpo 3e-4", "ppo", "rejection", "dpo", "grpo abc-2024")
+FROM_SFT = ("grpo", "grpo 1e-3", "ppo", "rejection", "dpo", "grpo abc-2024")
 TRAINED = ("pitches", "sft", "raw", "prior", *FROM_SFT)
 ROUTE_A = "route a"
 SOUNDS = ("heard", "silenced", "swapped")
@@ -66,7 +66,7 @@ FAMILIES = (
     "synth lead", "synth pad", "synth effects", "ethnic", "percussive", "sound effects",
 )  # fmt: skip
 #: Objective → learning rate.
-RATES = {"grpo": 1e-4, "ppo": 1e-4, "rejection": 1e-4, "dpo": 3e-5}
+RATES = {"grpo": 3e-4, "ppo": 3e-4, "rejection": 1e-3, "dpo": 1e-4}
 
 
 def clips(options: argparse.Namespace) -> None:
@@ -129,11 +129,12 @@ def config_of(name: str, options: argparse.Namespace) -> TrainConfig:
         sft_weight=options.sft_weight if online else 0.0,
     )  # fmt: skip
     steps = options.rl_steps * preference.updates if online else options.rl_steps
+    common |= {"log_every": 5}
     return TrainConfig(
         **common, objective=objective, base=str(options.work / "runs" / "sft"), preference=preference,
         batch_rows=options.rl_rows, most_minutes=options.most_minutes,
         steps=steps, evaluate_every=max(1, steps // 4), learning_rate=rate,
-        scheduler="constant", warmup_share=0.05,
+        scheduler="constant", warmup_share=0.0125, gradient_checkpointing=on_gpu,
     )  # fmt: skip
 
 

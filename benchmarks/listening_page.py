@@ -12,7 +12,7 @@ FIGURES = {"reward": "reward", "reward_notes": "notes, F1", "onset_f1": "onset F
            "abc_2024": "abc-2024", "valid": "valid"}  # fmt: skip
 NAMED = {
     "raw": "random weights", "prior": "hears nothing (prior)", "sft": "SFT", "grpo": "SFT + GRPO", "ppo": "SFT + PPO",
-    "grpo 3e-4": "SFT + GRPO, rate 3e-4",
+    "grpo 1e-3": "SFT + GRPO, rate 1e-3",
     "rejection": "SFT + rejection sampling", "dpo": "SFT + DPO", "grpo abc-2024": "SFT + GRPO, reward abc-2024",
     "route a": "ear and notator (route A)",
 }  # fmt: skip
