@@ -13,6 +13,8 @@ CORPUS is a folder of ``cadenza corpus build``. Stopped at any moment, the same 
 * ``raw``: that model with its random weights; ``prior``: the same with a tower that hears nothing: what guessing earns;
 * ``grpo``, ``ppo``, ``rejection``, ``dpo`` from sft, under the reward ``score``; ``grpo 1e-3`` at another rate; ``grpo
   abc-2024`` under the published reward; all with the same number of answers;
+* ``averaged``: the mean of the weights of sft, grpo and ppo, shares as they do best on validation clips (WARP, Ramé et
+  al. 2024: what several runs learned adds up, what each drifted cancels); averaged.json has the shares that were tried;
 * ``measure NAME``: greedy and sampled answers to the test clips under each: the reward and its parts; onset F1
   (mir_eval) and the MV2H-like figure, neither of them ever rewarded; of sft and what comes from it also with the sound
   zeroed and with another clip's sound; the published protocol (30 clips × 3 runs); questions. Bootstrap intervals over
@@ -25,6 +27,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import shutil
 import tempfile
 import time
 from collections import defaultdict
@@ -35,6 +38,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
 
 from benchmarks import listening_page, listening_probe
 from cadenza.base.errors import CadenzaError
@@ -53,7 +57,12 @@ HERE = Path(__file__).resolve().parent
 OUT, PAGE = HERE / "results" / "listening.json", HERE.parent / "docs" / "listening.md"
 #: Objective, and a reward or a rate that is not the usual one.
 FROM_SFT = ("grpo", "grpo 1e-3", "ppo", "rejection", "dpo", "grpo abc-2024")
+AVERAGED = "averaged"
 TRAINED = ("pitches", "sft", "raw", "prior", *FROM_SFT)
+#: Shares of weights that are tried.
+MIXTURES: tuple[dict[str, float], ...] = (
+    {"sft": 1.0}, {"sft": 0.5, "grpo": 0.5}, {"grpo": 0.5, "ppo": 0.5}, {"sft": 1 / 3, "grpo": 1 / 3, "ppo": 1 / 3},
+)  # fmt: skip
 ROUTE_A = "route a"
 SOUNDS = ("heard", "silenced", "swapped")
 PUBLISHED_CLIPS, RUNS = 30, 3
@@ -146,6 +155,54 @@ def trained(name: str, options: argparse.Namespace) -> None:
     path = out / "cpu.json"
     if not path.is_file():
         write_atomically(path, json.dumps(time.process_time() - begun).encode())
+
+
+def averaged(options: argparse.Namespace) -> None:
+    """Weights of several runs, averaged; the shares are chosen by the reward of greedy and sampled answers."""
+    runs = options.work / "runs"
+    torch.set_num_threads(1)
+    opened = listening.open_trained(runs / "sft" / "model")
+    opened.model.to(listening.device()).eval()
+    parts = {name: _weights(runs / name / "model") for name in dict.fromkeys(n for one in MIXTURES for n in one)}
+    store = ClipStore(options.work / "clips" / "validation")
+    heard = rows.Heard(store, opened.tower, rows.kept_in(store, opened.tower))
+    own, tried = dict(opened.model.named_parameters()), []
+
+    def mix(shares: dict[str, float]) -> None:
+        with torch.no_grad():
+            for key, value in own.items():
+                value.copy_(sum(share * parts[name][key].float() for name, share in shares.items()))
+
+    for shares in MIXTURES:
+        mix(shares)
+        paid: dict[str, float] = {}
+        for how, temperature in (("greedy", 0.0), ("sampled", 1.0)):
+            found: list[float] = []
+            for first in range(0, len(store), BATCH):
+                numbers = range(first, min(first + BATCH, len(store)))
+                told = answers(
+                    opened, [heard[n] for n in numbers], rows.INSTRUCTION, 1, temperature,
+                    config=config_of("sft", options), seed=first,
+                )  # fmt: skip
+                found += [
+                    REWARDS.load("score")(one, store.texts[n]).total for n, (one,) in zip(numbers, told, strict=True)
+                ]
+            paid[how] = float(np.mean(found))
+        tried.append({"shares": shares, "validation clips": len(store), **paid})
+        print(tried[-1], flush=True)
+    best = max(tried, key=lambda one: one["greedy"] + one["sampled"])
+    mix(best["shares"])
+    folder = runs / AVERAGED / "model"
+    if not folder.is_dir():
+        shutil.copytree(runs / "sft" / "model", folder)
+    about = json.loads((folder / "listen.json").read_text("utf-8"))
+    opened.model.cpu().save(folder, about)
+    write_atomically(options.work / "averaged.json", (json.dumps(tried, indent=1) + "\n").encode())
+
+
+def _weights(folder: Path) -> dict[str, torch.Tensor]:
+    found = {f"language.{key}": value for key, value in load_file(folder / "model.safetensors").items()}
+    return found | load_file(folder / "projector.safetensors")
 
 
 # ── measuring ────────────────────────────────────────────────────────────────────────────────────────────
@@ -286,7 +343,7 @@ def report(options: argparse.Namespace) -> None:
     table: dict[str, Any] = {}
     records: dict[str, list[dict[str, Any]]] = {}
     store = ClipStore(options.work / "clips" / "test")
-    for name in (*TRAINED, ROUTE_A):
+    for name in (*TRAINED, AVERAGED, ROUTE_A):
         path = options.work / "answers" / f"{name.replace(' ', '-')}.jsonl"
         if not path.is_file():
             continue
@@ -327,7 +384,7 @@ def report(options: argparse.Namespace) -> None:
                 for figure in ("reward", "onset_f1", "mv2h_like")
             }
         table[name] = row
-    for name in FROM_SFT:
+    for name in (*FROM_SFT, AVERAGED):
         if name not in records or "sft" not in records:
             continue
         pairs = list(zip(records["sft"], records[name], strict=False))
@@ -351,7 +408,18 @@ def report(options: argparse.Namespace) -> None:
     }
     probed = options.work / "probe.json"
     towers = json.loads(probed.read_text("utf-8")) if probed.is_file() else {}
-    result = {"about": about, "table": table, "towers": towers, "versions": versions()}
+    beside = options.work / "classes.json"  # of benchmarks/listening_classes.py
+    classes = json.loads(beside.read_text("utf-8")) if beside.is_file() else {}
+    tried = options.work / "averaged.json"
+    mixtures = json.loads(tried.read_text("utf-8")) if tried.is_file() else []
+    result = {
+        "about": about,
+        "table": table,
+        "averaged": mixtures,
+        "towers": towers,
+        "classes": classes,
+        "versions": versions(),
+    }
     write_atomically(OUT, (json.dumps(result, indent=1) + "\n").encode())
     listening_page.write(result, PAGE)
     for name, row in table.items():
@@ -388,9 +456,10 @@ def main() -> None:
     options = parser.parse_args()
     stages: dict[str, Callable[[], None]] = {"clips": lambda: clips(options)}
     stages |= {name: partial(trained, name, options) for name in TRAINED}
-    stages |= {f"measure {name}": partial(measure, name, options) for name in TRAINED}
+    stages[AVERAGED] = lambda: averaged(options)
+    stages |= {f"measure {name}": partial(measure, name, options) for name in (*TRAINED, AVERAGED)}
     stages[f"measure {ROUTE_A}"] = lambda: measure_route_a(options)
-    stages["probe"] = lambda: listening_probe.run(options.work)
+    stages["probe"] = lambda: listening_probe.run(options.work, options.tower)
     stages["report"] = lambda: report(options)
     for name in options.only or stages:
         if name not in stages:

@@ -14,7 +14,7 @@ NAMED = {
     "raw": "random weights", "prior": "hears nothing (prior)", "sft": "SFT", "grpo": "SFT + GRPO", "ppo": "SFT + PPO",
     "grpo 1e-3": "SFT + GRPO, rate 1e-3",
     "rejection": "SFT + rejection sampling", "dpo": "SFT + DPO", "grpo abc-2024": "SFT + GRPO, reward abc-2024",
-    "route a": "ear and notator (route A)",
+    "averaged": "SFT, GRPO and PPO averaged", "route a": "ear and notator (route A)",
 }  # fmt: skip
 
 
@@ -33,11 +33,11 @@ def text(result: dict[str, Any]) -> str:
         "<!-- Written by benchmarks/listening.py: do not edit. -->",
         "",
         paragraph(
-            f"""A decoder of the shape `scratch:small` (2.5 million parameters) learns to write ABC from what cadenza's
-            ear hears (tower `{about["tower"]}`): {int(about["clips"]):,} clips of single voices, one or two bars, up to
-            {float(about["seconds"]):g} seconds. Judged on {first["clips"]} clips of {first["works"]} test works played
-            with a soundfont that training never heard. 95 % intervals by bootstrap over works. Only `reward` was ever
-            learned from: onset F1 (mir_eval, in seconds) and the MV2H-like figure were not."""
+            f"""A decoder of the shape `{about["shape"]}` learns to write ABC from what cadenza's ear hears (tower
+            `{about["tower"]}`): {int(about["clips"]):,} clips of single voices, one or two bars, up to
+            {float(about["seconds"]):g} seconds{_also(about)}. Judged on {first["clips"]} clips of {first["works"]} test
+            works played with a soundfont that training never heard. 95 % intervals by bootstrap over works. Only
+            `reward` was ever learned from: onset F1 (mir_eval, in seconds) and the MV2H-like figure were not."""
         ),
         "",
         "    python -m benchmarks.listening --corpus CORPUS --test-font FONT --work DIR",
@@ -55,8 +55,21 @@ def text(result: dict[str, Any]) -> str:
             cells = [_told(best[key]) if key in best else "" for key in FIGURES]
             lines.append(f"| SFT, best of 8 by the reward | {' | '.join(cells)} |")
         lines.append("")
-    lines += _without_sound(table) + _learned(table) + _published(table) + _questions(result) + _families(table)
+    lines += (
+        _without_sound(table)
+        + _learned(table)
+        + _averaged(result.get("averaged") or [])
+        + _published(table)
+        + _questions(result)
+        + _families(table)
+    )
+    lines += _classes(result.get("classes") or {})
     return "\n".join(lines)
+
+
+def _also(about: dict[str, Any]) -> str:
+    n = int(about.get("transposed", 0))
+    return f", each {n} times more, transposed by up to five semitones" if n else ""
 
 
 def _told(found: list[float]) -> str:
@@ -97,6 +110,18 @@ def _learned(table: dict[str, Any]) -> list[str]:
     return [*lines, ""]
 
 
+def _averaged(tried: list[dict[str, Any]]) -> list[str]:
+    if not tried:
+        return []
+    about = f"""What several runs learned adds up, what each drifted cancels: shares of the weights of each, and the
+        reward of answers to {tried[0]["validation clips"]} validation clips, by which the shares were chosen."""
+    lines = ["### Weights averaged", "", paragraph(about), "", "| shares | greedy | sampled |", "|---|---|---|"]
+    for one in tried:
+        shares = ", ".join(f"{NAMED[name]} {share:.2f}" for name, share in one["shares"].items())
+        lines.append(f"| {shares} | {one['greedy']:.3f} | {one['sampled']:.3f} |")
+    return [*lines, ""]
+
+
 def _published(table: dict[str, Any]) -> list[str]:
     rows = {
         name: row["published protocol, reward"] for name, row in table.items() if "published protocol, reward" in row
@@ -128,7 +153,7 @@ def _questions(result: dict[str, Any]) -> list[str]:
 
 
 def _families(table: dict[str, Any]) -> list[str]:
-    names = [name for name in table if name in ("sft", "grpo", "ppo", "route a")]
+    names = [name for name in table if name in ("sft", "averaged", "route a")]
     kinds = sorted({kind for name in names for kind in table[name]["families"]})
     lines = ["## Family by family", "", "Onset F1 and MV2H-like figure of the likeliest answer.", ""]
     lines += [f"| | clips | {' | '.join(NAMED[name] for name in names)} |", "|---" * (len(names) + 2) + "|"]
@@ -139,4 +164,17 @@ def _families(table: dict[str, Any]) -> list[str]:
             cells.append(f"{row['onset_f1'][0]:.2f}, {row['mv2h_like'][0]:.2f}" if row else "")
         n = max(table[name]["families"].get(kind, {}).get("clips", 0) for name in names)
         lines.append(f"| {kind} | {n} | {' | '.join(cells)} |")
+    return [*lines, ""]
+
+
+def _classes(found: dict[str, Any]) -> list[str]:
+    if not found:
+        return []
+    about = f"""The first {found["seconds"]:g} seconds of {found["n"]} clips a class of `benchmarks/ear.py`, which begin
+        anywhere and may have many voices: F1 of the longest common subsequence of pitches
+        (`benchmarks/listening_classes.py`). The listener ({NAMED[found["run"]]}) learned single voices."""
+    lines = ["## Beside route A on the classes of the ear's evaluation", "", paragraph(about), ""]
+    lines += ["| | ear alone | ear and notator (route A) | listener (route B) |", "|---|---|---|---|"]
+    for name, row in found["classes"].items():
+        lines.append(f"| {name} | {' | '.join(_told(row[way]) for way in ('ear', 'route a', 'route b'))} |")
     return [*lines, ""]

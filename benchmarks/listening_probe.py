@@ -17,29 +17,28 @@ from numpy.typing import NDArray
 from cadenza.base.files import write_atomically
 from cadenza.corpus import questions
 from cadenza.corpus.clips import ClipStore
-from cadenza.train.listening.rows import Heard
+from cadenza.train.listening.rows import Heard, kept_in
 from cadenza.train.listening.towers import open_tower
 
-TOWERS = ("ear", "notes")
 RIDGES = (1.0, 10.0, 100.0, 1000.0)
 
 Floats = NDArray[np.float64]
 
 
-def run(work: Path) -> None:
-    """Probe; write probe.json; print."""
-    found: dict[str, dict[str, float]] = {}
+def run(work: Path, tower: str) -> None:
+    """Probe a tower; write probe.json, beside other towers' figures; print."""
     stores = {split: ClipStore(work / "clips" / split) for split in ("train", "validation", "test")}
-    asked = {split: [dict(store[number].questions) for number in range(len(store))] for split, store in stores.items()}
-    for name in TOWERS:
-        tower = open_tower(name)
-        seen = {split: _pooled(Heard(store, tower, work / "probed" / name / split)) for split, store in stores.items()}
-        for kind, question in questions.ASKED.items():
-            truths = {split: [one.get(question, "") for one in rows] for split, rows in asked.items()}
-            common = Counter(truths["train"]).most_common(1)[0][0]
-            found.setdefault("commonest answer", {})[kind] = _credit(question, [common] * len(stores["test"]), truths)
-            found.setdefault(name, {})[kind] = _probe(question, seen, truths)
-    write_atomically(work / "probe.json", (json.dumps(found, indent=1) + "\n").encode())
+    asked = {split: [dict(store.questions(n)) for n in range(len(store))] for split, store in stores.items()}
+    path = work / "probe.json"
+    found: dict[str, dict[str, float]] = json.loads(path.read_text("utf-8")) if path.is_file() else {}
+    ears = open_tower(tower)
+    seen = {split: _pooled(Heard(store, ears, kept_in(store, ears))) for split, store in stores.items()}
+    for kind, question in questions.ASKED.items():
+        truths = {split: [one.get(question, "") for one in rows] for split, rows in asked.items()}
+        common = Counter(truths["train"]).most_common(1)[0][0]
+        found.setdefault("commonest answer", {})[kind] = _credit(question, [common] * len(stores["test"]), truths)
+        found.setdefault(tower, {})[kind] = _probe(question, seen, truths)
+    write_atomically(path, (json.dumps(found, indent=1) + "\n").encode())
     for name, row in found.items():
         print(name, {kind: round(value, 3) for kind, value in row.items()})
 

@@ -526,6 +526,29 @@ def test_what_is_written_under_the_automaton_is_music(sft, clips, tmp_path):
         NOTATION.decode(place.text)
 
 
+def test_what_is_cut_off_keeps_its_whole_lines(sft, monkeypatch):
+    from cadenza.train.listening import transcribe
+
+    real, _ = transcribe.open_for_use(sft)
+    text = "X:1\nT:\nM:2/4\nL:1/8\nQ:1/4=90\nK:C\nV:1\n[V:1]CDEF|\n[V:1]GABc|]"
+    ids = [*real.codec.tokenize(text), real.codec.eos_id]
+
+    class Parrot:
+        audio_id = len(real.codec)
+
+        def __call__(self, given, features=None, past_key_values=0, use_cache=True):
+            logits = torch.full((1, 1, len(real.codec)), -9.0)
+            logits[0, 0, ids[past_key_values]] = 9.0
+            return SimpleNamespace(logits=logits, past_key_values=past_key_values + 1)
+
+    parrot = SimpleNamespace(model=Parrot(), codec=real.codec, prompt=lambda n: [1])
+    assert transcribe.tell(parrot, np.zeros((2, 3), np.float32)).text == text
+    monkeypatch.setattr(transcribe, "MOST_TOKENS", len(ids) - 4)
+    told = transcribe.tell(parrot, np.zeros((2, 3), np.float32))
+    assert told.text == text[: text.rfind("[V:")]
+    assert told.score.n_notes == 4
+
+
 def test_route_b_of_the_command(sft, clips, tmp_path, monkeypatch):
     from typer.testing import CliRunner
 

@@ -113,6 +113,8 @@ def tell(opened: Opened, features: Floats, guide: Guide | None = None, temperatu
             place.feed(token)
         out = model(torch.tensor([[token]]), past_key_values=out.past_key_values, use_cache=True)
     text = codec.detokenize(ids)
+    if len(ids) == MOST_TOKENS:  # cut off: its whole lines are music
+        text = text[: text.rfind("\n") + 1]
     return Told(text, NOTATION.decode(text), total / float(np.log(2)))
 
 
