@@ -7,12 +7,15 @@ were fixed on synthetic validation clips, never on recordings.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cadenza.model.ear_features import FRAMES_PER_SECOND, LOWEST_PITCH
+
+OVERLAP_SECONDS = 0.1  # of a note with the next one of its voice: held over, or a little resonance
 
 HEARD_NOTE = np.dtype(
     [
@@ -172,6 +175,18 @@ class HeardNote:
     confidence: float
     families: NDArray[np.float64]
     bend_semitones: Floats
+
+
+def is_one_voice(notes: Sequence[HeardNote]) -> bool:
+    """Whether one note sounds at a time, but for a tenth of them: no note begins a while before another ends."""
+    if not notes:
+        return False
+    spans = sorted((note.onset_seconds, note.end_seconds) for note in notes)
+    latest, overlapping = spans[0][1], 0
+    for onset, end in spans[1:]:
+        overlapping += onset < latest - OVERLAP_SECONDS
+        latest = max(latest, end)
+    return overlapping <= 0.1 * len(spans)
 
 
 @dataclass

@@ -12,7 +12,7 @@ from cadenza import formats
 from cadenza.app.cli.main import app
 from cadenza.base.errors import CadenzaError, ConfigError, FormatError
 from cadenza.formats import wav
-from cadenza.infer.heard_notes import HeardNote, NoteStream, Thresholds, notes, table
+from cadenza.infer.heard_notes import HeardNote, NoteStream, Thresholds, is_one_voice, notes, table
 from cadenza.infer.transcribe import TRACKS, to_score, transcribe, tuning_cents
 from cadenza.model.ear import Ear
 from cadenza.score.model import Note, Score, Tempo, Track
@@ -244,3 +244,20 @@ def test_an_interrupt_keeps_what_was_heard(tmp_path, ear, piece):
     found = transcribe(path, ear, on_progress=stop)
     assert not found.complete
     assert found.score.n_notes > 0
+
+
+@pytest.mark.parametrize(
+    ("spans", "one"),
+    [
+        ([], False),
+        ([(0, 1)], True),
+        ([(0, 1), (1, 2), (2, 3)], True),
+        ([(0, 1.05), (1, 2), (2, 3)], True),  # a little resonance
+        ([(0, 1), (0, 1)], False),
+        ([(0, 3), (1, 1.2), (2, 2.2)], False),  # a long note below
+        ([(n, n + 1.5) if n == 3 else (n, n + 1) for n in range(12)], True),  # one slip
+    ],
+)
+def test_one_voice(spans, one):
+    notes = [HeardNote(a, b, 60, 64, 0.9, np.zeros(0), np.zeros(0, np.float32)) for a, b in reversed(spans)]
+    assert is_one_voice(notes) is one

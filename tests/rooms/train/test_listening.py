@@ -553,8 +553,11 @@ def test_route_b_of_the_command(sft, clips, tmp_path, monkeypatch):
     from typer.testing import CliRunner
 
     from cadenza.app.cli.main import app
+    from cadenza.infer import heard_notes
+    from cadenza.infer.heard_notes import HeardNote
     from cadenza.train.listening import transcribe
 
+    one_voice = heard_notes.is_one_voice
     soundfile = pytest.importorskip("soundfile", reason="soundfile (extra [sound]) is not installed")
     store = ClipStore(clips / "validation")
     soundfile.write(tmp_path / "a.wav", store[0].samples, 16_000)
@@ -569,6 +572,17 @@ def test_route_b_of_the_command(sft, clips, tmp_path, monkeypatch):
     for words in (["--quantize", "16"], ["--no-drums"], ["--tempo", "90"]):  # of route a: refused, not left unheeded
         asked = ["transcribe", str(tmp_path / "a.wav"), "--route", "b", "--listener", str(sft), "-o", "x.abc", *words]
         assert CliRunner().invoke(app, asked).exit_code != 0
+    said = []
+    for spans in ([(0.0, 0.5), (0.5, 1.0)], [(0.0, 1.0), (0.0, 1.0)]):  # one voice; two
+        notes = tuple(HeardNote(a, b, 60 + n, 64, 0.9, np.zeros(0), np.zeros(0)) for n, (a, b) in enumerate(spans))
+        monkeypatch.setattr(heard_notes, "is_one_voice", lambda found, notes=notes: one_voice(notes))
+        asked = ["transcribe", str(tmp_path / "a.wav"), "--listener", str(sft), "-o", str(tmp_path / "b.abc")]
+        run = CliRunner().invoke(app, asked)
+        assert run.exit_code == 0, run.output
+        said.append(("bits" in run.output, "route a" in run.output))
+    assert said == [(True, False), (False, True)]
+    assert CliRunner().invoke(app, [*asked, "--route", "a"]).exit_code != 0  # a listener that would not listen
+    assert "bits" not in CliRunner().invoke(app, [*asked, "--tempo", "90"]).output
     long = np.zeros(16_000 * 9, np.int16)
     soundfile.write(tmp_path / "long.wav", long, 16_000)
     with pytest.raises(Exception, match="seconds"):

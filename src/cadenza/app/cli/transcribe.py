@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
+    from cadenza.infer.transcribe import Transcription
     from cadenza.score.model import Score
 
 
@@ -46,10 +47,12 @@ def transcribe(
     route: str = typer.Option(
         "auto",
         "--route",
-        help="a: ear and notator; b: a model that listens (--listener); auto: a, which measures better.",
+        help="a: ear and notator; b: a model that listens (--listener); auto: what measures better on such sound.",
     ),
     listener: Path | None = typer.Option(
-        None, "--listener", help="With --route b: run of cadenza train listen …, which hears short passages."
+        None,
+        "--listener",
+        help="Run of cadenza train listen …, which hears short passages; --route auto takes it where one voice plays.",
     ),
 ) -> None:
     """Write down the notes of a recording by instrument: tempo, bars, key, note values, hands, strings and frets."""
@@ -69,12 +72,13 @@ def transcribe(
         raise ConfigError("a file to write", "none", hint="Give -o FILE, --report FILE.html, or both.")
     if report is not None and report.suffix.lower() not in (".html", ".htm"):
         raise ConfigError("--report FILE.html", str(report))
-    if route not in ("a", "b", "auto") or (route == "b") != (listener is not None):
+    if route not in ("a", "b", "auto") or (route == "b" and listener is None) or (route == "a" and listener):
         said = f"--route {route}" + f" --listener {listener}" * (listener is not None)
-        raise ConfigError("--route a or auto, or --route b with --listener RUN", said)
+        raise ConfigError("--route a, or --route b or auto with --listener RUN", said)
+    spoken = (report, instruments, tempo, metre, key, threshold, model, engine != "auto")
+    of_a = any(spoken) or not drums or quantize != "auto" or transcriber != transcribers.EAR or not out
     if route == "b":
-        spoken = (report, instruments, tempo, metre, key, threshold, model, engine != "auto")
-        if any(spoken) or not drums or quantize != "auto" or transcriber != transcribers.EAR or not out:
+        if of_a:
             raise ConfigError("--route b with --listener and -o alone", "options of route a")
         _by_listener(audio, listener, out)
         return
@@ -113,6 +117,8 @@ def transcribe(
     for track in found.score.tracks:
         bent = f", {len(set(track.bends['note'].tolist()))} of them bent" if len(track.bends) else ""
         typer.echo(f"  {track.name}: {len(track):,} notes{bent}")
+    if listener is not None and not of_a and _by_better(audio, listener, out, found):
+        return
     page = notated(found.score, tempo=tempo, metre=metre, key=key, quantize=grid)
     typer.echo(f"  {_said(page.score)}")
     for target in out:
@@ -144,6 +150,28 @@ def _by_listener(audio: Path, listener: Path | None, out: list[Path]) -> None:
         make_folder_for(target)
         formats.write(told.score, target)
         typer.echo(f"  {target}")
+
+
+def _by_better(audio: Path, listener: Path, out: list[Path], found: Transcription) -> bool:
+    """Route b where it measures better: one voice, not longer than the listener hears (docs/listening.md); False where
+    it does not, or where the listener has nothing to say."""
+    from cadenza.app.cli.train import _needs_extra
+    from cadenza.base.errors import CadenzaError
+    from cadenza.infer.heard_notes import is_one_voice
+
+    _needs_extra()
+    from cadenza.train.listening.transcribe import seconds_of
+
+    most_seconds = seconds_of(listener)
+    if found.duration_seconds > most_seconds or not is_one_voice(found.heard):
+        typer.echo(f"  route a: more than one voice, or longer than {most_seconds:g} s")
+        return False
+    try:
+        _by_listener(audio, listener, out)
+    except CadenzaError as error:
+        typer.echo(f"  route a: the listener has nothing to say ({error})")
+        return False
+    return True
 
 
 def _said(page: Score) -> str:

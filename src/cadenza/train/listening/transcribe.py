@@ -48,12 +48,24 @@ def open_for_use(folder: Path | str) -> tuple[Opened, float]:
     Raises:
         ModelError: it is none that listens.
     """
+    most_seconds = seconds_of(folder)
+    source = source_of(str(folder))
+    assert source is not None  # or there were no seconds
+    opened = open_trained(source)
+    opened.model.eval()
+    return opened, most_seconds
+
+
+def seconds_of(folder: Path | str) -> float:
+    """The most seconds that a model hears at once.
+
+    Raises:
+        ModelError: it is none that listens.
+    """
     source = source_of(str(folder))
     if source is None:
         raise ModelError("a model that listens", "none", where=str(folder), hint="Train one: cadenza train listen …")
-    opened = open_trained(source)
-    opened.model.eval()
-    return opened, float(about_of(source)["seconds"]) + ROOM_SECONDS
+    return float(about_of(source)["seconds"]) + ROOM_SECONDS
 
 
 def samples_of(path: Path | str, most_seconds: float) -> NDArray[np.int16]:
