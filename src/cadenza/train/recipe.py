@@ -275,8 +275,8 @@ class TrainConfig:
             models that listen also "ppo" and "rejection" (learn the best of each clip's takes).
         preference: of all but sft, see :class:`Preference`.
         listen: see :class:`Listen`.
-        base: folder or hub id of a causal model, a run in full, "shipped" for the composer that comes with cadenza, or
-            ``scratch:`` and a shape (tiny, small, medium).
+        base: folder or hub id of a causal model, a run in full, "shipped" for the composer that comes with cadenza (or,
+            with ``listen.clips``, the listener), or ``scratch:`` and a shape (tiny, small, medium).
         scratch: the shape itself, for ``base: scratch:``.
         adapter_of: folder of an adapter that training goes on with (methods lora and qlora).
         extend_vocabulary: give the notation's fields tokens of their own in a pretrained tokenizer, with embeddings

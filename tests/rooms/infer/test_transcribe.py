@@ -252,10 +252,10 @@ def test_an_interrupt_keeps_what_was_heard(tmp_path, ear, piece):
         ([], False),
         ([(0, 1)], True),
         ([(0, 1), (1, 2), (2, 3)], True),
-        ([(0, 1.05), (1, 2), (2, 3)], True),  # a little resonance
+        ([(0, 1.6), (1, 2.4), (2, 3)], True),  # they ring on
         ([(0, 1), (0, 1)], False),
         ([(0, 3), (1, 1.2), (2, 2.2)], False),  # a long note below
-        ([(n, n + 1.5) if n == 3 else (n, n + 1) for n in range(12)], True),  # one slip
+        ([(n, n + 2.5) if n == 3 else (n, n + 1) for n in range(12)], True),  # one slip
     ],
 )
 def test_one_voice(spans, one):

@@ -587,3 +587,17 @@ def test_route_b_of_the_command(sft, clips, tmp_path, monkeypatch):
     soundfile.write(tmp_path / "long.wav", long, 16_000)
     with pytest.raises(Exception, match="seconds"):
         transcribe.transcribe(tmp_path / "long.wav", sft)
+
+
+def test_the_shipped_listener_writes_a_tune(tmp_path):
+    """A tune that it never heard, played by the built-in synthesizer: its pitches, one after another."""
+    from cadenza.formats import wav
+    from cadenza.train.listening import transcribe
+
+    text = "X:1\nT:\nM:4/4\nL:1/8\nQ:1/4=110\nK:D\nV:1\n%%MIDI program 0\n[V:1]D2 FA d2 cB|A2 FD E4|]"
+    tune = NOTATION.decode(text)
+    short = wav.synthesize(tune, soundfont="built-in", sample_rate=16_000)[0].samples.mean(0)[: int(4.6 * 16_000)]
+    soundfile = pytest.importorskip("soundfile", reason="soundfile (extra [sound]) is not installed")
+    soundfile.write(tmp_path / "tune.wav", short, 16_000)
+    told = transcribe.transcribe(tmp_path / "tune.wav", "shipped")
+    assert told.score.tracks[0].notes["pitch"].tolist() == tune.tracks[0].notes["pitch"].tolist()

@@ -49,10 +49,10 @@ def transcribe(
         "--route",
         help="a: ear and notator; b: a model that listens (--listener); auto: what measures better on such sound.",
     ),
-    listener: Path | None = typer.Option(
+    listener: str | None = typer.Option(
         None,
         "--listener",
-        help="Run of cadenza train listen …, which hears short passages; --route auto takes it where one voice plays.",
+        help="shipped, or a run of cadenza train listen …: hears short passages; --route auto takes it for one voice.",
     ),
 ) -> None:
     """Write down the notes of a recording by instrument: tempo, bars, key, note values, hands, strings and frets."""
@@ -77,7 +77,7 @@ def transcribe(
         raise ConfigError("--route a, or --route b or auto with --listener RUN", said)
     spoken = (report, instruments, tempo, metre, key, threshold, model, engine != "auto")
     of_a = any(spoken) or not drums or quantize != "auto" or transcriber != transcribers.EAR or not out
-    if route == "b":
+    if route == "b" and listener is not None:
         if of_a:
             raise ConfigError("--route b with --listener and -o alone", "options of route a")
         _by_listener(audio, listener, out)
@@ -133,7 +133,7 @@ def transcribe(
         typer.echo(f"  {report}")
 
 
-def _by_listener(audio: Path, listener: Path | None, out: list[Path]) -> None:
+def _by_listener(audio: Path, listener: str, out: list[Path]) -> None:
     """Route b: what a model that listens writes."""
     from cadenza import formats
     from cadenza.app.cli.train import _needs_extra
@@ -144,7 +144,7 @@ def _by_listener(audio: Path, listener: Path | None, out: list[Path]) -> None:
     _needs_extra()
     from cadenza.train.listening.transcribe import transcribe as tell
 
-    told = tell(audio, str(listener))
+    told = tell(audio, listener)
     typer.echo(f"{audio.name}: {told.score.n_notes:,} notes, {_said(told.score)}; {-told.log2_p:.0f} bits")
     for target in out:
         make_folder_for(target)
@@ -152,7 +152,7 @@ def _by_listener(audio: Path, listener: Path | None, out: list[Path]) -> None:
         typer.echo(f"  {target}")
 
 
-def _by_better(audio: Path, listener: Path, out: list[Path], found: Transcription) -> bool:
+def _by_better(audio: Path, listener: str, out: list[Path], found: Transcription) -> bool:
     """Route b where it measures better: one voice, not longer than the listener hears (docs/listening.md); False where
     it does not, or where the listener has nothing to say."""
     from cadenza.app.cli.train import _needs_extra

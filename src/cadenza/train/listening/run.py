@@ -13,6 +13,7 @@ import os
 import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from cadenza.train.listening import answers as drawn_answers
 from cadenza.train.listening import rows, trainers, whole
 from cadenza.train.listening.audio_lm import LISTEN, PROJECTOR, AudioLm, Listener, about_of
 from cadenza.train.listening.towers import Tower, open_tower
-from cadenza.train.recipe import Scratch, TrainConfig
+from cadenza.train.recipe import SHIPPED, Scratch, TrainConfig
 from cadenza.train.rows import Codec
 
 ADAPTER = "adapter_config.json"
@@ -64,7 +65,9 @@ class Opened:
 
 
 def source_of(base: str) -> Path | None:
-    """The folder of a model that listens, where ``base`` names one: a run, or its model or adapter."""
+    """The folder of a model that listens, where ``base`` names one: a run, or its model or adapter, or "shipped"."""
+    if base == SHIPPED:
+        return Path(str(files("cadenza"))) / "models" / "listener"
     for folder in (Path(base) / "model", Path(base) / "adapter", Path(base)):
         if (folder / LISTEN).is_file():
             return folder

@@ -48,6 +48,9 @@ def open_for_use(folder: Path | str) -> tuple[Opened, float]:
     Raises:
         ModelError: it is none that listens.
     """
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.disable_progress_bar()
     most_seconds = seconds_of(folder)
     source = source_of(str(folder))
     assert source is not None  # or there were no seconds
