@@ -12,6 +12,7 @@ import math
 import os
 import shutil
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from importlib.resources import files
 from pathlib import Path
@@ -215,9 +216,17 @@ def train(
         torch.set_num_threads(config.n_threads)
     stores = {split: ClipStore(Path(config.listen.clips) / split) for split in ("train", "validation")}
     opened = open_listener(config, lambda: [*stores["train"].texts, *_all_questions(stores["train"])], out)
+    n_judges = config.data_workers if config.objective != "sft" else 0
+    with closing(trainers.Judges(REWARDS.load(config.preference.answer_reward), n_judges)) as judges:
+        return _trained(config, opened, stores, judges, out, say, live)
+
+
+def _trained(
+    config: TrainConfig, opened: Opened, stores: dict[str, ClipStore], judges: trainers.Judges, out: Path, say: Say,
+    live: Callable[[int, int, str], None] | None,
+) -> Path:  # fmt: skip
     made = {split: _rows(config, opened, store, split, say) for split, store in stores.items()}
     learned = made["train"] if config.objective == "sft" else trainers.rows_with_sound(made["train"])
-    judges = trainers.Judges(REWARDS.load(config.preference.answer_reward), config.data_workers)
     per_step = config.batch_rows * config.accumulate
     keys: dict[str, Any] = {}
     kind: type[trainers.ListenTrainer] = trainers.ListenTrainer
@@ -242,11 +251,8 @@ def train(
     before = loop.checkpoints(out)
     if before:
         say(f"goes on from {before[-1].name}")
-    try:
-        with runs.finishing_the_step(trainer):
-            trainer.train(resume_from_checkpoint=str(before[-1]) if before else None)
-    finally:
-        judges.close()
+    with runs.finishing_the_step(trainer):
+        trainer.train(resume_from_checkpoint=str(before[-1]) if before else None)
     if trainer.clock.interrupted:
         raise KeyboardInterrupt
     if not any("eval_loss" in row and row["step"] == n_steps for row in trainer.state.log_history):
