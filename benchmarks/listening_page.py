@@ -93,7 +93,7 @@ def _learned(table: dict[str, Any]) -> list[str]:
     names = [name for name in table if "over sft" in table[name]]
     if not names:
         return []
-    keys = list(table[names[0]]["over sft"])
+    keys = [_column(key) for key in table[names[0]]["over sft"]]
     lines = ["## What learning from rewards added", "", "Differences from SFT, paired by clip.", ""]
     lines += [f"| | {' | '.join(keys)} |", "|---" * (len(keys) + 1) + "|"]
     for name in names:
@@ -102,12 +102,18 @@ def _learned(table: dict[str, Any]) -> list[str]:
     lines.append("")
     for name in names:
         gains = table[name]["over sft"]
-        up = [key for key, (_, low, _) in gains.items() if low > 0]
-        down = [key for key, (_, _, high) in gains.items() if high < 0]
+        up = [_column(key) for key, (_, low, _) in gains.items() if low > 0]
+        down = [_column(key) for key, (_, _, high) in gains.items() if high < 0]
         said = f"higher in {', '.join(up)}" if up else "higher in nothing"
         said += f", lower in {', '.join(down)}" if down else ""
         lines.append(f"- {NAMED[name]}: {said}; elsewhere no difference that these clips show.")
     return [*lines, ""]
+
+
+def _column(key: str) -> str:
+    """The name of a difference: greedy, onset_f1 → onset F1 (greedy)."""
+    how, figure = key.split(", ")
+    return f"{FIGURES[figure]} ({how})"
 
 
 def _averaged(tried: list[dict[str, Any]]) -> list[str]:
