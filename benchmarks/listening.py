@@ -15,6 +15,7 @@ CORPUS is a folder of ``cadenza corpus build``. Stopped at any moment, the same 
   abc-2024`` under the published reward; all with the same number of answers;
 * ``averaged``: the mean of the weights of sft, grpo and ppo, shares as they do best on validation clips (WARP, Ramé et
   al. 2024: what several runs learned adds up, what each drifted cancels); averaged.json has the shares that were tried;
+* ``voices``: how often what the ear heard tells one voice from several;
 * ``measure NAME``: greedy and sampled answers to the test clips under each: the reward and its parts; onset F1
   (mir_eval) and the MV2H-like figure, neither of them ever rewarded; of sft and what comes from it also with the sound
   zeroed and with another clip's sound; the published protocol (30 clips × 3 runs); questions. Bootstrap intervals over
@@ -41,6 +42,7 @@ import torch
 from safetensors.torch import load_file
 
 from benchmarks import listening_page, listening_probe
+from benchmarks.listening_classes import in_order, played
 from cadenza.base.errors import CadenzaError
 from cadenza.base.files import write_atomically
 from cadenza.base.run import versions
@@ -49,6 +51,7 @@ from cadenza.corpus.clips import NOTATION, SAMPLE_RATE, ClipRecipe, ClipStore, b
 from cadenza.infer.held_out import open_music
 from cadenza.metrics.base import METRICS
 from cadenza.metrics.reward import REWARDS
+from cadenza.score.model import Score
 from cadenza.train.listening import rows, trainers
 from cadenza.train.listening import run as listening
 from cadenza.train.recipe import Listen, Preference, TrainConfig
@@ -64,6 +67,8 @@ MIXTURES: tuple[dict[str, float], ...] = (
     {"sft": 1.0}, {"sft": 0.5, "grpo": 0.5}, {"grpo": 0.5, "ppo": 0.5}, {"sft": 1 / 3, "grpo": 1 / 3, "ppo": 1 / 3},
 )  # fmt: skip
 ROUTE_A = "route a"
+BESIDE_EACH_OTHER = ("sft", AVERAGED, ROUTE_A)
+VOICE_FIGURES = ("reward", "reward_notes", "onset_f1", "mv2h_like", "reward_metre", "reward_key")
 SOUNDS = ("heard", "silenced", "swapped")
 PUBLISHED_CLIPS, RUNS = 30, 3
 BEST_OF = 8
@@ -190,14 +195,19 @@ def averaged(options: argparse.Namespace) -> None:
             paid[how] = float(np.mean(found))
         tried.append({"shares": shares, "validation clips": len(store), **paid})
         print(tried[-1], flush=True)
-    best = max(tried, key=lambda one: one["greedy"] + one["sampled"])
-    mix(best["shares"])
+    mix(best_shares(tried))
     folder = runs / AVERAGED / "model"
     if not folder.is_dir():
         shutil.copytree(runs / "sft" / "model", folder)
     about = json.loads((folder / "listen.json").read_text("utf-8"))
     opened.model.cpu().save(folder, about)
     write_atomically(options.work / "averaged.json", (json.dumps(tried, indent=1) + "\n").encode())
+
+
+def best_shares(tried: list[dict[str, Any]]) -> dict[str, float]:
+    """Of what :func:`averaged` tried."""
+    shares: dict[str, float] = max(tried, key=lambda one: one["greedy"] + one["sampled"])["shares"]
+    return shares
 
 
 def _weights(folder: Path) -> dict[str, torch.Tensor]:
@@ -338,6 +348,60 @@ def by_family(found: list[dict[str, Any]], store: ClipStore) -> dict[str, Any]:
     return table
 
 
+def is_single(score: Score) -> bool:
+    """Whether a score's notes come one after another."""
+    notes = np.concatenate([track.notes for track in score.tracks])
+    notes = notes[np.argsort(notes["onset_ticks"], kind="stable")]
+    return bool((notes["onset_ticks"][1:] >= (notes["onset_ticks"] + notes["duration_ticks"])[:-1]).all())
+
+
+def voices(options: argparse.Namespace) -> None:
+    """How often the ear's notes say rightly whether one voice plays, on validation clips."""
+    import soundfile
+
+    from cadenza.infer.heard_notes import is_one_voice
+    from cadenza.infer.transcribe import transcribe
+
+    store = ClipStore(options.work / "clips" / "validation")
+    said: dict[bool, list[bool]] = {True: [], False: []}
+    with tempfile.TemporaryDirectory() as folder:
+        for number in range(len(store)):
+            clip, sound = store[number], Path(folder) / "clip.wav"
+            soundfile.write(sound, clip.samples, SAMPLE_RATE)
+            said[is_single(NOTATION.decode(clip.text))].append(is_one_voice(transcribe(sound).heard))
+    found = {
+        name: {"clips": len(said[truth]), "taken for one voice": float(np.mean(said[truth]))}
+        for name, truth in (("one voice", True), ("chords", False))
+    }
+    write_atomically(options.work / "voices.json", (json.dumps(found, indent=1) + "\n").encode())
+    print(found)
+
+
+def by_voices(found: list[dict[str, Any]], store: ClipStore) -> dict[str, Any]:
+    """Figures of the greedy answers to clips of one voice, and to those with chords."""
+    table: dict[str, Any] = {}
+    truths = [NOTATION.decode(store.texts[record["clip"]]) for record in found]
+    for name, wanted in (("one voice", True), ("chords", False)):
+        chosen = [at for at, truth in enumerate(truths) if is_single(truth) == wanted]
+        works = [found[at]["work"] for at in chosen]
+        told = [found[at]["figures"]["heard"]["greedy"][0] for at in chosen]
+        table[name] = {"clips": len(chosen)}
+        for figure in VOICE_FIGURES:
+            table[name][figure] = interval([one[figure] for one in told], works)
+        answered = [found[at]["answers"]["heard"]["greedy"][0] for at in chosen]
+        orders = [pitches_in_order(truths[at], text) for at, text in zip(chosen, answered, strict=True)]
+        table[name]["pitches in order"] = interval(orders, works)
+    return table
+
+
+def pitches_in_order(truth: Score, answer: str) -> float:
+    """See :func:`benchmarks.listening_classes.in_order`; 0 of what cannot be read."""
+    try:
+        return in_order(played(truth), played(NOTATION.decode(answer)))
+    except CadenzaError:
+        return 0.0
+
+
 def report(options: argparse.Namespace) -> None:
     """All that stands, as one JSON."""
     table: dict[str, Any] = {}
@@ -359,6 +423,8 @@ def report(options: argparse.Namespace) -> None:
                     ]
                     row.setdefault(f"{sound}, {how}", {})[figure] = interval(values, works)
         row["families"] = by_family(found, store)
+        if name in BESIDE_EACH_OTHER:
+            row["voices"] = by_voices(found, store)
         table[name] = row
         if name == ROUTE_A:
             continue
@@ -406,19 +472,11 @@ def report(options: argparse.Namespace) -> None:
         for name, value in vars(options).items()
         if name not in ("only", "work", "corpus", "fonts", "test_font")
     }
-    probed = options.work / "probe.json"
-    towers = json.loads(probed.read_text("utf-8")) if probed.is_file() else {}
-    beside = options.work / "classes.json"  # of benchmarks/listening_classes.py
-    classes = json.loads(beside.read_text("utf-8")) if beside.is_file() else {}
-    tried = options.work / "averaged.json"
-    mixtures = json.loads(tried.read_text("utf-8")) if tried.is_file() else []
-    result = {
-        "about": about,
-        "table": table,
-        "averaged": mixtures,
-        "towers": towers,
-        "classes": classes,
-        "versions": versions(),
+    # classes.json is of benchmarks/listening_classes.py
+    aside = {"averaged": "averaged", "towers": "probe", "classes": "classes", "voices": "voices"}
+    kept = {key: options.work / f"{name}.json" for key, name in aside.items()}
+    result = {"about": about, "table": table, "versions": versions()} | {
+        key: json.loads(path.read_text("utf-8")) for key, path in kept.items() if path.is_file()
     }
     write_atomically(OUT, (json.dumps(result, indent=1) + "\n").encode())
     listening_page.write(result, PAGE)
@@ -459,6 +517,7 @@ def main() -> None:
     stages[AVERAGED] = lambda: averaged(options)
     stages |= {f"measure {name}": partial(measure, name, options) for name in (*TRAINED, AVERAGED)}
     stages[f"measure {ROUTE_A}"] = lambda: measure_route_a(options)
+    stages["voices"] = lambda: voices(options)
     stages["probe"] = lambda: listening_probe.run(options.work, options.tower)
     stages["report"] = lambda: report(options)
     for name in options.only or stages:

@@ -55,14 +55,8 @@ def text(result: dict[str, Any]) -> str:
             cells = [_told(best[key]) if key in best else "" for key in FIGURES]
             lines.append(f"| SFT, best of 8 by the reward | {' | '.join(cells)} |")
         lines.append("")
-    lines += (
-        _without_sound(table)
-        + _learned(table)
-        + _averaged(result.get("averaged") or [])
-        + _published(table)
-        + _questions(result)
-        + _families(table)
-    )
+    lines += _without_sound(table) + _learned(table) + _averaged(result.get("averaged") or []) + _published(table)
+    lines += _questions(result) + _voices(table, result.get("voices") or {}) + _families(table)
     lines += _classes(result.get("classes") or {})
     return "\n".join(lines)
 
@@ -156,6 +150,34 @@ def _questions(result: dict[str, Any]) -> list[str]:
     for name, row in rows.items():
         lines.append(f"| {name} | {' | '.join(_told(row[kind]) if kind in row else '' for kind in kinds)} |")
     return [*lines, ""]
+
+
+def _voices(table: dict[str, Any], said: dict[str, Any]) -> list[str]:
+    rows = {name: row["voices"] for name, row in table.items() if "voices" in row}
+    if not rows:
+        return []
+    columns = {**{key: FIGURES[key] for key in ("reward", "reward_notes", "onset_f1", "mv2h_like")},
+               "reward_metre": "metre", "reward_key": "key", "pitches in order": "pitches in order"}  # fmt: skip
+    lines = [
+        "## One voice, and chords",
+        "",
+        "The likeliest answer; the last column is the F1 of the longest common",
+        "",
+    ]
+    lines[-2] += " subsequence of pitches."
+    for kind in ("one voice", "chords"):
+        n = next(iter(rows.values()))[kind]["clips"]
+        lines += [f"| {kind}, {n} clips | {' | '.join(columns.values())} |", "|---" * (len(columns) + 1) + "|"]
+        for name, row in rows.items():
+            lines.append(f"| {NAMED[name]} | {' | '.join(_told(row[kind][key]) for key in columns)} |")
+        lines.append("")
+    if said:
+        about = f"""From what the ear heard `transcribe --route auto` takes
+            {said["one voice"]["taken for one voice"]:.0%} of {said["one voice"]["clips"]} validation clips of one voice
+            for such, and
+            {said["chords"]["taken for one voice"]:.0%} of the {said["chords"]["clips"]} others."""
+        lines += [paragraph(about), ""]
+    return lines
 
 
 def _families(table: dict[str, Any]) -> list[str]:

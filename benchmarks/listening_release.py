@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
-from benchmarks.listening import MIXTURES, answers, config_of
+from benchmarks.listening import AVERAGED, answers, best_shares, config_of
 from benchmarks.listening_page import NAMED
 from cadenza.base.files import write_atomically
 from cadenza.corpus.clips import ClipStore
@@ -45,6 +45,7 @@ cadenza's ear heard as notes, a vector for all that begin together, through a li
 | files | `model.safetensors`, `projector.safetensors` (float16), `tokenizer.json`, `listen.json`, `training.json` |
 | trained on | {clips:,} clips of single voices of one or two bars, each {copies} times more transposed by up to five semitones; pitches alone {pitches} steps of {rows} rows, then whole answers and questions {steps} steps |
 | learned from rewards | {shares} |
+| training | {minutes:.1f} minutes on one accelerator, an H100; what learned from rewards ran beside each other |
 | licence | Apache-2.0, as cadenza |
 
 ## Scores
@@ -80,7 +81,7 @@ def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--run", default="averaged")
+    parser.add_argument("--run", default=AVERAGED)
     options = parser.parse_args()
     source = options.work / "runs" / options.run / "model"
     shutil.rmtree(OUT, ignore_errors=True)
@@ -90,7 +91,9 @@ def main() -> None:
     shutil.copyfile(source / "listen.json", OUT / "listen.json")
     for name in ("model.safetensors", "projector.safetensors"):
         save_file({key: value.half() for key, value in load_file(source / name).items()}, OUT / name, {"format": "pt"})
-    shares = next(dict(one) for one in MIXTURES if len(one) == 3) if options.run == "averaged" else {options.run: 1.0}
+    shares = {options.run: 1.0}
+    if options.run == AVERAGED:
+        shares = best_shares(json.loads((options.work / "averaged.json").read_text("utf-8")))
     runs = {name: record(options.work / "runs" / name) for name in ("pitches", *shares)}
     write_atomically(OUT / "training.json", (json.dumps({"shares": shares, "runs": runs}, indent=1) + "\n").encode())
     before, after = (reward(folder, options) for folder in (source, OUT))
@@ -99,11 +102,13 @@ def main() -> None:
 
 
 def record(run: Path) -> dict[str, Any]:
-    """What a run's run.json says, with names instead of places."""
-    said = json.loads((run / "run.json").read_text("utf-8"))
+    """What a run's run.json says, with names instead of places; and how long its training took."""
+    said: dict[str, Any] = json.loads((run / "run.json").read_text("utf-8"))
     said["config"]["listen"]["clips"] = "CLIPS"
     said["config"]["base"] = re.sub(r".*/", "", said["config"]["base"])
-    return dict(said)
+    log = [json.loads(line) for line in (run / "log.jsonl").read_text("utf-8").splitlines()]
+    said["train_seconds"] = sum(row["train_runtime"] for row in log if "train_runtime" in row)
+    return said
 
 
 def reward(folder: Path, options: argparse.Namespace) -> float:
@@ -139,11 +144,14 @@ def card(options: argparse.Namespace, runs: dict[str, Any], shares: dict[str, fl
     composer = COMPOSER.read_text("utf-8")
     data = composer[composer.index("## Data") : composer.index("## How it was made")]
     data = re.sub(r"Training examples:.*\n\n", "", data)
+    rewarded = [runs[name]["train_seconds"] for name in shares if name != "sft"]
+    minutes = (runs["pitches"]["train_seconds"] + runs["sft"]["train_seconds"] + max(rewarded, default=0.0)) / 60
     learned = ", ".join(f"{share:.2f} × {NAMED[name]}" for name, share in shares.items()) + ": weights averaged"
     return CARD.format(
         parameters=runs["sft"]["n_parameters"], clips=int(about["clips"]), copies=about["transposed"],
         pitches=about["pitch_steps"], steps=about["steps"], rows=about["rows"],
-        shares=learned, n=row["clips"], works=row["works"], scores="\n".join(lines), compared=COMPARED, change=change,
+        shares=learned, minutes=minutes, n=row["clips"], works=row["works"], scores="\n".join(lines),
+        compared=COMPARED, change=change,
         data=data, metre=row["heard, greedy"]["reward_metre"][0], tempo=row["heard, greedy"]["reward_tempo"][0],
     )  # fmt: skip
 

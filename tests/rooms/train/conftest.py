@@ -63,3 +63,19 @@ def tiny(tmp_path_factory: pytest.TempPathFactory):
         return made[kind]
 
     return folder
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Clips to listen to."""
+    from tests.rooms.train.listeners import make_clips
+
+    return make_clips(tmp_path_factory.mktemp("clips"))
+
+
+@pytest.fixture(scope="module")
+def sft(clips: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that listens and has hardly learned anything."""
+    from tests.rooms.train.listeners import make_sft
+
+    return make_sft(clips, tmp_path_factory.mktemp("sft"))

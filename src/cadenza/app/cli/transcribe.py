@@ -10,6 +10,7 @@ import typer
 if TYPE_CHECKING:
     from cadenza.infer.transcribe import Transcription
     from cadenza.score.model import Score
+    from cadenza.train.listening.transcribe import Told
 
 
 def transcribe(
@@ -117,8 +118,13 @@ def transcribe(
     for track in found.score.tracks:
         bent = f", {len(set(track.bends['note'].tolist()))} of them bent" if len(track.bends) else ""
         typer.echo(f"  {track.name}: {len(track):,} notes{bent}")
-    if listener is not None and not of_a and _by_better(audio, listener, out, found):
-        return
+    if listener is not None:
+        told = None if of_a else _better(audio, listener, found)
+        if told is not None:
+            _write(audio, told, out)
+            return
+        if of_a:
+            typer.echo("  route a: its own options are given")
     page = notated(found.score, tempo=tempo, metre=metre, key=key, quantize=grid)
     typer.echo(f"  {_said(page.score)}")
     for target in out:
@@ -137,14 +143,19 @@ def _by_listener(audio: Path, listener: str, out: list[Path]) -> None:
     """Route b: what a model that listens writes."""
     from cadenza import formats
     from cadenza.app.cli.train import _needs_extra
-    from cadenza.base.files import make_folder_for
 
     for target in out:
         formats.module_for(target, "write")
     _needs_extra()
     from cadenza.train.listening.transcribe import transcribe as tell
 
-    told = tell(audio, listener)
+    _write(audio, tell(audio, listener), out)
+
+
+def _write(audio: Path, told: Told, out: list[Path]) -> None:
+    from cadenza import formats
+    from cadenza.base.files import make_folder_for
+
     typer.echo(f"{audio.name}: {told.score.n_notes:,} notes, {_said(told.score)}; {-told.log2_p:.0f} bits")
     for target in out:
         make_folder_for(target)
@@ -152,26 +163,26 @@ def _by_listener(audio: Path, listener: str, out: list[Path]) -> None:
         typer.echo(f"  {target}")
 
 
-def _by_better(audio: Path, listener: str, out: list[Path], found: Transcription) -> bool:
-    """Route b where it measures better: one voice, not longer than the listener hears (docs/listening.md); False where
-    it does not, or where the listener has nothing to say."""
+def _better(audio: Path, listener: str, found: Transcription) -> Told | None:
+    """What a listener writes where it measures better: one voice, not longer than it hears (docs/listening.md); None
+    where it does not, or where it writes no music."""
     from cadenza.app.cli.train import _needs_extra
-    from cadenza.base.errors import CadenzaError
+    from cadenza.base.errors import ModelError
     from cadenza.infer.heard_notes import is_one_voice
 
     _needs_extra()
     from cadenza.train.listening.transcribe import seconds_of
+    from cadenza.train.listening.transcribe import transcribe as tell
 
     most_seconds = seconds_of(listener)
     if found.duration_seconds > most_seconds or not is_one_voice(found.heard):
         typer.echo(f"  route a: more than one voice, or longer than {most_seconds:g} s")
-        return False
+        return None
     try:
-        _by_listener(audio, listener, out)
-    except CadenzaError as error:
-        typer.echo(f"  route a: the listener has nothing to say ({error})")
-        return False
-    return True
+        return tell(audio, listener)
+    except ModelError as error:
+        typer.echo(f"  route a: {error}")
+        return None
 
 
 def _said(page: Score) -> str:

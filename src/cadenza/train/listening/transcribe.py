@@ -51,12 +51,9 @@ def open_for_use(folder: Path | str) -> tuple[Opened, float]:
     from transformers.utils import logging as transformers_logging
 
     transformers_logging.disable_progress_bar()
-    most_seconds = seconds_of(folder)
-    source = source_of(str(folder))
-    assert source is not None  # or there were no seconds
-    opened = open_trained(source)
+    opened = open_trained(_source(folder))
     opened.model.eval()
-    return opened, most_seconds
+    return opened, seconds_of(folder)
 
 
 def seconds_of(folder: Path | str) -> float:
@@ -65,10 +62,14 @@ def seconds_of(folder: Path | str) -> float:
     Raises:
         ModelError: it is none that listens.
     """
+    return float(about_of(_source(folder))["seconds"]) + ROOM_SECONDS
+
+
+def _source(folder: Path | str) -> Path:
     source = source_of(str(folder))
     if source is None:
         raise ModelError("a model that listens", "none", where=str(folder), hint="Train one: cadenza train listen …")
-    return float(about_of(source)["seconds"]) + ROOM_SECONDS
+    return source
 
 
 def samples_of(path: Path | str, most_seconds: float) -> NDArray[np.int16]:
