@@ -28,17 +28,22 @@ def module_for(path: Path, verb: str) -> Any:
         MissingExtraError: writing it needs a package that is not installed.
     """
     suffix = path.suffix.lower().lstrip(".")
-    done = "read" if verb == "read" else "written"
-    hint = f"cadenza {verb}s: {', '.join('.' + s for s in suffixes(verb))}."
-    if suffix not in FORMATS.parts():
-        found = f"the suffix {path.suffix!r}" if path.suffix else "no suffix"
-        raise FormatError(f"a file that can be {done}", found, where=str(path), hint=hint)
-    if not _can(suffix, verb):
-        raise FormatError(f"a format that can be {done}", f".{suffix}, which cannot", where=str(path), hint=hint)
+    if suffix not in FORMATS.parts() or not _can(suffix, verb):
+        raise _refusal(path, verb)  # which names every format that could, and so loads them all
     module = FORMATS.load(suffix)
     if verb == "write" and hasattr(module, "check_installed"):
         module.check_installed(suffix)  # said before the work, not after
     return module
+
+
+def _refusal(path: Path, verb: str) -> FormatError:
+    suffix = path.suffix.lower().lstrip(".")
+    done = "read" if verb == "read" else "written"
+    hint = f"cadenza {verb}s: {', '.join('.' + s for s in suffixes(verb))}."
+    if suffix in FORMATS.parts():
+        return FormatError(f"a format that can be {done}", f".{suffix}, which cannot", where=str(path), hint=hint)
+    found = f"the suffix {path.suffix!r}" if path.suffix else "no suffix"
+    return FormatError(f"a file that can be {done}", found, where=str(path), hint=hint)
 
 
 def _can(suffix: str, verb: str) -> bool:
