@@ -16,7 +16,7 @@ import math
 import multiprocessing
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from cadenza.base.errors import ModelError
 from cadenza.base.files import write_atomically
+from cadenza.base.tensors import read_safetensors
 from cadenza.corpus.humanise import FAMILIES
 from cadenza.corpus.score_pack import ScorePack
 from cadenza.corpus.synthesis import (
@@ -64,6 +66,9 @@ class EarTraining:
         first_clips: clips rendered before learning begins.
         workers: processes that render; 0 = one fewer than there are cores.
         augment: whether clips pass through rooms and devices.
+        room_seconds, wettest_decibels: of those rooms, the longest reverberation time and the most that the room may
+            be louder than what comes straight.
+        bfloat16: whether the network runs in bfloat16, which processors without units for it do slowly.
         cycle: how many different clips are made at most (0 = no bound): clip n is clip n mod cycle.
     """
 
@@ -81,6 +86,9 @@ class EarTraining:
     workers: int = 0
     seed: int = 0
     augment: bool = True
+    room_seconds: float = 1.4
+    wettest_decibels: float = 2.0
+    bfloat16: bool = True
     cycle: int = 0
 
 
@@ -135,6 +143,46 @@ def rate_at(progress: float, step: int, training: EarTraining) -> float:
     return training.learning_rate * min(1.0, (step + 1) / training.warmup_steps) * max(0.005, fall)
 
 
+class Learner:
+    """A network and its optimizer, which takes one batch of a pool after another."""
+
+    def __init__(self, network: EarNetwork, training: EarTraining, generator: torch.Generator) -> None:
+        self.network, self.training, self.generator = network, training, generator
+        self.device = next(network.parameters()).device
+        self.magnitudes = LogMagnitudes().to(self.device)
+        self.optimizer = torch.optim.AdamW(
+            network.parameters(), training.learning_rate, (0.9, 0.98), weight_decay=training.weight_decay,
+            fused=self.device.type == "cuda",
+        )  # fmt: skip
+
+    def step(self, pool: Pool, rate: float) -> dict[str, Tensor]:
+        """One step at this learning rate; the parts of the loss."""
+        training, shape = self.training, self.network.shape
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        with torch.no_grad():
+            batch = cut(pool, training, self.generator)
+            if training.augment:
+                samples = augmented(
+                    batch.samples, self.generator, training.room_seconds, training.wettest_decibels
+                )  # fmt: skip
+            else:
+                samples = batch.samples / (batch.samples.std(1, keepdim=True) + 1e-5) * front.LEVEL
+            seen = self.magnitudes(samples)[:, :, BEFORE_FRAMES : BEFORE_FRAMES + training.frames]
+            wanted = targets(
+                batch.notes, batch.bends, batch.drums, batch.first_frame, training.frames, shape.n_families,
+                shape.n_drums,
+            )  # fmt: skip
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=training.bfloat16):
+            said = self.network(seen)
+        parts = losses(said, wanted)
+        self.optimizer.zero_grad(set_to_none=True)
+        total(parts).backward()
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0, foreach=True)
+        self.optimizer.step()
+        return parts
+
+
 class Average:
     """Weights and running statistics averaged over the steps."""
 
@@ -169,6 +217,23 @@ def load(path: Path) -> tuple[EarNetwork, dict[str, Any]]:
     network = EarNetwork(EarShape(**stored["shape"]))
     network.load_state_dict(stored["weights"], strict=False)
     return network.eval(), stored["facts"]
+
+
+def weights_of(folder: Path, shape: EarShape) -> dict[str, Tensor]:
+    """The weights of a run (``ear.pt``) or of an ear that was released.
+
+    Raises:
+        ModelError: they are missing or of another shape.
+    """
+    if (folder / "ear.pt").is_file():
+        stored = torch.load(folder / "ear.pt", map_location="cpu", weights_only=True)["weights"]
+    else:
+        read = read_safetensors(folder / "model.safetensors")
+        stored = {name: torch.from_numpy(value.copy()) for name, value in read.items()}
+    wanted = {name: value.shape for name, value in EarNetwork(shape).state_dict().items() if value.is_floating_point()}
+    if {name: value.shape for name, value in stored.items()} != wanted:
+        raise ModelError(f"an ear {shape.width} wide with {shape.n_families} families", "another", where=str(folder))
+    return stored
 
 
 @torch.no_grad()
@@ -258,11 +323,17 @@ def train(
     test_fonts: Sequence[Path] = (),
     evaluation_clips: int = 6,
     device: torch.device | None = None,
+    begin_with: Path | None = None,
 ) -> dict[str, Any]:
     """Train, writing ``ear.pt``, ``log.jsonl`` and ``result.json`` into ``out``; returns the result.
 
-    ``test_fonts`` are rendered with the works of the test split, once, at the end.
+    ``test_fonts`` are rendered with the works of the test split, once, at the end. ``begin_with`` is the folder of an
+    ear whose weights are gone on from.
+
+    Raises:
+        ModelError: ``begin_with`` holds none of this shape.
     """
+    weights = {} if begin_with is None else weights_of(begin_with, shape)
     began = time.time()
     out.mkdir(parents=True, exist_ok=True)
     log = (out / "log.jsonl").open("a", buffering=1)
@@ -293,8 +364,8 @@ def train(
     try:
         device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
         say(event="start", device=str(device), workers=n_workers, training=asdict(training), shape=shape.json(),
-            pieces=len(pack), torch=torch.__version__)  # fmt: skip
-        network = _learn(renderers, training, shape, out, device, say)
+            pieces=len(pack), torch=torch.__version__, begins_with=str(begin_with or ""))  # fmt: skip
+        network = _learn(renderers, training, shape, out, device, say, weights)
         clips = {name: queue.get(timeout=300) for name, queue in asked.items()}
     finally:
         renderers.close()
@@ -346,6 +417,7 @@ def _learn(
     out: Path,
     device: torch.device,
     say: Any,
+    weights: Mapping[str, Tensor],
 ) -> EarNetwork:
     torch.manual_seed(training.seed)
     generator = torch.Generator(device=device).manual_seed(training.seed + 1)
@@ -354,12 +426,11 @@ def _learn(
         torch.backends.cudnn.benchmark = True
         torch.backends.cudnn.allow_tf32 = True  # the features' matrix product stays exact
     network = EarNetwork(shape).to(device)
+    if weights:
+        network.load_state_dict(weights, strict=False)  # without the counts of batches, which nothing reads
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
-    magnitudes = LogMagnitudes().to(device)
+    learner = Learner(network, training, generator)
     average = Average(network, training.ema)
-    optimizer = torch.optim.AdamW(
-        network.parameters(), training.learning_rate, (0.9, 0.98), weight_decay=training.weight_decay, fused=on_cuda
-    )
     pool = Pool(training.pool_clips, device)
     while len(pool) < training.first_clips:
         pool.fill(renderers, wait_seconds=0.5)
@@ -375,26 +446,7 @@ def _learn(
         if progress >= 1:
             break
         pool.fill(renderers)
-        for group in optimizer.param_groups:
-            group["lr"] = rate_at(progress, step, training)
-        with torch.no_grad():
-            batch = cut(pool, training, generator)
-            if training.augment:
-                samples = augmented(batch.samples, generator)
-            else:
-                samples = batch.samples / (batch.samples.std(1, keepdim=True) + 1e-5) * front.LEVEL
-            seen = magnitudes(samples)[:, :, BEFORE_FRAMES : BEFORE_FRAMES + training.frames]
-            wanted = targets(
-                batch.notes, batch.bends, batch.drums, batch.first_frame, training.frames, shape.n_families,
-                shape.n_drums,
-            )  # fmt: skip
-        with torch.autocast(device.type, torch.bfloat16, enabled=on_cuda):
-            said = network(seen)
-        parts = losses(said, wanted)
-        optimizer.zero_grad(set_to_none=True)
-        total(parts).backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0, foreach=True)
-        optimizer.step()
+        parts = learner.step(pool, rate_at(progress, step, training))
         average.update(step)
         step += 1
         for name, value in parts.items():
@@ -404,7 +456,7 @@ def _learn(
         if elapsed >= 60 * minute * min(1.0, training.minutes / 4) or step == 50:
             minute += step != 50
             spoken = {name: round(float(value) / counted, 5) for name, value in sums.items()}
-            rate = optimizer.param_groups[0]["lr"]
+            rate = learner.optimizer.param_groups[0]["lr"]
             per_second = step * training.batch * training.frames / front.FRAMES_PER_SECOND / elapsed
             say(event="step", step=step, clips=pool.n_seen, rate=rate, audio_seconds_a_second=round(per_second, 1),
                 **spoken)  # fmt: skip
@@ -433,10 +485,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--threads", type=int, default=0, help="of torch; 0 = its own choice")
     parser.add_argument("--width", type=int, default=EarShape.width)
     parser.add_argument("--evaluation-clips", type=int, default=6, help="of each kind")
-    parser.add_argument("--no-augment", dest="augment", action="store_false")
+    parser.add_argument("--from", dest="begin_with", type=Path, help="an ear's folder or a run whose weights go on")
     for name, value in asdict(EarTraining()).items():
-        if name != "augment":
-            parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value)
+        option = f"--{name.replace('_', '-')}"
+        if isinstance(value, bool):
+            parser.add_argument(option, action=argparse.BooleanOptionalAction, default=value)
+        else:
+            parser.add_argument(option, type=type(value), default=value)
     chosen = parser.parse_args(arguments)
     if chosen.threads:
         torch.set_num_threads(chosen.threads)
@@ -445,7 +500,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     device = torch.device(chosen.device) if chosen.device else None
     train(
         ScorePack.load(chosen.scores), chosen.font, chosen.out, training, shape, chosen.test_font,
-        chosen.evaluation_clips, device,
+        chosen.evaluation_clips, device, chosen.begin_with,
     )  # fmt: skip
 
 

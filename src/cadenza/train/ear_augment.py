@@ -16,8 +16,15 @@ from cadenza.model.ear_features import LEVEL, SAMPLE_RATE
 CLEAN_SHARE = 0.1  # of the clips stay as they were rendered
 
 
-def augmented(samples: Tensor, generator: torch.Generator) -> Tensor:
-    """Samples (B, n) as some room and device would have recorded them, at some level."""
+def augmented(
+    samples: Tensor, generator: torch.Generator, room_seconds: float = 1.4, wettest_decibels: float = 2.0
+) -> Tensor:
+    """Samples (B, n) as some room and device would have recorded them, at some level.
+
+    Args:
+        room_seconds: the longest time in which a room's sound falls by 60 dB.
+        wettest_decibels: of the room above what comes straight, at most.
+    """
     b, n = samples.shape
     device = samples.device
 
@@ -33,13 +40,13 @@ def augmented(samples: Tensor, generator: torch.Generator) -> Tensor:
     octaves = torch.log2(hertz / 640.0)
 
     # A room: noise that dies away, duller with time, behind a first gap.
-    length = min(SAMPLE_RATE, n)
+    length = min(round(max(1.0, room_seconds / 1.4) * SAMPLE_RATE), n)
     t = torch.arange(length, device=device) / SAMPLE_RATE
-    decay = 0.2 + uniform() ** 1.5 * 1.2
+    decay = 0.2 + uniform() ** 1.5 * (room_seconds - 0.2)
     envelope = torch.exp(-6.9 * t / decay) * (t > uniform(0.004, 0.024))
     response = torch.randn(b, length, generator=generator, device=device) * envelope
     response = response / (response.norm(dim=1, keepdim=True) + 1e-9)
-    wet = 10 ** (-uniform(-2, 20) / 20) * some(0.75) * treated
+    wet = 10 ** (-uniform(-wettest_decibels, 20) / 20) * some(0.75) * treated
     damping = 10 ** (-uniform(0, 4) * octaves.clamp(min=0) / 20)
     spectrum = spectrum * (1 + wet * torch.fft.rfft(response, n) * damping)
 

@@ -11,7 +11,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from cadenza.model.ear_architecture import EarShape  # noqa: E402
-from cadenza.train.ear import EarTraining, f1, load, onset_scores, rate_at, train  # noqa: E402
+from cadenza.train.ear import EarTraining, f1, load, onset_scores, rate_at, save, train, weights_of  # noqa: E402
 from cadenza.train.ear_augment import augmented  # noqa: E402
 from cadenza.train.ear_network import BLOCKS, Block, EarNetwork  # noqa: E402
 from cadenza.train.ear_targets import losses, targets, total  # noqa: E402
@@ -125,3 +125,30 @@ def test_a_run_learns_from_scores_and_ends_with_the_clock(tmp_path):
     assert isinstance(network, EarNetwork)
     assert facts["step"] > 0
     assert facts["audio_seconds_learned"] == pytest.approx(facts["step"] * 32 / 50)
+
+
+def test_training_goes_on_from_the_weights_of_an_ear(tmp_path):
+    from cadenza.base.errors import ModelError
+    from cadenza.base.tensors import write_safetensors
+
+    torch.manual_seed(0)
+    shape = EarShape(width=4, drum_width=4)
+    values = {name: v.numpy() for name, v in EarNetwork(shape).state_dict().items() if v.is_floating_point()}
+    write_safetensors(tmp_path / "model.safetensors", values)
+    read = weights_of(tmp_path, shape)
+    assert all((read[name].numpy() == value).all() for name, value in values.items())
+    save(tmp_path / "ear.pt", shape, {name: torch.from_numpy(value + 1) for name, value in values.items()}, {})
+    assert (weights_of(tmp_path, shape)["enter.weight"].numpy() == values["enter.weight"] + 1).all()
+    with pytest.raises(ModelError, match="8 wide"):
+        weights_of(tmp_path, EarShape(width=8, drum_width=4))
+
+
+def test_a_longer_and_wetter_room_sounds_on_for_longer():
+    click = torch.zeros(64, 40_000)
+    click[:, 2_000] = 1.0
+    tails = []
+    for room_seconds, wettest_decibels in ((0.4, -19.0), (1.4, 2.0), (2.4, 6.0)):
+        sound = augmented(click, torch.Generator().manual_seed(1), room_seconds, wettest_decibels)
+        tails.append(float((sound[:, 10_000:18_000].std(1) / sound[:, 2_000:10_000].std(1)).median()))
+    assert tails == sorted(tails)
+    assert tails[2] > 1.5 * tails[0]
