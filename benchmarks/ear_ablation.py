@@ -1,6 +1,6 @@
 """What each part of the ear is worth: front end, width, augmentation and data mix, at equal steps and equal clips.
 
-    python -m benchmarks.ear_ablation --fonts DIR --work DIR [--steps 1200] [--only NAME ...] [--report]
+    python -m benchmarks.ear_ablation --fonts DIR --work DIR [--steps 500] [--only NAME ...] [--report]
 
 ``--fonts`` is the folder of ``benchmarks/ear_data.py``. Clips are rendered once for each mix and kept in ``--work``; so
 are trained cells, and the same command goes on where it was stopped. Every cell has the base's training but for what
@@ -147,7 +147,7 @@ def pool_of(mix: str, options: argparse.Namespace) -> Pool:
         memory.flush()
         unfinished.rename(path)
         print(f"{mix}: {options.clips} clips in {time.time() - begun:.0f} s", flush=True)
-    memory = np.memmap(path, np.uint8, "r", shape=options.clips * SLOT_BYTES)
+    memory = np.memmap(path, np.uint8, "c", shape=options.clips * SLOT_BYTES)
     pool = Pool(options.clips, torch.device("cpu"))
     for number in range(options.clips):
         pool.add(Packed.views(memory.data, number))
@@ -277,7 +277,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--fonts", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=1200)
+    parser.add_argument("--steps", type=int, default=500)
     parser.add_argument("--clips", type=int, default=1000, help="rendered of each mix")
     parser.add_argument("--judged", type=int, default=6, help="test clips of each kind")
     parser.add_argument("--only", nargs="+", choices=CELLS, default=list(CELLS))
