@@ -66,7 +66,8 @@ def text_of(score: Score, model: ComposerModel) -> Text:
     tokenize, begin = model.vocabulary.tokenize, model.vocabulary.bos_id
     head = [*([] if begin is None else [begin]), *tokenize(prompt.words), *tokenize(prompt.header)]
     # As composing has them: fields imply the blank before a bar, a text vocabulary spells it after the first.
-    bars = [prompt.bars[0].strip(), *(bar.strip() if model.has_fields else bar for bar in prompt.bars[1:])]
+    has_fields = model.has_fields
+    bars = [prompt.bars[0].strip(), *(bar.strip() if has_fields else bar for bar in prompt.bars[1:])]
     body = [token for bar in bars for token in tokenize(bar)]
     said = model.notation.decode(prompt.header + "".join(prompt.bars).lstrip())
     seconds = float(ticks_to_seconds(score, score.length_ticks))
