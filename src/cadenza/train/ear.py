@@ -26,7 +26,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cadenza.base.errors import ModelError
+from cadenza.base.errors import ConfigError, ModelError
 from cadenza.base.files import write_atomically
 from cadenza.base.tensors import read_safetensors
 from cadenza.corpus.humanise import FAMILIES
@@ -64,6 +64,7 @@ class EarTraining:
         mixed_share: how many clips have a second one mixed in.
         pool_clips: the most clips kept; the oldest give way.
         first_clips: clips rendered before learning begins.
+        most_clips: clips rendered in all (0 = without end); where cores are few, rendering takes them from learning.
         workers: processes that render; 0 = one fewer than there are cores.
         augment: whether clips pass through rooms and devices.
         room_seconds, wettest_decibels: of those rooms, the longest reverberation time and the most that the room may
@@ -83,6 +84,7 @@ class EarTraining:
     mixed_share: float = 0.15
     pool_clips: int = 2000
     first_clips: int = 64
+    most_clips: int = 0
     workers: int = 0
     seed: int = 0
     augment: bool = True
@@ -331,8 +333,11 @@ def train(
     ear whose weights are gone on from.
 
     Raises:
+        ConfigError: more clips are waited for than are rendered.
         ModelError: ``begin_with`` holds none of this shape.
     """
+    if 0 < training.most_clips < training.first_clips:
+        raise ConfigError(f"first_clips of at most {training.most_clips} (most_clips)", str(training.first_clips))
     weights = {} if begin_with is None else weights_of(begin_with, shape)
     began = time.time()
     out.mkdir(parents=True, exist_ok=True)
@@ -360,7 +365,7 @@ def train(
         )
         helpers[-1].start()
     n_workers = training.workers or max(1, (os.cpu_count() or 2) - 1)
-    renderers = Renderers(synthesizer, n_workers, training.cycle)
+    renderers = Renderers(synthesizer, n_workers, training.cycle, training.most_clips)
     try:
         device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
         say(event="start", device=str(device), workers=n_workers, training=asdict(training), shape=shape.json(),

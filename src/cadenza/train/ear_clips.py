@@ -6,6 +6,7 @@ import multiprocessing
 import traceback
 from dataclasses import dataclass
 from multiprocessing.shared_memory import SharedMemory
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -70,7 +71,9 @@ SLOT_BYTES = sum(int(np.prod(shape)) * np.dtype(dtype).itemsize for shape, dtype
 class Renderers:
     """Processes that render clips into shared memory; the synthesizer is forked, so its fonts are loaded once."""
 
-    def __init__(self, synthesizer: Synthesizer, n_workers: int, cycle: int = 0, slots: int = SLOTS) -> None:
+    def __init__(
+        self, synthesizer: Synthesizer, n_workers: int, cycle: int = 0, most: int = 0, slots: int = SLOTS
+    ) -> None:
         context = multiprocessing.get_context("fork")
         self.memory = SharedMemory(create=True, size=slots * SLOT_BYTES)
         self.free: Any = context.Queue()
@@ -78,16 +81,16 @@ class Renderers:
         for slot in range(slots):
             self.free.put(slot)
         self.workers = [
-            context.Process(target=self._render, args=(synthesizer, first, n_workers, cycle), daemon=True)
+            context.Process(target=self._render, args=(synthesizer, first, n_workers, cycle, most), daemon=True)
             for first in range(n_workers)
         ]
         for worker in self.workers:
             worker.start()
 
-    def _render(self, synthesizer: Synthesizer, first: int, step: int, cycle: int) -> None:
+    def _render(self, synthesizer: Synthesizer, first: int, step: int, cycle: int, most: int) -> None:
         torch.set_num_threads(1)
         number, failed = first, 0
-        while True:
+        while not most or number < most:
             try:
                 clip = synthesizer.clip(number % cycle if cycle else number)
             except Exception:  # one clip in thousands is no reason to lose hours of training; it is said, and left out
@@ -101,6 +104,7 @@ class Renderers:
             Packed.views(self.memory.buf, slot).fill(clip)
             self.ready.put(slot)
             number += step
+        Event().wait()  # a process that ends would count as one that died
 
     def take(self, wait_seconds: float) -> int | None:
         """A slot with a new clip, or None; give it back with :meth:`give`."""

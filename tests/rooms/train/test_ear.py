@@ -10,6 +10,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from cadenza.base.errors import ConfigError  # noqa: E402
 from cadenza.model.ear_architecture import EarShape  # noqa: E402
 from cadenza.train.ear import EarTraining, f1, load, onset_scores, rate_at, save, train, weights_of  # noqa: E402
 from cadenza.train.ear_augment import augmented  # noqa: E402
@@ -110,7 +111,9 @@ def test_a_run_learns_from_scores_and_ends_with_the_clock(tmp_path):
     font = tmp_path / "made.sf2"
     soundfonts.write_font(soundfonts.random_font(3, n_presets=2), font)
     packed = pack([piece(0, "train"), piece(1, "train"), piece(2, "validation")])
-    training = EarTraining(minutes=0.05, batch=1, frames=32, workers=1, first_clips=2, pool_clips=8, warmup_steps=2)
+    training = EarTraining(
+        minutes=0.05, batch=1, frames=32, workers=1, first_clips=2, most_clips=3, pool_clips=8, warmup_steps=2
+    )  # fmt: skip
     begun = time.time()
     result = train(
         packed, [font], tmp_path / "run", training, EarShape(width=4, drum_width=4), evaluation_clips=1,
@@ -124,6 +127,9 @@ def test_a_run_learns_from_scores_and_ends_with_the_clock(tmp_path):
     network, facts = load(tmp_path / "run" / "ear.pt")
     assert isinstance(network, EarNetwork)
     assert facts["step"] > 0
+    assert facts["clips"] <= 3
+    with pytest.raises(ConfigError, match="at most 1"):
+        train(packed, [font], tmp_path / "no", EarTraining(first_clips=2, most_clips=1), EarShape(width=4))
     assert facts["audio_seconds_learned"] == pytest.approx(facts["step"] * 32 / 50)
 
 
