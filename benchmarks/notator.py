@@ -1,7 +1,6 @@
 """How well the notator reads performances: tempo, metre, key, bars and note values of works that it never saw.
 
-    python -m benchmarks.notator --data DIR | --pieces STORE --out FILE.json [--n 0] [--adviser]
-        [--font FONT.sf2 --audio 6]
+    python -m benchmarks.notator --data DIR | --pieces STORE --out FILE.json [--n 0] [--font FONT.sf2 --audio 6]
 
 Works are the test and validation splits of the ear's data (neither was looked at while the notator was made; the
 weights come from the training split, ``benchmarks/notator_train.py``), as :mod:`benchmarks.notator_data` takes them.
@@ -13,10 +12,7 @@ Metre: exactly the written one; "majority" is what always answering the training
 the signature of works that keep one (exact or relative key), "mode" too where it is right. Downbeats: bar lines within
 100 ms, of sources that say their upbeats. ``mv2h_like``: :mod:`cadenza.metrics.score_quality`, the page moved by whole
 quarters to where most onsets meet ("aligned"), and as it is. Bars: of the page in ABC, those that add up. ``--choice``
-judges the choice among readings alone, without writing pages. ``--adviser``: the shipped composer is asked where tempo
-and metre are in doubt, as ``cadenza transcribe`` does it; "learned" stays without, "advised" is with it, and
-"advised less learned" is the difference work by work with a 95 % interval (works drawn anew). The weight of its word
-was chosen on works of the validation split, so ``--splits test`` is what it has not seen.
+judges the choice among readings alone, without writing pages.
 """
 
 from __future__ import annotations
@@ -34,13 +30,12 @@ from typing import Any
 import numpy as np
 
 from benchmarks.notator_data import NOISY, NOISY_SHIFT_SECONDS, Errors, Played, Work, played, works
-from benchmarks.notator_train import downbeats, lines_met
+from benchmarks.notator_train import downbeats
 from cadenza.base.errors import CadenzaError
 from cadenza.base.files import write_atomically
 from cadenza.base.run import versions
-from cadenza.infer.notator import beats, keys, metre, notate, notated
+from cadenza.infer.notator import beats, keys, metre, notate
 from cadenza.infer.notator.events import events_of, played_notes
-from cadenza.infer.notator.language import LanguageModel
 from cadenza.metrics.score_quality import METRIC as QUALITY
 from cadenza.metrics.syntax import bar_faults
 from cadenza.notation.abc import Abc
@@ -129,38 +124,6 @@ def aligned(ref: Score, est: Score) -> Score:
     return replace(est, tracks=tuple(map(moved, est.tracks)), bars=bars, length_ticks=max(0, est.length_ticks + shift))
 
 
-def advised(work: Work, truth: Played, adviser: LanguageModel, choice: bool) -> Row:
-    """What a page says that was written with advice: everything, or tempo, metre and downbeats alone."""
-    page = notated(truth.performance, adviser=adviser)
-    row = {} if choice else judged(work, truth, page.score)
-    ratio = written_tempo(page.score) / truth.quarters_a_minute
-    found = (page.score.metres[0].numerator, page.score.metres[0].denominator)
-    row |= {
-        "tempo": float(abs(ratio - 1) <= NEAR),
-        "tempo or octave": float(min(abs(ratio * f - 1) for f in (0.5, 1, 2)) <= NEAR),
-        "metre": float(found == work.metre),
-    }  # fmt: skip
-    if work.says_bars:
-        table = bar_table(page.score)
-        lines = page.seconds_at(np.append(table.starts_ticks, table.ends_ticks[-1]).astype(float))
-        row["downbeats"] = lines_met(lines, truth)
-    if not row["metre"]:
-        row[f"{work.metre[0]}/{work.metre[1]} → {found[0]}/{found[1]}"] = 1.0
-    return row
-
-
-def difference(ours: Sequence[Row], theirs: Sequence[Row]) -> dict[str, list[float]]:
-    """Mean difference of what both say, with its 95 % interval."""
-    rng, out = np.random.default_rng(0), {}
-    for name in ("tempo", "tempo or octave", "metre", "downbeats", "mv2h_like"):
-        pairs = [(a[name], b[name]) for a, b in zip(ours, theirs, strict=True) if name in a and name in b]
-        if pairs:
-            gain = np.subtract(*np.array(pairs).T)
-            drawn = gain[rng.integers(len(gain), size=(2_000, len(gain)))].mean(1)
-            out[name] = [round(float(v), 4) for v in (gain.mean(), *np.quantile(drawn, (0.025, 0.975)))]
-    return out
-
-
 def read_by(work: Work, truth: Played, learned: Row) -> Row:
     """What the rules say of tempo, metre and key (profiles alone); what the shipped choice says goes to ``learned``."""
     notes = played_notes(truth.performance)
@@ -219,14 +182,12 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         "metres": {f"{top}/{bottom}": n for (top, bottom), n in counts.most_common()},
         "majority metre": round(counts[commonest] / len(found), 4), "versions": versions(),
     }  # fmt: skip
-    adviser = LanguageModel() if options.adviser else None
     for name, (errors, shift) in CONDITIONS.items():
         rows: list[Row] = []
         rules: list[Row] = []
-        with_advice: list[Row] = []
         by_source: dict[str, list[Row]] = defaultdict(list)
         wrong: Counter[str] = Counter()
-        spent = asked = 0.0
+        spent = 0.0
         for number, work in enumerate(found):
             truth = played(work, np.random.default_rng([SEED, number]), errors, shift)
             row: Row = {}
@@ -237,10 +198,6 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
                     spent += time.process_time() - begun
                     row = judged(work, truth, page)
                 rules.append(read_by(work, truth, row))
-                if adviser is not None:
-                    begun = time.process_time()
-                    with_advice.append(advised(work, truth, adviser, options.choice))
-                    asked += time.process_time() - begun
             except CadenzaError as error:
                 print(work.name, error)
                 raise
@@ -251,13 +208,6 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
             "learned": means(rows), "rules": means(rules), "wrong metres": dict(wrong.most_common(8)),
             "by source": {source: means(some) for source, some in by_source.items()},
         }  # fmt: skip
-        if adviser is not None:
-            less = Counter(name for row in with_advice for name in row if "→" in name)
-            result[name]["advised"] = means(with_advice)
-            result[name]["advised less learned"] = difference(with_advice, rows)
-            result[name]["wrong metres, advised"] = dict(less.most_common(8))
-            result[name]["CPU seconds a work, advised"] = round(asked / len(found), 2)
-            print(name, json.dumps(result[name]["advised"]), json.dumps(result[name]["advised less learned"]))
         if not options.choice:
             result[name]["CPU seconds a minute of music"] = round(60 * spent / sum(row["seconds"] for row in rows), 3)
         print(
@@ -301,7 +251,6 @@ def main() -> None:
     parser.add_argument("--splits", default="test,validation")
     parser.add_argument("--n", type=int, default=0, help="so many works, drawn at random; 0: all")
     parser.add_argument("--choice", action="store_true", help="only tempo, metre and downbeats, of the reading chosen")
-    parser.add_argument("--adviser", action="store_true", help="also with the shipped composer's advice")
     parser.add_argument("--audio", type=int, default=0, help="so many works through the ear, too")
     parser.add_argument("--font", type=Path)
     options = parser.parse_args()

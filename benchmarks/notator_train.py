@@ -43,11 +43,7 @@ def credit(reading: metre.Reading, pulses: list[beats.Pulse], work: Work, truth:
 
 def downbeats(reading: metre.Reading, pulses: list[beats.Pulse], truth: Played) -> float:
     """Share of the true bar lines within which a downbeat lies within 100 ms."""
-    return lines_met(pulses[reading.pulse].seconds[reading.first_downbeat :: reading.beats_a_bar], truth)
-
-
-def lines_met(lines: np.ndarray, truth: Played) -> float:
-    """Share of the true bar lines within 100 ms of which one of ``lines`` (seconds) lies."""
+    lines = pulses[reading.pulse].seconds[reading.first_downbeat :: reading.beats_a_bar]
     inner = truth.bars_seconds[1:-1] if len(truth.bars_seconds) > 3 else truth.bars_seconds
     return float((np.abs(inner[:, None] - lines[None]).min(axis=1) < 0.1).mean()) if len(lines) else 0.0
 

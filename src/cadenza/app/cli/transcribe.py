@@ -32,11 +32,6 @@ def transcribe(
         "--quantize",
         help="Grid: places a whole note (4, 8, 12, 16, 24, 32, 48), auto: each beat's own, or none: timing as played.",
     ),
-    advice: bool = typer.Option(
-        True,
-        "--advice/--no-advice",
-        help="Ask the shipped composer which page reads like music where tempo and metre are in doubt.",
-    ),
     drums: bool = typer.Option(True, "--drums/--no-drums", help="Whether drums are listened for."),
     threshold: float = typer.Option(
         0.0, "--threshold", help="Onset probability from which a note counts; 0 = the model's own."
@@ -70,7 +65,6 @@ def transcribe(
     from cadenza.infer import transcribers
     from cadenza.infer.heard_notes import Thresholds
     from cadenza.infer.notator import notated
-    from cadenza.infer.notator.language import LanguageModel
     from cadenza.infer.notator.options import given
     from cadenza.infer.transcribe import transcribe as listen
     from cadenza.model.ear import Ear
@@ -82,7 +76,7 @@ def transcribe(
     if route not in ("a", "b", "auto") or (route == "b" and listener is None) or (route == "a" and listener):
         said = f"--route {route}" + f" --listener {listener}" * (listener is not None)
         raise ConfigError("--route a, or --route b or auto with --listener RUN", said)
-    spoken = (report, instruments, tempo, metre, key, threshold, model, engine != "auto", not advice)
+    spoken = (report, instruments, tempo, metre, key, threshold, model, engine != "auto")
     of_a = any(spoken) or not drums or quantize != "auto" or transcriber != transcribers.EAR or not out
     if route == "b" and listener is not None:
         if of_a:
@@ -131,8 +125,7 @@ def transcribe(
             return
         if of_a:
             typer.echo("  route a: its own options are given")
-    adviser = LanguageModel() if advice and (tempo is None or metre is None) else None
-    page = notated(found.score, tempo=tempo, metre=metre, key=key, quantize=grid, adviser=adviser)
+    page = notated(found.score, tempo=tempo, metre=metre, key=key, quantize=grid)
     typer.echo(f"  {_said(page.score)}")
     for target in out:
         make_folder_for(target)

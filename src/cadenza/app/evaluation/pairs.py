@@ -6,7 +6,7 @@ import hashlib
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cache, lru_cache
+from functools import lru_cache
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,6 @@ from cadenza.corpus.store import Piece, load_pieces, save_pieces
 from cadenza.formats.audio_file import SUFFIXES
 from cadenza.infer.evaluate import chosen_metrics
 from cadenza.infer.notator import notate
-from cadenza.infer.notator.language import LanguageModel
 from cadenza.metrics.base import METRICS, columns
 from cadenza.score.edit import select_ticks
 from cadenza.score.model import Score
@@ -195,11 +194,6 @@ def _by_name(root: Path, sounds: bool = False) -> dict[str, Path]:
     return out
 
 
-@cache
-def _adviser() -> LanguageModel:
-    return LanguageModel()
-
-
 def measure_one(job: Job) -> dict[str, Any]:
     """The row of one pair, written where there is a folder; ``cpu_seconds`` is beside it, not in the file."""
     begun = time.process_time()
@@ -220,7 +214,7 @@ def measure_one(job: Job) -> dict[str, Any]:
             row["problem"] = str(error)
     row |= {"n_ref": ref.n_notes, "n_est": est.n_notes, "columns": {}}
     # What is heard is in seconds, as played; as a score it is judged by the page that is written of it.
-    page_of_it = notate(est, adviser=_adviser()) if job.model and est.n_notes else est
+    page_of_it = notate(est) if job.model and est.n_notes else est
     for metric in chosen_metrics(job.metrics, KINDS):
         row["columns"] |= metric(ref=ref, est=est if metric.name in IN_SECONDS else page_of_it)
     if job.out is not None:

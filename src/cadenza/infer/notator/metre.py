@@ -33,7 +33,6 @@ _METRES: dict[tuple[int, float], tuple[tuple[int, int], ...]] = {
 METRES = ((2, 4), (3, 4), (4, 4), (2, 2), (3, 2), (3, 8), (6, 8), (9, 8), (12, 8), (6, 4))
 SLOWEST, FASTEST = 25.0, 280.0  # quarter notes a minute that a reading may say
 FLAGS_FROM = 20  # the feature with which the metres begin
-SAME_TEMPO = 0.06  # difference of logarithms of tempos that are taken for one
 NEAR_TEMPO = 0.08  # a tempo that is given is met within this
 
 
@@ -86,41 +85,6 @@ class Beats:
     rhythm: Floats  # (b, 12): onsets by twelfth of the beat
     place: Floats  # (e,): the events in beats, on a grid of twelfths
     spans: bars.Spans
-
-
-def tempo_of(reading: Reading, pulses: Sequence[Pulse]) -> float:
-    """Quarter notes a minute over all."""
-    seconds = pulses[reading.pulse].seconds
-    return 60 * (len(seconds) - 1) * reading.beat_quarters / float(seconds[-1] - seconds[0])
-
-
-def likeliest(
-    found: Sequence[Reading], scores: Floats, pulses: Sequence[Pulse], most: int = 4, within: float = 3.0
-) -> list[tuple[Reading, float]]:
-    """The best reading, and the best of each other tempo and metre that is nearly as likely.
-
-    Args:
-        scores: of each reading; their softmax is its probability.
-        most: how many at most.
-        within: natural logarithms of probability, which what is nearly as likely lies behind.
-
-    Returns:
-        reading and log p, that of all readings of its tempo and metre together; the best reading first.
-    """
-    log_p = scores - scores.max()
-    log_p = log_p - np.log(np.exp(log_p).sum())
-    kept: list[tuple[Reading, float, list[float]]] = []  # the best of its tempo and metre, its tempo, all of them
-    for row in np.argsort(-log_p, kind="stable").tolist():
-        one, tempo = found[row], tempo_of(found[row], pulses)
-        same = next((k for k in kept if k[0].metre == one.metre and abs(np.log(k[1] / tempo)) < SAME_TEMPO), None)
-        if same is not None:
-            same[2].append(float(log_p[row]))
-        elif len(kept) < 2 * most:
-            kept.append((one, tempo, [float(log_p[row])]))
-    out = [(one, float(np.logaddexp.reduce(values))) for one, _, values in kept]
-    best = max(value for _, value in out)
-    others = sorted(out[1:], key=lambda pair: -pair[1])
-    return [out[0], *(pair for pair in others if pair[1] > best - within)][:most]
 
 
 def described(pulse: Pulse, notes: NDArray[np.void], events: Events, bass: Floats) -> Beats:

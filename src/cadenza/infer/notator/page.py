@@ -10,9 +10,7 @@ them. An upbeat becomes a short first bar.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +31,6 @@ PLAIN_TEMPO, PLAIN_METRE = 120.0, (4, 4)
 TEMPO_CHANGE = 0.05  # a stretch of bars with its own tempo costs as much as one bar this many times its spread off
 CHORDAL = frozenset((*range(0, 40), 46))  # programs that play several notes at once
 MAX_UNPLAYABLE = 0.03  # share of a guitar's notes that may be left out as misheard
-ADVISED_SECONDS = 60.0  # of the beginning, which an adviser is shown
 NEARLY_WHOLE = 0.75  # of a bar: an upbeat so long is a bar that begins with a rest
 
 
@@ -61,14 +58,6 @@ class Line:
         return extended_interp(seconds, self.seconds, self.quarters)
 
 
-class Adviser(Protocol):
-    """Chooses among time lines of about the same likelihood."""
-
-    def chosen(self, lines: Sequence[tuple[Line, float]], page: Callable[[Line], Score]) -> Line:
-        """One of ``lines`` (the likeliest first, with log p); ``page`` is the beginning's page on it."""
-        ...
-
-
 @dataclass(frozen=True)
 class Notated:
     """A page, and where it lies in the performance.
@@ -93,7 +82,6 @@ def notate(
     metre: str | tuple[int, int] | None = None,
     key: str | Key | None = None,
     quantize: int | str | None = None,
-    adviser: Adviser | None = None,
 ) -> Score:
     """The page that a performance is played from.
 
@@ -104,7 +92,6 @@ def notate(
         metre: "3/4" or (3, 4).
         key: "G", "F#m", or a Key.
         quantize: places a whole note (8, 16, 24 …), "none" to keep the timing, None to choose beat by beat.
-        adviser: a language model that is asked where tempo and metre are in doubt (:mod:`~.language`).
 
     Returns:
         a Score of the same tracks, 480 ticks a quarter. Two notes of one pitch at one place become one; of a guitar,
@@ -113,7 +100,7 @@ def notate(
     Raises:
         ConfigError: an option says nothing that can be.
     """
-    return notated(performance, tempo=tempo, metre=metre, key=key, quantize=quantize, adviser=adviser).score
+    return notated(performance, tempo=tempo, metre=metre, key=key, quantize=quantize).score
 
 
 def notated(
@@ -123,7 +110,6 @@ def notated(
     metre: str | tuple[int, int] | None = None,
     key: str | Key | None = None,
     quantize: int | str | None = None,
-    adviser: Adviser | None = None,
 ) -> Notated:
     """As :func:`notate`, together with where the page lies in the performance."""
     said = given(tempo, metre, key, quantize)
@@ -138,17 +124,7 @@ def notated(
         )  # fmt: skip
         return Notated(empty, np.zeros(0), np.zeros(0))
     events = events_of(notes)
-    lines = time_lines(notes, events, said)
-    line = lines[0][0]
-    if adviser is not None and len(lines) > 1:
-        beginning = notes[notes["onset_seconds"] <= events.seconds[0] + ADVISED_SECONDS]
-        line = adviser.chosen(lines, lambda one: _laid(performance, beginning, _beginning(one, beginning), said).score)
-    return _laid(performance, notes, line, said)
-
-
-def _laid(performance: Score, notes: NDArray[np.void], line: Line, said: Given) -> Notated:
-    """The page of these notes of a performance on this time line."""
-    events = events_of(notes)
+    line = time_line(notes, events, said)
     score_key = said.key or _found_key(notes)
     if said.grid == 0:
         onset = None
@@ -175,36 +151,28 @@ def _empty(track: Track) -> Track:
 # ── the time line ────────────────────────────────────────────────────────────────────────────────────────
 
 
-def time_lines(notes: NDArray[np.void], events: Events, said: Given) -> list[tuple[Line, float]]:
-    """Where the quarters of a performance lie, the first bar line that sounds at or after quarter 0: the likeliest
-    answer first, with log p, and others of another tempo or metre that come near it."""
+def time_line(notes: NDArray[np.void], events: Events, said: Given) -> Line:
+    """Where the quarters of a performance lie, the first bar line that sounds at or after quarter 0."""
     span = float(events.seconds[-1] - events.seconds[0])
     if len(events) < FEW_EVENTS or span < SHORT_SECONDS:
         quarter = 60 / (said.tempo or PLAIN_TEMPO)
         seconds = events.seconds[0] + quarter * np.arange(2)
-        return [(Line(seconds, np.arange(2.0), 60 / quarter, said.metre or PLAIN_METRE), 0.0)]
+        return Line(seconds, np.arange(2.0), 60 / quarter, said.metre or PLAIN_METRE)
     pulses = tracked(events, said)
     found = metre.readings(pulses, said.tempo, said.metre)
-    if not found:
+    if found:
+        rows = metre.table(found, pulses, notes, events)
+        best = found[int(metre.shipped()(rows).argmax())]
+    else:
         even = next((i for i, one in enumerate(pulses) if one.division == beats.EVEN), 0)
-        return [(_line(metre.Reading(even, 1.0, said.metre or PLAIN_METRE, 0), pulses), 0.0)]
-    scores = metre.shipped()(metre.table(found, pulses, notes, events))
-    return [(_line(one, pulses), log_p) for one, log_p in metre.likeliest(found, scores, pulses)]
-
-
-def _line(reading: metre.Reading, pulses: Sequence[Pulse]) -> Line:
-    pulse = pulses[reading.pulse]
+        best = metre.Reading(even, 1.0, said.metre or PLAIN_METRE, 0)
+    pulse = pulses[best.pulse]
     n = len(pulse.seconds)
-    quarters = (np.arange(n) - reading.first_downbeat) * reading.beat_quarters
-    bar = 4 * reading.metre[0] / reading.metre[1]
+    quarters = (np.arange(n) - best.first_downbeat) * best.beat_quarters
+    bar = 4 * best.metre[0] / best.metre[1]
     quarters = quarters + bar * np.ceil(max(0.0, -float(quarters[0])) / bar)
-    return Line(pulse.seconds, quarters, metre.tempo_of(reading, pulses), reading.metre)
-
-
-def _beginning(line: Line, notes: NDArray[np.void]) -> Line:
-    """The line as far as these notes need it."""
-    n = max(2, int(np.searchsorted(line.seconds, notes["end_seconds"].max())) + 1)
-    return replace(line, seconds=line.seconds[:n], quarters=line.quarters[:n])
+    speed = 60 * (n - 1) * best.beat_quarters / float(pulse.seconds[-1] - pulse.seconds[0])
+    return Line(pulse.seconds, quarters, speed, best.metre)
 
 
 def tracked(events: Events, said: Given) -> list[Pulse]:
