@@ -106,28 +106,9 @@ def content_hash(score: Score) -> str:
 # ── sources ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _lieder(folder: Path) -> Iterator[Recipe]:
+def _openscore(source: str, attribution: str, folder: Path) -> Iterator[Recipe]:
     for path in sorted(folder.rglob("*.mxl")):
-        yield Recipe(
-            "openscore_lieder",
-            _below(path, folder),
-            "CC0-1.0",
-            "OpenScore Lieder Corpus",
-            path,
-            partial(musicxml.read, path),
-        )
-
-
-def _quartets(folder: Path) -> Iterator[Recipe]:
-    for path in sorted(folder.rglob("*.mxl")):
-        yield Recipe(
-            "openscore_quartets",
-            _below(path, folder),
-            "CC0-1.0",
-            "OpenScore String Quartets",
-            path,
-            partial(musicxml.read, path),
-        )
+        yield Recipe(source, _below(path, folder), "CC0-1.0", attribution, path, partial(musicxml.read, path))
 
 
 def _hymns(folder: Path) -> Iterator[Recipe]:
@@ -196,8 +177,8 @@ def _guitarset(folder: Path) -> Iterator[Recipe]:
 
 
 SOURCES: dict[str, Callable[[Path], Iterator[Recipe]]] = {
-    "openscore_lieder": _lieder,
-    "openscore_quartets": _quartets,
+    "openscore_lieder": partial(_openscore, "openscore_lieder", "OpenScore Lieder Corpus"),
+    "openscore_quartets": partial(_openscore, "openscore_quartets", "OpenScore String Quartets"),
     "openhymnal": _hymns,
     "mutopia": _mutopia,
     "groove": _groove,
