@@ -101,6 +101,22 @@ def test_tuning_is_found():
     assert tuning_cents([rng.normal(0, 0.1, 4 * RATE).astype(np.float32)]) == 0.0
 
 
+@pytest.mark.parametrize("cents", [-45.0, -30.0, 0.0, 30.0, 45.0])
+@pytest.mark.parametrize("astray", [-24.0, 24.0])
+def test_a_loud_voice_that_is_out_of_tune_by_itself_does_not_move_the_tuning(cents, astray):
+    # A melody 24 cents astray, louder than its chords: the mean of all peaks comes near half a semitone, or crosses it.
+    t = np.arange(2 * RATE) / RATE
+    stretches = []
+    for chord, melody in (((48, 55, 64), 72), ((53, 57, 60), 77), ((43, 50, 59), 74)):
+        sound = np.zeros(len(t))
+        for pitches, off, level in ((chord, cents, 0.03), ((melody,), cents + astray, 0.12)):
+            for pitch in pitches:
+                hertz = 440 * 2 ** ((pitch - 69 + off / 100) / 12)
+                sound += sum(level / h * np.sin(2 * np.pi * h * hertz * t) for h in range(1, 7))
+        stretches.append(sound.astype(np.float32))
+    assert tuning_cents(stretches) == pytest.approx(cents, abs=4)
+
+
 # ── with the shipped ear ─────────────────────────────────────────────────────────────────────────────────
 
 
