@@ -1,13 +1,16 @@
 """What training the ear needs beside the code: the packed scores and the soundfonts, cut down, in one small folder.
 
-    python benchmarks/ear_data.py --data DIR --fonts DIR --out DIR
+    python benchmarks/ear_data.py --data DIR --fonts DIR --out DIR [--notes DIR]
 
 ``--data`` is the shared music data; ``--fonts`` holds the unpacked Debian packages fluidr3mono-gm-soundfont,
 musescore-general-soundfont, freepats and timgm6mb-soundfont. Families: FluidR3 (Frank Wen, MIT; its mono edition by
 Michael Cowgill) is the ancestor of most of MuseScore_General, whose grand piano (AKAI, public domain) and string
 sections (VSCO 2 CE, CC0) are not, and only what is not FluidR3's is taken from it; FreePats (GPL with an exception for
 what is rendered) is its own. TimGM6mb (Tim Brechbill, GPL 2) shares no sample with any of them: it is kept for testing
-and never trained on. No font is distributed with cadenza; weights trained on renders are the project's own.
+and never trained on. ``--notes`` holds recorded single notes, a folder of sound files an instrument (:data:`NOTES`), as
+npm's ``tonejs-instrument-NAME-mp3`` packages have them (samples of public domain sources, edited, CC BY 3.0): solo
+strings, winds and brass that no General MIDI font has. No font is distributed with cadenza; weights trained on renders
+are the project's own.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ import argparse
 from pathlib import Path
 
 from cadenza.corpus import soundfonts
+from cadenza.corpus.sampled_notes import notes_font
 from cadenza.corpus.score_pack import pack
 from cadenza.corpus.sources import pieces
 from cadenza.corpus.split import assign
@@ -27,6 +31,11 @@ FLUID = (0, 2, 6, 11, 17, 19, 24, 25, 26, 27, 32, 33, 36, 40, 41, 42, 43, 45, 46
 MUSESCORE = (4, 5, 11, 12, 15, 16, 20, 21, 22, 25, 38, 40, 41, 42, 43, 46, 52, 53, 54, 56, 57, 60, 64, 65, 66, 67, 68,
              69, 70, 71, 72, 73, 75, 85, 106, 111)  # fmt: skip
 FREEPATS = tuple(range(120))
+NOTES = {
+    "piano": 0, "xylophone": 13, "organ": 19, "harmonium": 20, "guitar-nylon": 24, "guitar-acoustic": 25,
+    "guitar-electric": 27, "bass-electric": 33, "violin": 40, "cello": 42, "contrabass": 43, "harp": 46, "trumpet": 56,
+    "trombone": 57, "tuba": 58, "french-horn": 60, "saxophone": 65, "bassoon": 70, "clarinet": 71, "flute": 73,
+}  # fmt: skip
 WHERE = {
     "fluid": "fluidr3mono-gm-soundfont/usr/share/fluidr3mono-gm-soundfont/FluidR3Mono_GM.sf3",
     "musescore": "musescore-general-soundfont/usr/share/sounds/sf3/MuseScore_General_Full.sf3",
@@ -41,6 +50,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="the shared music data")
     parser.add_argument("--pieces", type=Path, help="a store of all its pieces with their splits, instead of --data")
     parser.add_argument("--fonts", type=Path, required=True)
+    parser.add_argument("--notes", type=Path, help="folders of recorded notes by instrument")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
@@ -67,6 +77,12 @@ def main() -> None:
     soundfonts.write_font(
         soundfonts.compressed(soundfonts.cut(patches, wanted), 0.7, 8.0), options.out / "freepats.sf3"
     )
+    if options.notes:
+        recorded = notes_font(
+            {program: options.notes / name for name, program in NOTES.items()}, "Recorded notes",
+            "tonejs-instruments, CC BY 3.0, of public domain sources",
+        )  # fmt: skip
+        soundfonts.write_font(soundfonts.compressed(recorded, 0.7, 9.0), options.out / "notes.sf3")
     test_font = soundfonts.compressed(soundfonts.read_font(options.fonts / WHERE["timgm6mb"]), 0.3)
     soundfonts.write_font(test_font, options.out / "test-only-timgm6mb.sf3")
     for path in sorted(options.out.iterdir()):

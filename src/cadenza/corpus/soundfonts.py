@@ -383,7 +383,7 @@ def read_patch(path: Path) -> tuple[tuple[Zone, ...], list[Sample]]:
         loops = bool(modes & _LOOPING) and end - start > 8
         generators = [(KEY_RANGE, _range(low, high))]
         generators += [(SAMPLE_MODES, 1)] if loops else []
-        zones.append(Zone((*generators, (RELEASE, _timecents(0.15)), (SAMPLE_ID, len(samples)))))
+        zones.append(Zone((*generators, (RELEASE, timecents(0.15)), (SAMPLE_ID, len(samples)))))
         cents = round(100 * (key - round(key)))
         samples.append(
             Sample(path.stem[:12] + f"-{len(samples)}", wave.astype("<i2").tobytes(), start, end, rate, round(key),
@@ -395,14 +395,17 @@ def read_patch(path: Path) -> tuple[tuple[Zone, ...], list[Sample]]:
 def _range(low: float, high: float) -> int:
     """A key range from two frequencies in hertz."""
     first, last = (int(np.clip(round(69 + 12 * np.log2(max(f, 8.0) / 440)), 0, 127)) for f in (low, high))
-    return _signed(first | last << 8)
+    return key_range(first, last)
 
 
-def _signed(value: int) -> int:
+def key_range(low: int, high: int) -> int:
+    """The amount of a KEY_RANGE generator."""
+    value = low | high << 8
     return value - 65536 if value >= 32768 else value
 
 
-def _timecents(seconds: float) -> int:
+def timecents(seconds: float) -> int:
+    """The amount of a time's generator."""
     return round(1200 * np.log2(max(seconds, 0.001)))
 
 
@@ -414,7 +417,7 @@ def patches_font(folder: Path, name: str, comment: str) -> Font:
     for path in sorted(folder.glob("[0-9][0-9][0-9]_*.pat")):
         zones, own = read_patch(path)
         if int(path.stem[:3]) in _STRUCK:  # a loop alone would sound for ever
-            dying = ((DECAY, _timecents(14.0)), (SUSTAIN, 1000))
+            dying = ((DECAY, timecents(14.0)), (SUSTAIN, 1000))
             zones = tuple(Zone((zone.generators[0], *dying, *zone.generators[1:])) for zone in zones)
         shifted = tuple(zone.with_value(SAMPLE_ID, (zone.get(SAMPLE_ID) or 0) + len(samples)) for zone in zones)
         presets.append(Preset(path.stem[4:24], 0, int(path.stem[:3]), (Zone(((INSTRUMENT, len(instruments)),)),)))
@@ -472,7 +475,7 @@ def random_font(seed: int, n_presets: int = 64) -> Font:
             low, high = (0 if root == 24 else root - 3), (127 if root == 108 else root + 3)
             zones += [
                 Zone((
-                    (KEY_RANGE, _signed(low | high << 8)), *shared, (FINE_TUNE, cents), (SAMPLE_MODES, 1),
+                    (KEY_RANGE, key_range(low, high)), *shared, (FINE_TUNE, cents), (SAMPLE_MODES, 1),
                     (SAMPLE_ID, len(samples) - 1),
                 ))
                 for cents in beats
@@ -489,14 +492,14 @@ def _shape(rng: np.random.Generator, sustained: bool) -> tuple[tuple[int, int], 
     sustain = rng.uniform(0, 120) if sustained else 1000  # tenths of a decibel below full
     cutoff = 6900 + 1200 * np.log2(rng.uniform(600, 8000) / 440)  # absolute cents
     generators = [
-        (ATTACK, _timecents(attack)), (DECAY, _timecents(decay)), (SUSTAIN, int(sustain)),
-        (RELEASE, _timecents(rng.uniform(0.03, 0.35))), (CUTOFF, int(np.clip(cutoff, 4500, 13500))),
+        (ATTACK, timecents(attack)), (DECAY, timecents(decay)), (SUSTAIN, int(sustain)),
+        (RELEASE, timecents(rng.uniform(0.03, 0.35))), (CUTOFF, int(np.clip(cutoff, 4500, 13500))),
         (MODULATION_TO_CUTOFF, int(rng.uniform(0, 4800))), (RESONANCE, int(rng.uniform(0, 60))),
-        (ATTACK_MODULATION, _timecents(attack)), (DECAY_MODULATION, _timecents(decay * rng.uniform(0.2, 1.0))),
+        (ATTACK_MODULATION, timecents(attack)), (DECAY_MODULATION, timecents(decay * rng.uniform(0.2, 1.0))),
         (SUSTAIN_MODULATION, int(rng.uniform(300, 1000))),
     ]  # fmt: skip
     if sustained and rng.random() < 0.7:
         rate = 1200 * np.log2(rng.uniform(4.5, 7.0) / 8.176)
-        generators += [(VIBRATO_TO_PITCH, int(rng.uniform(5, 35))), (DELAY_VIBRATO, _timecents(rng.uniform(0.01, 0.4))),
+        generators += [(VIBRATO_TO_PITCH, int(rng.uniform(5, 35))), (DELAY_VIBRATO, timecents(rng.uniform(0.01, 0.4))),
                        (VIBRATO_RATE, int(rate))]  # fmt: skip
     return tuple(sorted(generators))
