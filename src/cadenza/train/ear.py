@@ -28,7 +28,7 @@ from torch import Tensor
 
 from cadenza.base.errors import ConfigError, ModelError
 from cadenza.base.files import write_atomically
-from cadenza.base.tensors import read_safetensors
+from cadenza.base.tensors import read_json_object, read_safetensors
 from cadenza.corpus.humanise import FAMILIES
 from cadenza.corpus.score_pack import ScorePack
 from cadenza.corpus.synthesis import (
@@ -221,6 +221,15 @@ def load(path: Path) -> tuple[EarNetwork, dict[str, Any]]:
     return network.eval(), stored["facts"]
 
 
+def facts_of(folder: Path) -> dict[str, Any]:
+    """How the weights of a run or of a released ear came about."""
+    if (folder / "ear.pt").is_file():
+        found = torch.load(folder / "ear.pt", map_location="cpu", weights_only=True)["facts"]
+    else:
+        found = read_json_object((folder / "config.json").read_bytes(), str(folder)).get("training", {})
+    return {str(key): value for key, value in found.items() if key not in ("families", "drums")}
+
+
 def weights_of(folder: Path, shape: EarShape) -> dict[str, Tensor]:
     """The weights of a run (``ear.pt``) or of an ear that was released.
 
@@ -339,6 +348,9 @@ def train(
     if 0 < training.most_clips < training.first_clips:
         raise ConfigError(f"first_clips of at most {training.most_clips} (most_clips)", str(training.first_clips))
     weights = {} if begin_with is None else weights_of(begin_with, shape)
+    sources: dict[str, Any] = {"fonts": [path.name for path in fonts]}
+    if begin_with is not None:
+        sources["before"] = facts_of(begin_with)
     began = time.time()
     out.mkdir(parents=True, exist_ok=True)
     log = (out / "log.jsonl").open("a", buffering=1)
@@ -370,7 +382,7 @@ def train(
         device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
         say(event="start", device=str(device), workers=n_workers, training=asdict(training), shape=shape.json(),
             pieces=len(pack), torch=torch.__version__, begins_with=str(begin_with or ""))  # fmt: skip
-        network = _learn(renderers, training, shape, out, device, say, weights)
+        network = _learn(renderers, training, shape, out, device, say, weights, sources)
         clips = {name: queue.get(timeout=300) for name, queue in asked.items()}
     finally:
         renderers.close()
@@ -423,6 +435,7 @@ def _learn(
     device: torch.device,
     say: Any,
     weights: Mapping[str, Tensor],
+    sources: Mapping[str, Any],
 ) -> EarNetwork:
     torch.manual_seed(training.seed)
     generator = torch.Generator(device=device).manual_seed(training.seed + 1)
@@ -466,13 +479,13 @@ def _learn(
             say(event="step", step=step, clips=pool.n_seen, rate=rate, audio_seconds_a_second=round(per_second, 1),
                 **spoken)  # fmt: skip
             sums, counted = {}, 0
-            save(out / "ear.pt", shape, average.values, {"step": step, "minutes": elapsed / 60})
+            save(out / "ear.pt", shape, average.values, {"step": step, "minutes": elapsed / 60, **sources})
     heard_seconds = step * training.batch * training.frames / front.FRAMES_PER_SECOND
     network.load_state_dict(average.values)
     facts = {
         "step": step, "minutes": (time.time() - start) / 60, "clips": pool.n_seen, "training": asdict(training),
         "audio_seconds_learned": heard_seconds, "audio_seconds_rendered": pool.n_seen * CLIP_SECONDS,
-        "families": list(FAMILIES), "drums": list(DRUM_CLASSES),
+        "families": list(FAMILIES), "drums": list(DRUM_CLASSES), **sources,
     }  # fmt: skip
     save(out / "ear.pt", shape, average.values, facts)
     say(event="learned", **{name: facts[name] for name in ("step", "clips", "audio_seconds_learned")})

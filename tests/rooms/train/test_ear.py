@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -128,6 +129,13 @@ def test_a_run_learns_from_scores_and_ends_with_the_clock(tmp_path):
     assert isinstance(network, EarNetwork)
     assert facts["step"] > 0
     assert facts["clips"] <= 3
+    assert facts["fonts"] == ["made.sf2"]
+    again = train(
+        packed, [font], tmp_path / "again", replace(training, minutes=0.02), EarShape(width=4, drum_width=4),
+        evaluation_clips=1, device=torch.device("cpu"), begin_with=tmp_path / "run",
+    )  # fmt: skip
+    assert again["validation"]
+    assert load(tmp_path / "again" / "ear.pt")[1]["before"]["clips"] == facts["clips"]
     with pytest.raises(ConfigError, match="at most 1"):
         train(packed, [font], tmp_path / "no", EarTraining(first_clips=2, most_clips=1), EarShape(width=4))
     assert facts["audio_seconds_learned"] == pytest.approx(facts["step"] * 32 / 50)
