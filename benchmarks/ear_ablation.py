@@ -249,7 +249,7 @@ def page(result: dict[str, Any]) -> str:
         "<!-- written by benchmarks/ear_ablation.py --report -->", "",
         f"Small ears, trained alike: {said['steps']:,} steps of four stretches of 5.12 s from {said['clips']:,} clips "
         f"of 12 s, {said['judged']} test clips a kind (test works, a soundfont that training never heard). The shipped "
-        "ear learned for twenty times as long or more, so differences say what matters early; its own figures are in "
+        "ear heard more than a hundred times as much, so differences say what matters early; its own figures are in "
         "`benchmarks/results/ear.json`. Onset F1 within 50 ms, mean over clips; differences are from the mean of the "
         f"base's seeds ({min(spread):.3f}–{max(spread):.3f}), clip by clip, with 95 % intervals over clips.", "",
         "| part | cell | parameters | onset F1 | from base | the hall costs | more than base |",

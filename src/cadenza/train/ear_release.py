@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ Hears notes in recordings: onset, end, velocity, instrument family and pitch cur
 |---|---|
 | files | `ear.onnx` (what runs), `model.safetensors` (the same weights by name), `config.json` |
 | shape | {parameters:,} parameters; 16 kHz, frames of 20 ms, log magnitudes of two windows on an axis of three bins a semitone, nine harmonics gathered for each of 88 pitches, eight residual blocks {width} wide shared over pitch |
-| trained by | `python -m cadenza.train.ear` (data by `benchmarks/ear_data.py`): {learned:.0f} hours of sound heard in {minutes:.1f} minutes on one accelerator, {rendered:.0f} hours of them different, {steps:,} steps |
+| trained by | `python -m cadenza.train.ear` (data by `benchmarks/ear_data.py`): {stages} |
 | onset threshold | {threshold}, fixed on rendered works of the validation split with the training fonts |
 | licence | Apache-2.0, as cadenza |
 
@@ -62,7 +62,8 @@ Synthetic audio only; no recording of a person was heard. Scores, works of the t
 
 Sounds: FluidR3 in mono (MIT, Frank Wen and Michael Cowgill); of MuseScore_General (MIT, S. Christian Collins and others)
 what is not FluidR3's, among it a grand piano (public domain) and string sections (VSCO 2 CE, CC0); FreePats (GPL with an
-exception for what is rendered); timbres computed for the purpose. No soundfont is part of cadenza.
+exception for what is rendered); recorded single notes of tonejs-instruments (CC BY 3.0, N. P. Brosowsky, edited from
+public domain sources, cut and tuned here); timbres computed for the purpose. No soundfont is part of cadenza.
 
 ## Limits
 
@@ -96,16 +97,26 @@ def release(run: Path, out: Path) -> dict[str, Any]:
     tested = result.get("test", {}).get(str(result["onset_threshold"]), {})
     card = CARD.format(
         width=network.shape.width,
-        steps=facts["step"],
         parameters=sum(value.size for name, value in weights.items() if "running" not in name),
-        rendered=facts["audio_seconds_rendered"] / 3600,
-        learned=facts["audio_seconds_learned"] / 3600,
-        minutes=facts["minutes"],
+        stages="; then ".join(stages(facts)),
         threshold=threshold,
         scores=", ".join(f"{kind} {value:.3f}" for kind, value in tested.items() if kind != "family"),
     )
     write_atomically(out / "README.md", card.encode())
     return config
+
+
+def stages(facts: Mapping[str, Any]) -> list[str]:
+    """What was done one after another to come to these weights, in words."""
+    earlier = stages(facts["before"]) if facts.get("before") else []
+    said = f"{facts['step']:,} steps in {facts['minutes']:.1f} minutes"
+    if "audio_seconds_learned" in facts:
+        heard, rendered = facts["audio_seconds_learned"] / 3600, facts["audio_seconds_rendered"] / 3600
+        said += f", {heard:.1f} hours of sound heard, {rendered:.1f} hours of them different"
+    if "fonts" in facts:
+        said += f", soundfonts {', '.join(facts['fonts'])}"
+    room = facts.get("training", {}).get("room_seconds")
+    return [*earlier, said + (f", rooms of up to {room:g} s" if room else "")]
 
 
 @torch.no_grad()

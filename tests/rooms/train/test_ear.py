@@ -16,6 +16,7 @@ from cadenza.model.ear_architecture import EarShape  # noqa: E402
 from cadenza.train.ear import EarTraining, f1, load, onset_scores, rate_at, save, train, weights_of  # noqa: E402
 from cadenza.train.ear_augment import augmented  # noqa: E402
 from cadenza.train.ear_network import BLOCKS, Block, EarNetwork  # noqa: E402
+from cadenza.train.ear_release import stages  # noqa: E402
 from cadenza.train.ear_targets import losses, targets, total  # noqa: E402
 
 
@@ -166,3 +167,16 @@ def test_a_longer_and_wetter_room_sounds_on_for_longer():
         tails.append(float((sound[:, 10_000:18_000].std(1) / sound[:, 2_000:10_000].std(1)).median()))
     assert tails == sorted(tails)
     assert tails[2] > 1.5 * tails[0]
+
+
+def test_the_card_says_what_was_done_one_after_another():
+    first = {
+        "step": 7423, "minutes": 4.6, "audio_seconds_learned": 7200.0, "audio_seconds_rendered": 3600.0,
+        "training": {"room_seconds": 1.4},
+    }  # fmt: skip
+    second = {"step": 1061, "minutes": 27.0, "fonts": ["a.sf3"], "before": first}
+    said = stages({**first, "step": 9, "fonts": ["a.sf3", "b.sf3"], "before": second})
+    assert [one.split(" steps")[0] for one in said] == ["7,423", "1,061", "9"]
+    assert said[0].endswith("4.6 minutes, 2.0 hours of sound heard, 1.0 hours of them different, rooms of up to 1.4 s")
+    assert said[1].endswith("27.0 minutes, soundfonts a.sf3")
+    assert "a.sf3, b.sf3" in said[2]
