@@ -117,6 +117,8 @@ CELLS = {
 class Masked(EarNetwork):
     """An ear that is shown some of the channels; the others are zero, which is as if they were not there."""
 
+    keep: Tensor
+
     def __init__(self, shape: EarShape, channels: Callable[[float, int], bool] | None) -> None:
         super().__init__(shape)
         keep = [channels is None or channels(harmonic, window) for harmonic in HARMONICS for _ in range(3)
@@ -268,6 +270,18 @@ def page(result: dict[str, Any]) -> str:
     lines += ["", "By kind of clip:", "", "| cell | " + " | ".join(TESTED) + " |", "|---|" + "---:|" * len(TESTED)]
     for name, row in rows.items():
         lines.append(f"| {CELLS[name].says} | " + " | ".join(f"{row['by kind'][kind]:.3f}" for kind in TESTED) + " |")
+    apart = max(abs(rows[name]["from base"][0]) for name in rows if name.startswith("base"))
+    told = [name for name, row in rows.items() if not name.startswith("base") and abs(row["from base"][0]) > apart
+            and row["from base"][1] * row["from base"][2] > 0]  # fmt: skip
+    hall = [name for name, row in rows.items() if not name.startswith("base")
+            and row["hall costs more than base"][1] * row["hall costs more than base"][2] > 0]  # fmt: skip
+    lines += [
+        "", "## What it says", "",
+        f"Equal trainings end up to {apart:.3f} from their mean by their seed alone. Beyond that, and with an interval "
+        "that leaves out 0: " + "; ".join(f"{CELLS[n].says} ({rows[n]['from base'][0]:+.3f})" for n in told) + ".",
+        "", "In the hall, against what it costs the base: "
+        + "; ".join(f"{CELLS[n].says} ({rows[n]['hall costs more than base'][0]:+.3f})" for n in hall) + ".",
+    ]  # fmt: skip
     lines += ["", "The command: `" + said["command"] + "`.", ""]
     return "\n".join(lines)
 
