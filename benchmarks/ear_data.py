@@ -8,7 +8,7 @@ Michael Cowgill) is the ancestor of most of MuseScore_General, whose grand piano
 sections (VSCO 2 CE, CC0) are not, and only what is not FluidR3's is taken from it; FreePats (GPL with an exception for
 what is rendered) is its own. TimGM6mb (Tim Brechbill, GPL 2) shares no sample with any of them: it is kept for testing
 and never trained on. ``--notes`` holds recorded single notes, a folder of sound files an instrument (:data:`NOTES`), as
-npm's ``tonejs-instrument-NAME-mp3`` packages have them (samples of public domain sources, edited, CC BY 3.0): solo
+the ``tonejs-instrument-NAME-mp3`` packages have them (samples of public domain sources, edited, CC BY 3.0): solo
 strings, winds and brass that no General MIDI font has. No font is distributed with cadenza; weights trained on renders
 are the project's own.
 """

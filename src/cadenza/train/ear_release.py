@@ -62,14 +62,17 @@ Synthetic audio only; no recording of a person was heard. Scores, works of the t
 
 Sounds: FluidR3 in mono (MIT, Frank Wen and Michael Cowgill); of MuseScore_General (MIT, S. Christian Collins and others)
 what is not FluidR3's, among it a grand piano (public domain) and string sections (VSCO 2 CE, CC0); FreePats (GPL with an
-exception for what is rendered); recorded single notes of tonejs-instruments (CC BY 3.0, N. P. Brosowsky, edited from
-public domain sources, cut and tuned here); timbres computed for the purpose. No soundfont is part of cadenza.
+exception for what is rendered);{recorded} timbres computed for the purpose. No soundfont is part of cadenza.
 
 ## Limits
 
 Pitches 21–108. Sung words, distorted guitars, dense orchestras and percussion beyond a drum kit were little or never
 heard in training. The family of an instrument is a guess, and right for about two notes of three.
 """  # noqa: E501
+
+
+RECORDED = """ recorded single notes of tonejs-instruments (CC BY 3.0, N. P. Brosowsky, edited from public domain
+sources, cut and tuned here);"""
 
 
 def release(run: Path, out: Path) -> dict[str, Any]:
@@ -99,6 +102,7 @@ def release(run: Path, out: Path) -> dict[str, Any]:
         width=network.shape.width,
         parameters=sum(value.size for name, value in weights.items() if "running" not in name),
         stages="; then ".join(stages(facts)),
+        recorded=RECORDED if any("notes.sf3" in one for one in stages(facts)) else "",
         threshold=threshold,
         scores=", ".join(f"{kind} {value:.3f}" for kind, value in tested.items() if kind != "family"),
     )
