@@ -345,8 +345,9 @@ def train(
         ConfigError: more clips are waited for than are rendered.
         ModelError: ``begin_with`` holds none of this shape.
     """
-    if 0 < training.most_clips < training.first_clips:
-        raise ConfigError(f"first_clips of at most {training.most_clips} (most_clips)", str(training.first_clips))
+    room = min(training.pool_clips, training.most_clips or training.pool_clips)
+    if training.first_clips > room:
+        raise ConfigError(f"first_clips of at most {room} (pool_clips, most_clips)", str(training.first_clips))
     weights = {} if begin_with is None else weights_of(begin_with, shape)
     sources: dict[str, Any] = {"fonts": [path.name for path in fonts]}
     if begin_with is not None:
@@ -450,7 +451,7 @@ def _learn(
     learner = Learner(network, training, generator)
     average = Average(network, training.ema)
     pool = Pool(training.pool_clips, device)
-    while len(pool) < training.first_clips:
+    while len(pool) < training.first_clips and not renderers.has_ended:  # a clip that failed does not come
         pool.fill(renderers, wait_seconds=0.5)
     if on_cuda:
         say(event="dilation", milliseconds=_choose_dilation(network, training))

@@ -80,6 +80,7 @@ class Renderers:
         self.ready: Any = context.Queue()
         for slot in range(slots):
             self.free.put(slot)
+        self._ended = context.Value("i", 0)
         self.workers = [
             context.Process(target=self._render, args=(synthesizer, first, n_workers, cycle, most), daemon=True)
             for first in range(n_workers)
@@ -104,7 +105,14 @@ class Renderers:
             Packed.views(self.memory.buf, slot).fill(clip)
             self.ready.put(slot)
             number += step
+        with self._ended:
+            self._ended.value += 1
         Event().wait()  # a process that ends would count as one that died
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether every clip that was to be rendered has been, and has been taken; some may have failed."""
+        return int(self._ended.value) == len(self.workers) and bool(self.ready.empty())
 
     def take(self, wait_seconds: float) -> int | None:
         """A slot with a new clip, or None; give it back with :meth:`give`."""

@@ -12,9 +12,11 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from cadenza.base.errors import ConfigError  # noqa: E402
+from cadenza.corpus.synthesis import BEND_FRAME, CLIP_NOTE, DRUM_HIT, Clip  # noqa: E402
 from cadenza.model.ear_architecture import EarShape  # noqa: E402
 from cadenza.train.ear import EarTraining, f1, load, onset_scores, rate_at, save, train, weights_of  # noqa: E402
 from cadenza.train.ear_augment import augmented  # noqa: E402
+from cadenza.train.ear_clips import Pool, Renderers  # noqa: E402
 from cadenza.train.ear_network import BLOCKS, Block, EarNetwork  # noqa: E402
 from cadenza.train.ear_release import stages  # noqa: E402
 from cadenza.train.ear_targets import losses, targets, total  # noqa: E402
@@ -167,6 +169,27 @@ def test_a_longer_and_wetter_room_sounds_on_for_longer():
         tails.append(float((sound[:, 10_000:18_000].std(1) / sound[:, 2_000:10_000].std(1)).median()))
     assert tails == sorted(tails)
     assert tails[2] > 1.5 * tails[0]
+
+
+def test_a_clip_that_fails_is_not_waited_for():
+    class Failing:
+        def clip(self, number):
+            if number == 1:
+                raise ValueError("no such clip")
+            rows = [np.zeros(0, kind) for kind in (CLIP_NOTE, DRUM_HIT, BEND_FRAME)]
+            return Clip("piano", np.zeros(1000, np.int16), *rows, 0.0)
+
+    renderers = Renderers(Failing(), 1, most=3, slots=4)
+    try:
+        pool = Pool(8, torch.device("cpu"))
+        begun = time.time()
+        while not renderers.has_ended and time.time() - begun < 60:
+            pool.fill(renderers, wait_seconds=0.2)
+        assert renderers.has_ended
+        pool.fill(renderers)
+        assert len(pool) == 2
+    finally:
+        renderers.close()
 
 
 def test_the_card_says_what_was_done_one_after_another():
