@@ -2,14 +2,14 @@
 
 Taken are pitched works of the shared music data that say exactly one tempo and one metre throughout; Mutopia's at 60
 quarters a minute are left out, because that is what LilyPond writes where nothing is marked. A passage is the first
-bars of a work, at most :data:`SECONDS` long and without repeats. Splits are those of the ear's data
-(:func:`cadenza.corpus.split.assign`). Bars of Mutopia's MIDI files do not say their upbeats, so where a bar begins is
-not asked of them.
+bars of a work, at most :data:`SECONDS` long and without repeats; to learn from, those that follow too. Splits are
+those of the ear's data (:func:`cadenza.corpus.split.assign`). Bars of Mutopia's MIDI files do not say their upbeats, so
+where a bar begins is not asked of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -36,6 +36,7 @@ class Work:
     """A passage as it is written.
 
     Args:
+        number: which of its work's.
         says_bars: whether the source knows its upbeat.
     """
 
@@ -43,6 +44,7 @@ class Work:
     split: str
     source: str
     score: Score
+    number: int = 0
 
     @property
     def says_bars(self) -> bool:
@@ -71,36 +73,37 @@ class Played:
     quarters_a_minute: float
 
 
-def works(data: Path | None, store: Path | None, splits: Sequence[str]) -> list[Work]:
-    """All passages of some splits, in a fixed order."""
+def works(data: Path | None, store: Path | None, splits: Sequence[str], most: int = 1) -> list[Work]:
+    """Passages of all works of some splits, ``most`` of each at most, in a fixed order."""
     found = load_pieces(store) if store else assign(list(pieces(data or Path())))
-    return [work for piece in found if piece.split in splits and (work := _work(piece)) is not None]
+    return [work for piece in found if piece.split in splits for work in _passages(piece, most)]
 
 
-def _work(piece: Piece) -> Work | None:
+def _passages(piece: Piece, most: int) -> Iterator[Work]:
     score = piece.score
     tempos = {round(tempo.quarters_per_minute, 2) for tempo in score.tempos}
     metres = {(metre.numerator, metre.denominator) for metre in score.metres}
     if len(tempos) != 1 or len(metres) != 1 or score.tempos[0].onset_ticks or score.metres[0].onset_ticks:
-        return None
+        return
     if piece.source == "mutopia" and tempos == {UNMARKED_LILYPOND}:
-        return None
+        return
     tracks = [track for track in score.tracks if len(track) and not track.is_drums]
     if not tracks:
-        return None
+        return
     bars = tuple(replace(mark, repeat_open=False, repeat_close=0, endings=(), directions=()) for mark in score.bars)
     score = replace(score, tracks=tuple(tracks), tempos=score.tempos[:1], metres=score.metres[:1], bars=bars)
     bars_at = bar_table(score)
     first = min(int(track.notes["onset_ticks"].min()) for track in tracks)
     start = int(bars_at.starts_ticks[int(bars_at.index_of(first))])
-    ends = bars_at.ends_ticks[ticks_to_seconds(score, bars_at.ends_ticks - start) <= SECONDS]
-    if not len(ends) or ends[-1] <= start:
-        return None
-    score = select_ticks(start, int(ends[-1])).apply(score)
-    score = score.with_tracks(track for track in score.tracks if len(track))
-    if float(ticks_to_seconds(score, score.length_ticks)) < LEAST_SECONDS or score.n_notes < LEAST_NOTES:
-        return None
-    return Work(piece.path, piece.split, piece.source, score)
+    for number in range(most):
+        ends = bars_at.ends_ticks[ticks_to_seconds(score, bars_at.ends_ticks - start) <= SECONDS]
+        if not len(ends) or ends[-1] <= start:
+            return
+        part = select_ticks(start, int(ends[-1])).apply(score)
+        part = part.with_tracks(track for track in part.tracks if len(track))
+        start = int(ends[-1])
+        if float(ticks_to_seconds(part, part.length_ticks)) >= LEAST_SECONDS and part.n_notes >= LEAST_NOTES:
+            yield Work(piece.path, piece.split, piece.source, part, number)
 
 
 def played(work: Work, rng: np.random.Generator, errors: Errors, shift_seconds: float, free: bool = True) -> Played:

@@ -2,9 +2,10 @@
 
     python -m benchmarks.notator_train --data DIR | --pieces STORE --out FOLDER [--n 1500] [--epochs 14]
 
-Every work is played once with errors drawn from none to a weak listener's, and read; the network learns to give most
-of its weight to the reading with the true tempo, metre and downbeats. One work in eight is kept aside and only told
-of; the last epoch is what is written. Key weights are a conditional logit over 24 keys. Writes model.safetensors and
+The first minute of every work is played twice and up to three later ones once, with errors drawn from none to a weak
+listener's, and read; the network learns to give most of its weight to the reading with the true tempo, metre and
+downbeats. One work in eight is kept aside and only told of, by its first minute; the last epoch is what is written. Key
+weights are a conditional logit over 24 keys. Writes model.safetensors and
 prints what both reach there.
 """
 
@@ -29,6 +30,7 @@ from cadenza.infer.notator.events import events_of, played_notes
 NEAR_TEMPO = 0.04
 HIDDEN, DROPOUT, DECAY, BATCH = 64, 0.4, 0.2, 24  # chosen on a quarter of the training works (docs/log.md)
 SEED = 8
+PASSAGES, PERFORMANCES = 4, 2  # of a work, of its first passage
 
 
 def credit(reading: metre.Reading, pulses: list[beats.Pulse], work: Work, truth: Played) -> int:
@@ -48,9 +50,9 @@ def downbeats(reading: metre.Reading, pulses: list[beats.Pulse], truth: Played) 
     return float((np.abs(inner[:, None] - lines[None]).min(axis=1) < 0.1).mean()) if len(lines) else 0.0
 
 
-def prepared(work: Work, number: int) -> dict[str, Any] | None:
+def prepared(work: Work, number: int, performance: int) -> dict[str, Any] | None:
     """Features and credits of all readings of one performance."""
-    rng = np.random.default_rng([SEED, number])
+    rng = np.random.default_rng([SEED, work.number, number, performance])
     level = rng.random() * (rng.random() < 0.8)
     errors = Errors(missing=0.1 * level, invented=0.1 * level, octave=0.04 * level)
     truth = played(work, rng, errors, 0.025 * level)
@@ -63,7 +65,10 @@ def prepared(work: Work, number: int) -> dict[str, Any] | None:
     rows = metre.table(found, pulses, notes, events).astype(np.float32)
     right = np.array([credit(one, pulses, work, truth) for one in found])
     key = work.score.keys[0].fifths if len({one.fifths for one in work.score.keys}) == 1 else None
-    return {"rows": rows, "credit": right, "key": key, "key_rows": keys.features(notes).astype(np.float32)}
+    return {
+        "name": work.name, "is_first": work.number == 0 and performance == 0, "rows": rows, "credit": right, "key": key,
+        "key_rows": keys.features(notes).astype(np.float32),
+    }  # fmt: skip
 
 
 def batched(data: list[dict[str, Any]], field: str) -> torch.Tensor:
@@ -146,21 +151,28 @@ def main() -> None:
     if options.cache and options.cache.exists():
         data = pickle.loads(options.cache.read_bytes())
     else:
-        found = works(options.data, options.pieces, ("train",))
-        order = np.random.default_rng(SEED).permutation(len(found))[: options.n]
+        found = works(options.data, options.pieces, ("train",), PASSAGES)
+        names = list(dict.fromkeys(work.name for work in found))
+        place = dict(zip(names, np.random.default_rng(SEED).permutation(len(names)).tolist(), strict=True))
         data = []
-        for number in order.tolist():
-            try:
-                one = prepared(found[number], number)
-            except CadenzaError as error:
-                print(found[number].name, error)
-                continue
-            if one is not None:
-                data.append(one)
+        for work in sorted(found, key=lambda work: place[work.name]):
+            if place[work.name] >= options.n:
+                break
+            for performance in range(PERFORMANCES if work.number == 0 else 1):
+                try:
+                    one = prepared(work, place[work.name], performance)
+                except CadenzaError as error:
+                    print(work.name, error)
+                    continue
+                if one is not None:
+                    data.append(one)
         if options.cache:
             options.cache.write_bytes(pickle.dumps(data))
-    print(len(data), "works", round(time.process_time() - begun), "CPU seconds")
-    held, rest = data[::8], [one for number, one in enumerate(data) if number % 8]
+    print(len(data), "performances", round(time.process_time() - begun), "CPU seconds", flush=True)
+    aside = set(list(dict.fromkeys(one["name"] for one in data))[::8])
+    held = [one for one in data if one["name"] in aside and one["is_first"]]
+    rest = [one for one in data if one["name"] not in aside]
+    print(len(held), "works kept aside,", len(rest), "performances to learn from")
     ceiling = np.array([one["credit"].max() for one in held])
     rules = np.array([one["credit"][metre.by_rules(one["rows"].astype(float)).argmax()] for one in held])
     print("best possible", told(ceiling), "by rules", told(rules))

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from cadenza.base.errors import ConfigError
 from cadenza.formats import musicxml
-from cadenza.infer.notator import bars, beats, metre, notate, quantise, voices
-from cadenza.infer.notator.events import events_of, played_notes
+from cadenza.infer.notator import bars, beats, metre, notate, profile, quantise, voices
+from cadenza.infer.notator.events import bass_share, events_of, played_notes
 from cadenza.notation.abc import Abc
 from cadenza.score.model import Key, Note, Score, Tempo, Track
 from cadenza.score.time import bar_table, ticks_to_seconds
@@ -224,6 +224,33 @@ def test_every_other_bar_heavier_means_that_bars_are_longer():
     assert difference == pytest.approx(inside - across)
     likeness = bars._likeness(mine, 4)
     assert likeness[2 + 6] > likeness[0 + 6]  # by weight: two bars apart more than half a bar
+
+
+def test_a_profile_says_where_in_a_bar_things_begin():
+    """A waltz: a bass note, two chords; the melody holds a dotted half."""
+    rows = [(0.5 * (3 * bar + beat), 1.4 if pitch == 76 else 0.4, pitch) for bar in range(8) for beat, pitch in
+            ((0, 40), (0, 76), (1, 60), (1, 64), (2, 60), (2, 64))]  # fmt: skip
+    notes = played_notes(performed(rows))
+    events = events_of(notes)
+    place = events.seconds / 0.5
+    length = (notes["end_seconds"] - notes["onset_seconds"]) / 0.5
+    mine = profile.moments(notes, events, place - place[0], length, bass_share(notes))
+    found = profile.features(mine, 3, 0)
+    twelfths = found[4 * 16 : 4 * 28].reshape(4, 12)
+    n_bars = 23 / 3  # from the first onset to the last
+    begins, bass, melody, _ = twelfths * n_bars
+    assert np.flatnonzero(begins).tolist() == [0, 4, 8]
+    assert begins[[0, 4, 8]] == pytest.approx(8)
+    assert bass.argmax() == melody.argmax() == 0
+    assert melody[0] == pytest.approx(8 * 2.8 / 3)
+    patterns = found[4 * 28 :]
+    assert patterns[:3].tolist() == [1, 0, 0]  # nothing at the middle; the first sixteen-part grid has no thirds
+    assert patterns[6:9].tolist() == [1, 0, 1]  # both light beats; the third alone; nothing at the middle
+    assert patterns[10] == 0  # all bars alike
+    moved = profile.features(mine, 3, 1)
+    assert np.flatnonzero(moved[4 * 16 : 4 * 16 + 12]).tolist() == [0, 4, 8]
+    assert moved[4 * 16 + 12 : 4 * 16 + 24].argmax() == 8
+    assert len(found) == len(moved) == profile.N_FEATURES
 
 
 @settings(max_examples=15, deadline=None)

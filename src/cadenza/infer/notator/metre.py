@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cadenza.infer.notator import bars
+from cadenza.infer.notator import bars, profile
 from cadenza.infer.notator.beats import EVEN, TRIPLE, Pulse
 from cadenza.infer.notator.events import Events, Floats, bass_share
 from cadenza.infer.notator.weights import tensor
@@ -85,6 +85,7 @@ class Beats:
     rhythm: Floats  # (b, 12): onsets by twelfth of the beat
     place: Floats  # (e,): the events in beats, on a grid of twelfths
     spans: bars.Spans
+    moments: profile.Moments
 
 
 def described(pulse: Pulse, notes: NDArray[np.void], events: Events, bass: Floats) -> Beats:
@@ -120,7 +121,10 @@ def described(pulse: Pulse, notes: NDArray[np.void], events: Events, bass: Float
     floor = np.clip(np.floor(place + 1e-6).astype(int), 0, n - 1)
     np.add.at(rhythm, (floor, np.clip(np.rint(12 * (place - floor)).astype(int), 0, 11)), events.strength)
     note_beats = np.stack([note_place, note_place + length], axis=1)
-    return Beats(accents, chroma, rhythm, place, bars.spans(note_beats, place, accents, chroma, rhythm))
+    return Beats(
+        accents, chroma, rhythm, place, bars.spans(note_beats, place, accents, chroma, rhythm),
+        profile.moments(notes, events, place, length, bass),
+    )  # fmt: skip
 
 
 def _sounding(notes: NDArray[np.void], begin: Floats, end: Floats, n: int) -> tuple[Floats, Floats]:
@@ -184,7 +188,10 @@ def features(
         *down, *middle, *(down * (n > 1)), *like, first, float(first < 1e-3), float(0 < 1 - first < 0.3),
         last, float(last < 1e-3), np.log2(n), float(n == 1),
     ])  # fmt: skip
-    return np.concatenate([plain, bars.features(mine.spans, texture, n, phase, quarters, x, one_hot)])
+    return np.concatenate([
+        plain, bars.features(mine.spans, texture, n, phase, quarters, x, one_hot),
+        profile.features(mine.moments, n, phase),
+    ])  # fmt: skip
 
 
 def lags_of(beats: Beats, n_lags: int = 25) -> Floats:
