@@ -1,16 +1,15 @@
 """How long transcribing takes from file to page, and how much memory, beside Basic Pitch in the same run.
 
-    python -m benchmarks.transcribe_speed --out FILE.json [--seconds 120] [--rounds 3] [--hour [--peer-hour]]
+    python -m benchmarks.transcribe_speed --out FILE.json [--seconds 120 600] [--rounds 3] [--hour [--peer-hour]]
         [--font FONT.sf2]
 
 The sound is our own examples for piano, again and again, as 16-bit wav at 44.1 kHz. Each command is a process of its
 own (``cadenza transcribe FILE -o page.musicxml``, under each engine that is installed; for Basic Pitch with ``--with
-basic-pitch``): what it takes counts
-from its start to its end, imports, notation and writing included, the second time that it runs: modules are compiled
-by then, as an installed package's are. Seconds of sound a second of wall-clock time say what a user sees and depend on
-what else the machine does; a CPU second does not. Short sound is heard ``--rounds`` times by each in turn and the
-median is said. ``--hour`` makes sound of an hour and does the same once: imports weigh little there, and memory could
-grow.
+basic-pitch``): what it takes counts from its start to its end, imports, notation and writing included, the second
+time that it runs: modules are compiled by then, as an installed package's are. Seconds of sound a second of wall-
+clock time say what a user sees and depend on what else the machine does; a CPU second does not. Sound of
+``--seconds`` is heard ``--rounds`` times by each in turn and the median is said; starting weighs more in a short one.
+``--hour`` makes sound of an hour and does the same once: imports weigh little there, and memory could grow.
 """
 
 from __future__ import annotations
@@ -35,6 +34,7 @@ from cadenza.formats.wav import synthesize
 from cadenza.model.ear_engines import ONNX_RUNTIME, OPENVINO
 
 RATE = 44_100
+PEER = "Basic Pitch"
 EXAMPLES = ("waltz.mid", "chorale.mid")
 
 
@@ -78,7 +78,7 @@ def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--seconds", type=float, default=120.0)
+    parser.add_argument("--seconds", type=int, nargs="+", default=[120])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--hour", action="store_true")
     parser.add_argument("--peer-hour", action="store_true", help="with --hour: Basic Pitch hears the hour too")
@@ -88,20 +88,25 @@ def main() -> None:
     result: dict[str, Any] = {"cores": os.cpu_count(), "load_before": os.getloadavg()[0], "versions": versions()}
     with tempfile.TemporaryDirectory() as folder:
         path, page = Path(folder) / "sound.wav", Path(folder) / "page.musicxml"
-        sound(path, options.seconds, options.font)
         names = [name for name in (ONNX_RUNTIME, OPENVINO) if importlib.util.find_spec(name)]
         commands = {f"ear, {name}": ("--engine", name) for name in names}
         if not options.no_peer:
-            commands["Basic Pitch"] = ("--with", "basic-pitch")
-        found: dict[str, list[dict[str, float]]] = {name: [] for name in commands}
-        for turn in range(options.rounds + 1):
-            for name, words in commands.items():
-                one = measured(path, options.seconds, page, *words)
-                if turn:  # the first compiles modules and fills the disk's cache
-                    found[name].append(one)
-        for name, rows in found.items():
-            result[name] = sorted(rows, key=lambda row: row["wall_seconds"])[len(rows) // 2]
-        print(json.dumps(result, indent=1), flush=True)
+            commands[PEER] = ("--with", "basic-pitch")
+        for seconds in options.seconds:
+            sound(path, seconds, options.font)
+            found: dict[str, list[dict[str, float]]] = {name: [] for name in commands}
+            for turn in range(options.rounds + 1):
+                for name, words in commands.items():
+                    one = measured(path, seconds, page, *words)
+                    if turn:  # the first compiles modules and fills the disk's cache
+                        found[name].append(one)
+            rows = {
+                name: sorted(own, key=lambda row: row["wall_seconds"])[len(own) // 2] for name, own in found.items()
+            }  # fmt: skip
+            for row in rows.values() if PEER in rows else ():
+                row["times_peer"] = round(rows[PEER]["wall_seconds"] / row["wall_seconds"], 2)
+            result[f"{seconds} s"] = rows
+            print(json.dumps({f"{seconds} s": rows}, indent=1), flush=True)
         if options.hour:
             sound(path, 3600.0, options.font)
             for name in names:
@@ -109,8 +114,8 @@ def main() -> None:
                 print(json.dumps(result[f"ear, {name}, an hour"]), flush=True)
             write_atomically(options.out, (json.dumps(result, indent=1) + "\n").encode())
             if options.peer_hour:  # more than seven minutes
-                result["Basic Pitch, an hour"] = measured(path, 3600.0, page, "--with", "basic-pitch")
-                print(json.dumps(result["Basic Pitch, an hour"]), flush=True)
+                result[f"{PEER}, an hour"] = measured(path, 3600.0, page, "--with", "basic-pitch")
+                print(json.dumps(result[f"{PEER}, an hour"]), flush=True)
     write_atomically(options.out, (json.dumps(result, indent=1) + "\n").encode())
 
 
