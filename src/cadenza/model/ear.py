@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from cadenza.base.errors import ModelError
 from cadenza.base.tensors import read_json_object
 from cadenza.model import ear_features as front
-from cadenza.model.ear_architecture import HEADS, REACH_FRAMES
+from cadenza.model.ear_architecture import HEADS, EarShape
 from cadenza.model.ear_engines import AUTO, open_engine
 from cadenza.model.ear_graph import GRAPH_VERSION
 
@@ -76,6 +76,7 @@ class Ear:
                 f"an ear of version {GRAPH_VERSION}", repr(self.facts.get("version")), where=str(path),
                 hint="Export it again with this version of cadenza.",
             )  # fmt: skip
+        self.reach_frames = EarShape(**self.facts["shape"]).reach_frames
         self.families: tuple[str, ...] = tuple(self.facts["families"])
         self.drums: tuple[str, ...] = tuple(self.facts["drums"])
 
@@ -98,10 +99,10 @@ class Ear:
     def listen(self, sound: Sound, window_frames: int = WINDOW_FRAMES, tuning_cents: float = 0.0) -> Iterator[Curves]:
         """Curves of a recording, window after window; the sound of the next one is read beside."""
         with ThreadPoolExecutor(1) as beside:
-            coming = beside.submit(_window, sound, 0, window_frames, tuning_cents)
+            coming = beside.submit(_window, sound, 0, window_frames, self.reach_frames, tuning_cents)
             while (window := coming.result()) is not None:
                 if not window.is_last:
-                    coming = beside.submit(_window, sound, window.stop, window_frames, tuning_cents)
+                    coming = beside.submit(_window, sound, window.stop, window_frames, self.reach_frames, tuning_cents)
                 said = self.of_magnitudes(window.magnitudes)
                 span = slice(window.before, window.before + window.stop - window.start)
                 yield Curves(
@@ -123,17 +124,17 @@ class _Window:
     is_last: bool
 
 
-def _window(sound: Sound, start: int, n_frames: int, tuning_cents: float) -> _Window | None:
+def _window(sound: Sound, start: int, n_frames: int, reach: int, tuning_cents: float) -> _Window | None:
     """The window that begins at ``start``; None where the recording has ended."""
     stop = start + n_frames
-    known = sound.frames_up_to(stop + REACH_FRAMES)
-    is_last = known < stop + REACH_FRAMES  # the end is near: no more frames than there are
+    known = sound.frames_up_to(stop + reach)
+    is_last = known < stop + reach  # the end is near: no more frames than there are
     if is_last:
         stop = min(stop, known)
         if start >= stop:
             return None
         is_last = stop == known
-    before, after = min(REACH_FRAMES, start), min(REACH_FRAMES, known - stop)
+    before, after = min(reach, start), min(reach, known - stop)
     return _Window(start, stop, before, sound.magnitudes(start - before, stop + after, tuning_cents), is_last)
 
 
@@ -149,6 +150,7 @@ class Sound:
         self._blocks, self._gain = blocks, np.float32(gain)
         self._samples = np.zeros(0, np.float32)
         self._first = 0  # number of the first sample that is kept
+        self._seen: tuple[int, float, Floats] | None = None  # what was last asked for: first frame, tuning, magnitudes
         self._ended = False
 
     @property
@@ -170,7 +172,20 @@ class Sound:
         return min(frame, -(-total // front.HOP)) if self._ended else frame
 
     def magnitudes(self, first: int, stop: int, tuning_cents: float) -> Floats:
-        """Log magnitudes of frames ``first`` … ``stop``, (2, stop − first, bins); older samples are dropped."""
+        """Log magnitudes of frames ``first`` … ``stop``, (2, stop − first, bins); older samples are dropped.
+
+        Windows overlap by what the network sees beside them; what was worked out for the one before is taken again.
+        """
+        known = np.empty((2, 0, front.N_BINS), np.float32)
+        if self._seen is not None and self._seen[1] == tuning_cents and (behind := first - self._seen[0]) >= 0:
+            known = self._seen[2][:, behind : behind + stop - first]
+        out = known
+        if (begin := first + known.shape[1]) < stop:
+            out = np.concatenate([known, self._worked_out(begin, stop, tuning_cents)], axis=1)
+        self._seen = first, tuning_cents, out
+        return out
+
+    def _worked_out(self, first: int, stop: int, tuning_cents: float) -> Floats:
         oldest = max(0, first * front.HOP - max(front.WINDOWS))
         if oldest > self._first:
             self._samples = self._samples[oldest - self._first :].copy()

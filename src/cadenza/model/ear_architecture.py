@@ -16,10 +16,10 @@ BLOCKS = ((1, 3, 1), (1, 5, 12), (1, 3, 1), (2, 3, 1), (4, 3, 1), (1, 5, 12), (8
 CONTEXT_AFTER = (1, 5)  # blocks after which all pitches of a frame are looked at together
 CONTEXT_FRAMES = 5
 DRUM_FRAMES = 5
+FAR_AFTER = (4, 6)  # blocks after which, where the shape says so, each pitch is looked at from afar: is it an echo?
+FAR_FRAMES, FAR_DILATION, FAR_WIDTH = 9, 8, 16
 HEADS = ("onset", "frame", "offset", "velocity", "shift", "bend")  # the families' follow
 N_CHANNELS = 2 * 3 * len(HARMONICS) + 1
-#: How many frames before and after one the network looks.
-REACH_FRAMES = sum(time for time, _, _ in BLOCKS) + len(CONTEXT_AFTER) * (CONTEXT_FRAMES // 2)
 
 
 @dataclass(frozen=True)
@@ -30,12 +30,20 @@ class EarShape:
         width: channels of a block.
         n_families, n_drums: how many kinds of instruments and of drums are told apart.
         drum_width: channels of the drum branch.
+        far: whether it also looks at what sounded up to 1.7 s before and after, as rooms ask for.
     """
 
     width: int = 48
     n_families: int = 8
     n_drums: int = 5
     drum_width: int = 32
+    far: bool = False
+
+    @property
+    def reach_frames(self) -> int:
+        """How many frames before and after one the network looks."""
+        near = sum(time for time, _, _ in BLOCKS) + len(CONTEXT_AFTER) * (CONTEXT_FRAMES // 2)
+        return near + self.far * len(FAR_AFTER) * FAR_DILATION * (FAR_FRAMES // 2)
 
     def json(self) -> dict[str, int]:
         """As a dictionary for config.json."""

@@ -15,7 +15,18 @@ from numpy.typing import NDArray
 
 from cadenza.base.errors import MissingExtraError, ModelError
 from cadenza.model import ear_features as front
-from cadenza.model.ear_architecture import BLOCKS, CONTEXT_AFTER, CONTEXT_FRAMES, DRUM_FRAMES, HEADS, EarShape, folded
+from cadenza.model.ear_architecture import (
+    BLOCKS,
+    CONTEXT_AFTER,
+    CONTEXT_FRAMES,
+    DRUM_FRAMES,
+    FAR_AFTER,
+    FAR_DILATION,
+    FAR_FRAMES,
+    HEADS,
+    EarShape,
+    folded,
+)
 
 METADATA_KEY = "cadenza-ear"
 GRAPH_VERSION = 1
@@ -78,6 +89,8 @@ class _Graph:
             x = self.node("Add", [x, seen])
             if number in CONTEXT_AFTER:
                 x = self.node("Add", [x, self.context(x, f"contexts.{CONTEXT_AFTER.index(number)}")])
+            if shape.far and number in FAR_AFTER:
+                x = self.node("Add", [x, self.far(x, f"fars.{FAR_AFTER.index(number)}")])
         self.convolution(x, self.of("heads.weight"), self.of("heads.bias"), output="curves")
         self.drums()
 
@@ -142,6 +155,16 @@ class _Graph:
             "Resize", [second, "", scales], mode="nearest", coordinate_transformation_mode="asymmetric",
             nearest_mode="floor",
         )  # fmt: skip
+
+    def far(self, x: str, prefix: str) -> str:
+        seen = self.convolution(x, self.of(f"{prefix}.enter.weight"), self.of(f"{prefix}.enter.bias"))
+        kernel, bias = folded(self.weights, f"{prefix}.conv", f"{prefix}.norm")
+        half = FAR_DILATION * (FAR_FRAMES // 2)
+        seen = self.convolution(
+            self.node("Relu", [seen]), kernel, bias, dilations=[FAR_DILATION, 1], pads=[half, 0, half, 0]
+        )
+        seen = self.node("Relu", [seen])
+        return self.convolution(seen, self.of(f"{prefix}.out.weight"), self.of(f"{prefix}.out.bias"))
 
     def drums(self) -> None:
         """The branch that looks at the whole spectrum: (1, 2, T, bins) → (1, 2 · bins, T) → convolutions over time."""

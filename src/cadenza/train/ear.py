@@ -69,6 +69,7 @@ class EarTraining:
         augment: whether clips pass through rooms and devices.
         room_seconds, wettest_decibels: of those rooms, the longest reverberation time and the most that the room may
             be louder than what comes straight.
+        hall_share: of the clips that pass through rooms, how many are heard far back in a hall instead.
         bfloat16: whether the network runs in bfloat16, which processors without units for it do slowly.
         cycle: how many different clips are made at most (0 = no bound): clip n is clip n mod cycle.
     """
@@ -90,6 +91,7 @@ class EarTraining:
     augment: bool = True
     room_seconds: float = 1.4
     wettest_decibels: float = 2.0
+    hall_share: float = 0.0
     bfloat16: bool = True
     cycle: int = 0
 
@@ -166,8 +168,8 @@ class Learner:
             batch = cut(pool, training, self.generator)
             if training.augment:
                 samples = augmented(
-                    batch.samples, self.generator, training.room_seconds, training.wettest_decibels
-                )  # fmt: skip
+                    batch.samples, self.generator, training.room_seconds, training.wettest_decibels, training.hall_share
+                )
             else:
                 samples = batch.samples / (batch.samples.std(1, keepdim=True) + 1e-5) * front.LEVEL
             seen = self.magnitudes(samples)[:, :, BEFORE_FRAMES : BEFORE_FRAMES + training.frames]
@@ -231,7 +233,7 @@ def facts_of(folder: Path) -> dict[str, Any]:
 
 
 def weights_of(folder: Path, shape: EarShape) -> dict[str, Tensor]:
-    """The weights of a run (``ear.pt``) or of an ear that was released.
+    """The weights of a run (``ear.pt``) or of an ear that was released; one that looks less far has none for that.
 
     Raises:
         ModelError: they are missing or of another shape.
@@ -242,6 +244,8 @@ def weights_of(folder: Path, shape: EarShape) -> dict[str, Tensor]:
         read = read_safetensors(folder / "model.safetensors")
         stored = {name: torch.from_numpy(value.copy()) for name, value in read.items()}
     wanted = {name: value.shape for name, value in EarNetwork(shape).state_dict().items() if value.is_floating_point()}
+    if not any(name.startswith("fars.") for name in stored):
+        wanted = {name: value for name, value in wanted.items() if not name.startswith("fars.")}
     if {name: value.shape for name, value in stored.items()} != wanted:
         raise ModelError(f"an ear {shape.width} wide with {shape.n_families} families", "another", where=str(folder))
     return stored
@@ -503,6 +507,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--device", default=None, help="cpu, cuda; the accelerator where there is one")
     parser.add_argument("--threads", type=int, default=0, help="of torch; 0 = its own choice")
     parser.add_argument("--width", type=int, default=EarShape.width)
+    parser.add_argument("--far", action="store_true", help="look at what sounded up to 1.7 s before and after, too")
     parser.add_argument("--evaluation-clips", type=int, default=6, help="of each kind")
     parser.add_argument("--from", dest="begin_with", type=Path, help="an ear's folder or a run whose weights go on")
     for name, value in asdict(EarTraining()).items():
@@ -515,7 +520,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if chosen.threads:
         torch.set_num_threads(chosen.threads)
     training = EarTraining(**{name: getattr(chosen, name) for name in asdict(EarTraining())})
-    shape = EarShape(chosen.width, len(FAMILIES), len(DRUM_CLASSES))
+    shape = EarShape(chosen.width, len(FAMILIES), len(DRUM_CLASSES), far=chosen.far)
     device = torch.device(chosen.device) if chosen.device else None
     train(
         ScorePack.load(chosen.scores), chosen.font, chosen.out, training, shape, chosen.test_font,

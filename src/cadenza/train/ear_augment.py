@@ -14,16 +14,22 @@ from torch import Tensor
 from cadenza.model.ear_features import LEVEL, SAMPLE_RATE
 
 CLEAN_SHARE = 0.1  # of the clips stay as they were rendered
+HALL_SECONDS, HALL_DECIBELS = (0.8, 2.2), (-6.0, 4.0)  # reverberation time of a hall, and its sound above the straight
 
 
 def augmented(
-    samples: Tensor, generator: torch.Generator, room_seconds: float = 1.4, wettest_decibels: float = 2.0
+    samples: Tensor,
+    generator: torch.Generator,
+    room_seconds: float = 1.4,
+    wettest_decibels: float = 2.0,
+    hall_share: float = 0.0,
 ) -> Tensor:
     """Samples (B, n) as some room and device would have recorded them, at some level.
 
     Args:
         room_seconds: the longest time in which a room's sound falls by 60 dB.
         wettest_decibels: of the room above what comes straight, at most.
+        hall_share: of the clips that are treated, how many are heard far back in a hall instead.
     """
     b, n = samples.shape
     device = samples.device
@@ -40,13 +46,19 @@ def augmented(
     octaves = torch.log2(hertz / 640.0)
 
     # A room: noise that dies away, duller with time, behind a first gap.
-    length = min(round(max(1.0, room_seconds / 1.4) * SAMPLE_RATE), n)
+    longest = max(room_seconds, HALL_SECONDS[1] if hall_share else 0.0)
+    length = min(round(max(1.0, longest / 1.4) * SAMPLE_RATE), n)
     t = torch.arange(length, device=device) / SAMPLE_RATE
     decay = 0.2 + uniform() ** 1.5 * (room_seconds - 0.2)
+    if hall_share:  # nothing is drawn where there are none, so that a seed means what it did
+        in_hall = some(hall_share)
+        decay = torch.where(in_hall > 0, uniform(*HALL_SECONDS), decay)
     envelope = torch.exp(-6.9 * t / decay) * (t > uniform(0.004, 0.024))
     response = torch.randn(b, length, generator=generator, device=device) * envelope
     response = response / (response.norm(dim=1, keepdim=True) + 1e-9)
     wet = 10 ** (-uniform(-wettest_decibels, 20) / 20) * some(0.75) * treated
+    if hall_share:
+        wet = torch.where(in_hall > 0, 10 ** (uniform(*HALL_DECIBELS) / 20) * treated, wet)
     damping = 10 ** (-uniform(0, 4) * octaves.clamp(min=0) / 20)
     spectrum = spectrum * (1 + wet * torch.fft.rfft(response, n) * damping)
 

@@ -18,6 +18,10 @@ from cadenza.model.ear_architecture import (
     CONTEXT_AFTER,
     CONTEXT_FRAMES,
     DRUM_FRAMES,
+    FAR_AFTER,
+    FAR_DILATION,
+    FAR_FRAMES,
+    FAR_WIDTH,
     HEADS,
     N_CHANNELS,
     EarShape,
@@ -91,6 +95,27 @@ class Context(nn.Module):
         return self.second(F.relu(self.first(pooled))).unsqueeze(3)
 
 
+class Far(nn.Module):
+    """x + 1×1(ReLU(norm(conv(ReLU(1×1(x)))))), narrow and far apart in time; x itself before it is trained."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.enter = nn.Conv2d(width, FAR_WIDTH, 1)
+        padding = FAR_DILATION * (FAR_FRAMES // 2)
+        self.conv = nn.Conv2d(
+            FAR_WIDTH, FAR_WIDTH, (FAR_FRAMES, 1), padding=(padding, 0), dilation=(FAR_DILATION, 1), bias=False
+        )
+        self.norm = nn.BatchNorm2d(FAR_WIDTH)
+        self.out = nn.Conv2d(FAR_WIDTH, width, 1)
+        nn.init.zeros_(self.out.weight)
+        if self.out.bias is not None:
+            nn.init.zeros_(self.out.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        seen: Tensor = self.conv(F.relu(self.enter(x)))
+        return x + self.out(F.relu(self.norm(seen)))
+
+
 class EarNetwork(nn.Module):
     """Log magnitudes (B, 2, T, bins) → dictionary of (B, T, 88) logits and values; see :data:`HEADS`.
 
@@ -114,6 +139,7 @@ class EarNetwork(nn.Module):
         self.enter_norm = nn.BatchNorm2d(width)
         self.blocks = nn.ModuleList([Block(width, *block) for block in BLOCKS])
         self.contexts = nn.ModuleList([Context(width) for _ in CONTEXT_AFTER])
+        self.fars = nn.ModuleList([Far(width) for _ in FAR_AFTER] if shape.far else [])
         self.heads = nn.Conv2d(width, len(HEADS) + shape.n_families, 1)
         bias = self.heads.bias
         assert bias is not None
@@ -139,6 +165,8 @@ class EarNetwork(nn.Module):
             x = block(x)
             if number in CONTEXT_AFTER:
                 x = x + self.contexts[CONTEXT_AFTER.index(number)](x)
+            if self.shape.far and number in FAR_AFTER:
+                x = self.fars[FAR_AFTER.index(number)](x)
         out = self.heads(x)
         named = {name: out[:, row] for row, name in enumerate(HEADS)}
         named["family"] = out[:, len(HEADS) :]

@@ -35,7 +35,7 @@ Hears notes in recordings: onset, end, velocity, instrument family and pitch cur
 | | |
 |---|---|
 | files | `ear.onnx` (what runs), `model.safetensors` (the same weights by name), `config.json` |
-| shape | {parameters:,} parameters; 16 kHz, frames of 20 ms, log magnitudes of two windows on an axis of three bins a semitone, nine harmonics gathered for each of 88 pitches, eight residual blocks {width} wide shared over pitch |
+| shape | {parameters:,} parameters; 16 kHz, frames of 20 ms, log magnitudes of two windows on an axis of three bins a semitone, nine harmonics gathered for each of 88 pitches, eight residual blocks {width} wide shared over pitch{far} |
 | trained by | `python -m cadenza.train.ear` (data by `benchmarks/ear_data.py`): {stages} |
 | onset threshold | {threshold}, fixed on rendered works of the validation split with the training fonts |
 | licence | Apache-2.0, as cadenza |
@@ -98,8 +98,10 @@ def release(run: Path, out: Path) -> dict[str, Any]:
     config = {"shape": network.shape.json(), **said, "training": facts, "graph_difference": difference}
     write_atomically(out / "config.json", facts_json(config).encode())
     tested = result.get("test", {}).get(str(result["onset_threshold"]), {})
+    seconds = network.shape.reach_frames / front.FRAMES_PER_SECOND
     card = CARD.format(
         width=network.shape.width,
+        far=f", two narrow ones that look {seconds:.1f} s to either side" if network.shape.far else "",
         parameters=sum(value.size for name, value in weights.items() if "running" not in name),
         stages="; then ".join(stages(facts)),
         recorded=RECORDED if any("notes.sf3" in one for one in stages(facts)) else "",
@@ -119,8 +121,12 @@ def stages(facts: Mapping[str, Any]) -> list[str]:
         said += f", {heard:.1f} hours of sound heard, {rendered:.1f} hours of them different"
     if "fonts" in facts:
         said += f", soundfonts {', '.join(facts['fonts'])}"
-    room = facts.get("training", {}).get("room_seconds")
-    return [*earlier, said + (f", rooms of up to {room:g} s" if room else "")]
+    training = facts.get("training", {})
+    if room := training.get("room_seconds"):
+        said += f", rooms of up to {room:g} s"
+    if share := training.get("hall_share"):
+        said += f", {100 * share:.0f} % of the clips far back in halls"
+    return [*earlier, said]
 
 
 @torch.no_grad()

@@ -12,7 +12,7 @@ import pytest
 from cadenza.base.errors import ConfigError, MissingExtraError, ModelError
 from cadenza.model import ear_features as front
 from cadenza.model.ear import GRAPH_NAME, Ear, Sound, model_facts
-from cadenza.model.ear_architecture import REACH_FRAMES, EarShape
+from cadenza.model.ear_architecture import EarShape
 from cadenza.model.ear_engines import ENGINES, ONNX_RUNTIME, OPENVINO
 from cadenza.train.ear_release import compared
 
@@ -20,19 +20,21 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("onnx")
 
 
-@pytest.fixture(scope="module")
-def small(tmp_path_factory):
+@pytest.fixture(scope="module", params=[False, True], ids=["near", "far"])
+def small(tmp_path_factory, request):
     """(network, ear) of random weights and statistics."""
     from cadenza.model import ear_graph
     from cadenza.train.ear_network import EarNetwork
 
     torch.manual_seed(0)
-    shape = EarShape(width=8, n_families=3, n_drums=2, drum_width=4)
+    shape = EarShape(width=8, n_families=3, n_drums=2, drum_width=4, far=request.param)
     network = EarNetwork(shape)
     for part in network.modules():
         if isinstance(part, torch.nn.BatchNorm2d):
             part.running_mean.normal_(0, 0.1)
             part.running_var.uniform_(0.5, 2)
+    for far in network.fars:  # which are as if they were not there until they are trained
+        torch.nn.init.normal_(far.out.weight)
     weights = {name: value.numpy() for name, value in network.eval().state_dict().items() if value.dim()}
     folder = tmp_path_factory.mktemp("ear")
     graph = ear_graph.build(shape, weights, model_facts(("a", "b", "c"), ("d", "e"), 0.4))
@@ -81,15 +83,17 @@ def test_windows_meet_without_a_seam(small, window_frames):
 
 def test_the_network_reaches_as_far_as_it_says(small):
     network = small[0]
+    reach, middle = network.shape.reach_frames, 100
     rng = np.random.default_rng(2)
-    one = rng.normal(size=(1, 2, 101, front.N_BINS)).astype(np.float32)
+    one = rng.normal(size=(1, 2, 2 * middle + 1, front.N_BINS)).astype(np.float32)
     other = one.copy()
-    other[:, :, 50] += 1
+    other[:, :, middle] += 1
     with torch.no_grad():
         before, after = (network(torch.from_numpy(x))["onset"][0].numpy() for x in (one, other))
     changed = np.flatnonzero(np.abs(before - after).max(axis=1) > 0)
-    assert changed.min() >= 50 - REACH_FRAMES
-    assert changed.max() <= 50 + REACH_FRAMES
+    assert middle - reach <= changed.min()
+    assert changed.max() <= middle + reach
+    assert network.shape.far == (changed.max() > middle + EarShape().reach_frames)
 
 
 def test_no_ear_is_said(tmp_path):

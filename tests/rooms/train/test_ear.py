@@ -13,6 +13,7 @@ torch = pytest.importorskip("torch")
 
 from cadenza.base.errors import ConfigError  # noqa: E402
 from cadenza.corpus.synthesis import BEND_FRAME, CLIP_NOTE, DRUM_HIT, Clip  # noqa: E402
+from cadenza.model import ear_features as front  # noqa: E402
 from cadenza.model.ear_architecture import EarShape  # noqa: E402
 from cadenza.train.ear import EarTraining, f1, load, onset_scores, rate_at, save, train, weights_of  # noqa: E402
 from cadenza.train.ear_augment import augmented  # noqa: E402
@@ -158,6 +159,15 @@ def test_training_goes_on_from_the_weights_of_an_ear(tmp_path):
     assert (weights_of(tmp_path, shape)["enter.weight"].numpy() == values["enter.weight"] + 1).all()
     with pytest.raises(ModelError, match="8 wide"):
         weights_of(tmp_path, EarShape(width=8, drum_width=4))
+    # One that looks further goes on from it, and says the same at first.
+    wider = EarNetwork(replace(shape, far=True))
+    wider.load_state_dict(weights_of(tmp_path, wider.shape), strict=False)
+    near = EarNetwork(shape)
+    near.load_state_dict(weights_of(tmp_path, shape), strict=False)
+    seen = torch.rand(1, 2, 40, front.N_BINS)
+    with torch.no_grad():
+        said, same = near.eval()(seen), wider.eval()(seen)
+    assert all(torch.equal(said[name], same[name]) for name in said)
 
 
 def test_a_longer_and_wetter_room_sounds_on_for_longer():
@@ -169,6 +179,15 @@ def test_a_longer_and_wetter_room_sounds_on_for_longer():
         tails.append(float((sound[:, 10_000:18_000].std(1) / sound[:, 2_000:10_000].std(1)).median()))
     assert tails == sorted(tails)
     assert tails[2] > 1.5 * tails[0]
+
+
+def test_a_hall_sounds_on_for_longer_than_rooms_and_none_is_drawn_where_none_is_asked_for():
+    click = torch.zeros(64, 40_000)
+    click[:, 2_000] = 1.0
+    rooms, halls = (augmented(click, torch.Generator().manual_seed(1), hall_share=share) for share in (0.0, 1.0))
+    tails = [float((s[:, 10_000:18_000].std(1) / s[:, 2_000:10_000].std(1)).median()) for s in (rooms, halls)]
+    assert tails[1] > 1.5 * tails[0]
+    assert torch.equal(rooms, augmented(click, torch.Generator().manual_seed(1)))
 
 
 def test_a_clip_that_fails_is_not_waited_for():
