@@ -25,6 +25,7 @@ from cadenza.score.model import NO_FRET, NO_SPELLING, NOTE_DTYPE, Score, Tempo, 
 from cadenza.score.time import bar_table, ticks_to_seconds
 
 SECONDS, LEAST_SECONDS, LEAST_NOTES = 60.0, 10.0, 40
+CUT_SECONDS, LEAST_CUT_NOTES = (3.0, 40.0), 6
 UNMARKED_LILYPOND = 60.0
 TICKS_PER_QUARTER, QUARTERS_PER_MINUTE = 500, 120.0  # a tick is a millisecond
 NOISY = Errors(missing=0.05, invented=0.05, octave=0.02)
@@ -104,6 +105,19 @@ def _passages(piece: Piece, most: int) -> Iterator[Work]:
         start = int(ends[-1])
         if float(ticks_to_seconds(part, part.length_ticks)) >= LEAST_SECONDS and part.n_notes >= LEAST_NOTES:
             yield Work(piece.path, piece.split, piece.source, part, number)
+
+
+def cut(work: Work, rng: np.random.Generator) -> Work:
+    """Some whole bars of a passage, of a length as recordings of examples and ideas have (:data:`CUT_SECONDS`)."""
+    bars = bar_table(work.score)
+    total = len(bars.starts_ticks)
+    bar_seconds = float(ticks_to_seconds(work.score, bars.ends_ticks[-1])) / total
+    n = max(1, round(float(np.exp(rng.uniform(*np.log(CUT_SECONDS)))) / bar_seconds))
+    first = int(rng.integers(max(1, total - n + 1)))
+    score = select_ticks(int(bars.starts_ticks[first]), int(bars.ends_ticks[min(first + n, total) - 1])).apply(
+        work.score
+    )
+    return replace(work, score=score.with_tracks(track for track in score.tracks if len(track)))
 
 
 def played(work: Work, rng: np.random.Generator, errors: Errors, shift_seconds: float, free: bool = True) -> Played:

@@ -2,11 +2,11 @@
 
     python -m benchmarks.notator_train --data DIR | --pieces STORE --out FOLDER [--n 1500] [--epochs 14]
 
-The first minute of every work is played twice and up to three later ones once, with errors drawn from none to a weak
-listener's, and read; the network learns to give most of its weight to the reading with the true tempo, metre and
-downbeats. One work in eight is kept aside and only told of, by its first minute; the last epoch is what is written. Key
-weights are a conditional logit over 24 keys. Writes model.safetensors and
-prints what both reach there.
+The first minute of every work is played twice, up to three later ones once, and some bars of each once more, with
+errors drawn from none to a weak listener's, and read; the network learns to give most of its weight to the reading
+with the true tempo, metre and downbeats. One work in eight is kept aside and only told of, by its first minute; the
+last epoch is what is written. Key weights are a conditional logit over 24 keys. Writes model.safetensors and prints
+what both reach there.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.notator_data import Errors, Played, Work, played, works
+from benchmarks.notator_data import LEAST_CUT_NOTES, Errors, Played, Work, cut, played, works
 from cadenza.base.errors import CadenzaError
 from cadenza.base.tensors import write_safetensors
 from cadenza.infer.notator import beats, keys, metre
@@ -50,9 +50,13 @@ def downbeats(reading: metre.Reading, pulses: list[beats.Pulse], truth: Played) 
     return float((np.abs(inner[:, None] - lines[None]).min(axis=1) < 0.1).mean()) if len(lines) else 0.0
 
 
-def prepared(work: Work, number: int, performance: int) -> dict[str, Any] | None:
-    """Features and credits of all readings of one performance."""
+def prepared(work: Work, number: int, performance: int, is_cut: bool = False) -> dict[str, Any] | None:
+    """Features and credits of all readings of one performance; None where there are none."""
     rng = np.random.default_rng([SEED, work.number, number, performance])
+    if is_cut:
+        work = cut(work, rng)
+        if work.score.n_notes < LEAST_CUT_NOTES:
+            return None
     level = rng.random() * (rng.random() < 0.8)
     errors = Errors(missing=0.1 * level, invented=0.1 * level, octave=0.04 * level)
     truth = played(work, rng, errors, 0.025 * level)
@@ -66,8 +70,8 @@ def prepared(work: Work, number: int, performance: int) -> dict[str, Any] | None
     right = np.array([credit(one, pulses, work, truth) for one in found])
     key = work.score.keys[0].fifths if len({one.fifths for one in work.score.keys}) == 1 else None
     return {
-        "name": work.name, "is_first": work.number == 0 and performance == 0, "rows": rows, "credit": right, "key": key,
-        "key_rows": keys.features(notes).astype(np.float32),
+        "name": work.name, "is_first": work.number == 0 and performance == 0, "is_cut": is_cut, "rows": rows,
+        "credit": right, "key": key, "key_rows": keys.features(notes).astype(np.float32),
     }  # fmt: skip
 
 
@@ -109,6 +113,12 @@ def train_metre(data: list[dict[str, Any]], held: list[dict[str, Any]], epochs: 
         print(epoch, round(float(loss.detach()), 3), told(np.array(chosen)), flush=True)
     kept = [tensor.detach().numpy() for tensor in (w1, b1, w2)]
     return dict(zip(("mean", "spread", "w1", "b1", "w2"), (mean, spread, *kept), strict=True))
+
+
+def chosen(tensors: dict[str, np.ndarray], one: dict[str, Any]) -> int:
+    """The reading that is chosen."""
+    scorer = metre.Scorer(tensors["mean"], tensors["spread"], (tensors["w1"], tensors["b1"], tensors["w2"]))
+    return int(scorer(one["rows"]).argmax())
 
 
 def told(credits: np.ndarray) -> dict[str, float]:
@@ -158,9 +168,10 @@ def main() -> None:
         for work in sorted(found, key=lambda work: place[work.name]):
             if place[work.name] >= options.n:
                 break
-            for performance in range(PERFORMANCES if work.number == 0 else 1):
+            whole = PERFORMANCES if work.number == 0 else 1
+            for performance in range(whole + 1):
                 try:
-                    one = prepared(work, place[work.name], performance)
+                    one = prepared(work, place[work.name], performance, performance == whole)
                 except CadenzaError as error:
                     print(work.name, error)
                     continue
@@ -171,12 +182,14 @@ def main() -> None:
     print(len(data), "performances", round(time.process_time() - begun), "CPU seconds", flush=True)
     aside = set(list(dict.fromkeys(one["name"] for one in data))[::8])
     held = [one for one in data if one["name"] in aside and one["is_first"]]
+    short = [one for one in data if one["name"] in aside and one["is_cut"]]
     rest = [one for one in data if one["name"] not in aside]
     print(len(held), "works kept aside,", len(rest), "performances to learn from")
     ceiling = np.array([one["credit"].max() for one in held])
     rules = np.array([one["credit"][metre.by_rules(one["rows"].astype(float)).argmax()] for one in held])
     print("best possible", told(ceiling), "by rules", told(rules))
     tensors = train_metre(rest, held, options.epochs)
+    print(len(short), "of them cut short", told(np.array([one["credit"][chosen(tensors, one)] for one in short])))
     key_weights = train_key(rest)
     own = [one for one in held if one["key"] is not None]
     hits = [keys.signature(int((one["key_rows"] @ key_weights).argmax())) == one["key"] for one in own]
