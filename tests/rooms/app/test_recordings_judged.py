@@ -21,8 +21,10 @@ soundfile = pytest.importorskip("soundfile")
 
 
 def piece() -> Score:
-    """Four bars for a piano."""
-    melody = [Note(480 * n, 440, pitch, 90) for n, pitch in enumerate((64, 67, 72, 71, 69, 65, 64, 62) * 2)]
+    """Four bars for a piano, quarters and eighths: of quarters alone nobody could tell whether they are eighths."""
+    bar = ((0, 460), (480, 220), (720, 220), (960, 460), (1440, 460))
+    pitches = (64, 65, 67, 72, 71, 69, 67, 65, 64, 62)
+    melody = [Note(1920 * (n // 5) + bar[n % 5][0], bar[n % 5][1], pitch, 90) for n, pitch in enumerate(pitches * 2)]
     bass = [Note(960 * n, 900, pitch, 80) for n, pitch in enumerate((48, 53, 50, 55) * 2)]
     return Score((Track.of(melody + bass),), tempos=(Tempo(0, 100.0),))
 
