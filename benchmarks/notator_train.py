@@ -4,9 +4,9 @@
 
 The first minute of every work is played twice, up to three later ones once, and some bars of each once more, with
 errors drawn from none to a weak listener's, and read; the network learns to give most of its weight to the reading
-with the true tempo, metre and downbeats. One work in eight is kept aside and only told of, by its first minute; the
-last epoch is what is written. Key weights are a conditional logit over 24 keys. Writes model.safetensors and prints
-what both reach there.
+with the true tempo, metre and downbeats. One work in eight is kept aside and only told of, by its first minute and by
+its cuts; the last epoch is what is written. Key weights are a conditional logit over 24 keys. Writes
+model.safetensors and prints what both reach there.
 """
 
 from __future__ import annotations

@@ -484,7 +484,8 @@ def _learn(
             say(event="step", step=step, clips=pool.n_seen, rate=rate, audio_seconds_a_second=round(per_second, 1),
                 **spoken)  # fmt: skip
             sums, counted = {}, 0
-            save(out / "ear.pt", shape, average.values, {"step": step, "minutes": elapsed / 60, **sources})
+            stopped = {"step": step, "minutes": elapsed / 60, "training": asdict(training), **sources}
+            save(out / "ear.pt", shape, average.values, stopped)
     heard_seconds = step * training.batch * training.frames / front.FRAMES_PER_SECOND
     network.load_state_dict(average.values)
     facts = {
