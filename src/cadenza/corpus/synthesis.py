@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cadenza.base.errors import FormatError
+from cadenza.base.errors import ConfigError, FormatError
 from cadenza.corpus.humanise import Part, family_of_program, humanised, one_sounding_note_a_pitch, pedal, rubato
 from cadenza.corpus.score_pack import ScorePack
 from cadenza.corpus.soundfonts import font_bytes, random_font
@@ -133,6 +133,10 @@ class Synthesizer:
     Args:
         split: "train", "validation" or "test".
         random_share: how many parts get a timbre that no instrument has.
+        mode_shares: how often each of :data:`MODES` is drawn.
+
+    Raises:
+        ConfigError: these shares are not one for each mode, or do not add up to 1.
     """
 
     def __init__(
@@ -142,9 +146,12 @@ class Synthesizer:
         split: str = "train",
         seed: int = 0,
         random_share: float = _RANDOM_SHARE,
+        mode_shares: Sequence[float] = MODE_SHARES,
     ) -> None:
         self.pack, self.instruments, self.split, self.seed = pack, instruments, split, seed
-        self.random_share = random_share
+        self.random_share, self.mode_shares = random_share, tuple(mode_shares)
+        if len(self.mode_shares) != len(MODES) or min(self.mode_shares) < 0 or abs(sum(self.mode_shares) - 1) > 1e-6:
+            raise ConfigError(f"{len(MODES)} mode shares ({', '.join(MODES)}) that add up to 1", str(self.mode_shares))
         pitched, drums, small, guitars, leads = [], [], [], [], []
         for number in pack.numbers(split):
             tracks, source = pack.tracks_of(number), pack.source_of(number)
@@ -183,7 +190,7 @@ class Synthesizer:
         """
         rng = np.random.default_rng([self.seed, number])
         while True:
-            chosen = mode or str(rng.choice(MODES, p=MODE_SHARES))
+            chosen = mode or str(rng.choice(MODES, p=self.mode_shares))
             parts = self._parts(rng, chosen, programs, source)
             if sum(len(part.onset) for part in parts if not part.is_drums) >= 6:
                 made = self._rendered(rng, chosen, parts, detune_cents)

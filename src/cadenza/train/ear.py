@@ -34,6 +34,7 @@ from cadenza.corpus.score_pack import ScorePack
 from cadenza.corpus.synthesis import (
     CLIP_SECONDS,
     DRUM_CLASSES,
+    MODE_SHARES,
     MODES,
     Clip,
     Instruments,
@@ -72,6 +73,7 @@ class EarTraining:
         hall_share: of the clips that pass through rooms, how many are heard far back in a hall instead.
         bfloat16: whether the network runs in bfloat16, which processors without units for it do slowly.
         cycle: how many different clips are made at most (0 = no bound): clip n is clip n mod cycle.
+        mode_shares: how often each kind of clip (:data:`cadenza.corpus.synthesis.MODES`) is rendered.
     """
 
     minutes: float = 20.0
@@ -94,6 +96,7 @@ class EarTraining:
     hall_share: float = 0.0
     bfloat16: bool = True
     cycle: int = 0
+    mode_shares: tuple[float, ...] = MODE_SHARES
 
 
 # ── rendering beside the learning ────────────────────────────────────────────────────────────────────────
@@ -367,7 +370,7 @@ def train(
 
     # Everything that is forked is made before the device wakes up.
     instruments = Instruments(fonts, seed=training.seed)
-    synthesizer = Synthesizer(pack, instruments, "train", training.seed)
+    synthesizer = Synthesizer(pack, instruments, "train", training.seed, mode_shares=training.mode_shares)
     context = multiprocessing.get_context("fork")
     asked: dict[str, Any] = {}
     splits = {"validation": Synthesizer(pack, instruments, "validation", 1, random_share=0.0)}
@@ -515,6 +518,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         option = f"--{name.replace('_', '-')}"
         if isinstance(value, bool):
             parser.add_argument(option, action=argparse.BooleanOptionalAction, default=value)
+        elif isinstance(value, tuple):
+            parser.add_argument(option, type=float, nargs=len(value), default=value, metavar=MODES)
         else:
             parser.add_argument(option, type=type(value), default=value)
     chosen = parser.parse_args(arguments)

@@ -19,7 +19,7 @@ from cadenza.app.evaluation import folder, leaderboard, listen, notes_csv, page,
 from cadenza.app.evaluation.generation import GenerationConfig, run
 from cadenza.base.errors import ConfigError, FormatError
 from cadenza.metrics import statistics
-from cadenza.score.model import Note, Score, Track
+from cadenza.score.model import BarMark, Note, Score, Track
 from tests.browser import opened
 from tests.rooms.infer.seeds import band, guitar
 from tests.rooms.infer.tiny import write_composer
@@ -245,6 +245,40 @@ def test_recordings_are_heard_and_judged(tmp_path):
     assert by["silent"]["onset_f1"] == 0.0
     assert list(report["problems"]) == ["silent"]
     assert report["system"] == "ear shipped"
+
+
+@pytest.mark.parametrize(
+    ("repeats", "played_again", "played_once"), [("auto", 1.0, 1.0), ("written", 2 / 3, 1.0), ("played", 1.0, 2 / 3)]
+)
+def test_a_reference_with_repeats_is_compared_with_what_was_played(tmp_path, repeats, played_again, played_once):
+    """A reference that says a repeat, an answer that plays it and one that does not (neither says so)."""
+    notes = [Note(480 * i, 480, 60 + i) for i in range(8)]
+    written = Score((Track.of(notes),), bars=(BarMark(0, repeat_open=True), BarMark(1920, repeat_close=2)))
+    twice = [Note(n.onset_ticks + shift, n.duration_ticks, n.pitch) for shift in (0, 3840) for n in notes]
+    for side in ("ref", "est"):
+        (tmp_path / side).mkdir()
+    for name, played in (("again", twice), ("once", notes)):
+        formats.write(written, tmp_path / "ref" / f"{name}.musicxml")
+        formats.write(Score((Track.of(played),)), tmp_path / "est" / f"{name}.mid")
+    config = pairs.PairsConfig(
+        str(tmp_path / "ref"), str(tmp_path / "est"), metrics=["transcription"], repeats=repeats, resamples=50
+    )
+    report = pairs.run(config, tmp_path / "out", n_workers=1, limit_seconds=300, say=quietly)
+    by = {one["name"]: one["columns"] for one in report["pairs"]}
+    assert by["again"]["onset_f1"] == pytest.approx(played_again)
+    assert by["once"]["onset_f1"] == pytest.approx(played_once)
+    assert report["repeats_played"] == [
+        name for name in ("again", "once") if repeats == "played" or (repeats == "auto" and name == "again")
+    ]
+    assert ("Repeats written out" in (tmp_path / "out" / folder.PAGE).read_text("utf-8")) == (repeats != "written")
+
+
+def test_an_answer_with_repeats_of_its_own_is_compared_as_written():
+    notes = [Note(480 * i, 480, 60 + i) for i in range(8)]
+    written = Score((Track.of(notes),), bars=(BarMark(0, repeat_open=True), BarMark(1920, repeat_close=2)))
+    assert pairs.as_answered(written, written) == (written, False)
+    empty = Score(())
+    assert pairs.as_answered(written, empty)[1] is False
 
 
 def test_missing_answers_can_be_an_error(tmp_path):

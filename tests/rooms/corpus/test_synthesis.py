@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cadenza.base.errors import FormatError
+from cadenza.base.errors import ConfigError, FormatError
 from cadenza.corpus import soundfonts
 from cadenza.corpus.humanise import FAMILIES, family_of_program
 from cadenza.corpus.score_pack import ScorePack, pack
@@ -144,6 +144,15 @@ def test_a_clip_depends_on_its_number_alone(synthesizer):
     assert np.array_equal(one.notes, again.notes)
     assert np.array_equal(one.bends, again.bends)
     assert not np.array_equal(one.samples, synthesizer.clip(12).samples)
+
+
+def test_kinds_of_clips_come_as_often_as_asked(synthesizer):
+    wanted = [float(mode in ("solo", "band")) / 2 for mode in MODES]
+    made = Synthesizer(synthesizer.pack, synthesizer.instruments, "train", seed=1, random_share=0.0, mode_shares=wanted)
+    assert {made.clip(number).mode for number in range(8)} == {"solo", "band"}
+    for wrong in ([0.5, 0.5], [0.5] * len(MODES), [2.0, -1.0] + [0.0] * (len(MODES) - 2)):
+        with pytest.raises(ConfigError, match="add up to 1"):
+            Synthesizer(synthesizer.pack, synthesizer.instruments, mode_shares=wrong)
 
 
 def test_tuning_changes_the_sound_and_not_the_music(synthesizer):

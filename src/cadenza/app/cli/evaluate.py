@@ -156,6 +156,8 @@ def _pair_lines(report: dict[str, Any]) -> list[str]:
     from cadenza.app.evaluation.page import between, number
 
     lines = [f"{report['system']}: {report['n_pairs']} pairs, {len(report['problems'])} with problems"]
+    if report["repeats_played"]:
+        lines.append(f"  repeats of {len(report['repeats_played'])} references written out, as their answers play them")
     for name, found in report["figures"].items():
         lines.append(f"  {name:<20} {number(found['value']):>8}  ({between(found)})  {found['n']} pieces")
     return lines

@@ -27,7 +27,8 @@ from cadenza.infer.notator import notate
 from cadenza.metrics.base import METRICS, columns
 from cadenza.score.edit import select_ticks
 from cadenza.score.model import Score
-from cadenza.score.time import seconds_to_ticks
+from cadenza.score.repeats import unfold
+from cadenza.score.time import seconds_to_ticks, ticks_to_seconds
 
 KINDS = ("ref+est",)
 SHIPPED = "shipped"
@@ -50,6 +51,8 @@ class PairsConfig:
         name: of what made the answers; empty = the name of the model or of ``est``.
         metrics: names; empty for all that compare two scores.
         missing: what a reference without an answer is: "wrong" (an empty answer), "error" or "skip" (left out).
+        repeats: how a reference's repeats and jumps are taken where the answer has none: "played" (written out),
+            "written" (each bar once), or "auto": whichever is nearer to the answer in length.
         resamples: of the bootstrap.
     """
 
@@ -59,6 +62,7 @@ class PairsConfig:
     name: str = ""
     metrics: list[str] = field(default_factory=list)
     missing: str = "wrong"
+    repeats: str = "auto"
     resamples: int = 2000
 
     def __post_init__(self) -> None:
@@ -66,6 +70,8 @@ class PairsConfig:
             raise ConfigError("a reference and an answer", "one of them missing", hint="Give --ref and --est.")
         if self.missing not in ("wrong", "error", "skip"):
             raise ConfigError("missing: wrong, error or skip", repr(self.missing))
+        if self.repeats not in ("auto", "played", "written"):
+            raise ConfigError("repeats: auto, played or written", repr(self.repeats))
         if self.resamples < 1:
             raise ConfigError("resamples of at least 1", str(self.resamples))
         unknown = [name for name in self.metrics if name not in METRICS.names()]
@@ -92,6 +98,7 @@ class Job:
     pair: Pair
     metrics: tuple[str, ...]
     model: str = ""
+    repeats: str = "auto"
 
 
 def read(path: Path) -> Score:
@@ -101,6 +108,33 @@ def read(path: Path) -> Score:
         FormatError, NotationError: it cannot be read.
     """
     return notes_csv.read(path) if path.suffix.lower() == ".csv" else reading.read(path)[0]
+
+
+def as_answered(ref: Score, est: Score, repeats: str = "auto") -> tuple[Score, bool]:
+    """The reference with its repeats and jumps as the answer takes them, and whether they are written out.
+
+    Args:
+        repeats: as in :class:`PairsConfig`. An answer with repeats of its own is compared as both are written.
+    """
+    if repeats == "written" or not _jumps(ref) or _jumps(est):
+        return ref, False
+    played = unfold().apply(ref)
+    if repeats == "auto":
+        lengths = [_seconds(score) for score in (est, played, ref)]
+        if min(lengths) <= 0 or abs(np.log(lengths[0] / lengths[1])) >= abs(np.log(lengths[0] / lengths[2])):
+            return ref, False
+    return played, True
+
+
+def _jumps(score: Score) -> bool:
+    return any(mark.repeat_close or mark.endings or mark.directions for mark in score.bars)
+
+
+def _seconds(score: Score) -> float:
+    """From the first onset to the last."""
+    onsets = np.concatenate([track.notes["onset_ticks"] for track in score.tracks if len(track)] or [np.zeros(1)])
+    first, last = ticks_to_seconds(score, [onsets.min(), onsets.max()])
+    return float(last - first)
 
 
 @lru_cache(maxsize=1)
@@ -212,6 +246,7 @@ def measure_one(job: Job) -> dict[str, Any]:
             est = heard(pair.est, job.model) if job.model else read(pair.est)
         except CadenzaError as error:
             row["problem"] = str(error)
+    ref, row["repeats_played"] = as_answered(ref, est, job.repeats)
     row |= {"n_ref": ref.n_notes, "n_est": est.n_notes, "columns": {}}
     # What is heard is in seconds, as played; as a score it is judged by the page that is written of it.
     page_of_it = notate(est) if job.model and est.n_notes else est
@@ -236,7 +271,7 @@ def run(
     pairs = pairs_of(Path(config.ref), Path(config.est), config.missing, sounds=bool(config.model))
     with folder.opened(out, "transcription", config):
         jobs = [
-            Job(out, index, pair, tuple(config.metrics), config.model)
+            Job(out, index, pair, tuple(config.metrics), config.model, config.repeats)
             for index, pair in enumerate(pairs)
             if not folder.row_path(out, index).exists()
         ]
@@ -279,6 +314,7 @@ def report_of(config: PairsConfig, out: Path, pairs: list[Pair]) -> dict[str, An
         "n_ref": sum(row["n_ref"] for row in rows),
         "n_est": sum(row["n_est"] for row in rows),
         "problems": {row["name"]: row["problem"] for row in rows if row["problem"]},
+        "repeats_played": [row["name"] for row in rows if row.get("repeats_played")],
         "columns": {name: summary.described(*declared[name]) for name in declared if name in found},
         "figures": summary.means(found, config.resamples),
         "leading": leading,
@@ -302,7 +338,7 @@ def rows_of(report: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The leaderboard row of a report: one."""
     settings = {
         "kind": "transcription", "corpus_sha256": report["refs_sha256"], "split": "", "n_seeds": report["n_pairs"],
-        "missing": report["config"]["missing"],
+        "missing": report["config"]["missing"], "repeats": report["config"]["repeats"],
     }  # fmt: skip
     figures = {
         name: {**values, **{key: report["columns"][name][key] for key in ("metric", "better", "unit")}}
@@ -323,6 +359,10 @@ def html(report: Mapping[str, Any], pairs: list[Pair], out: Path) -> str:
         f"<h1>{escape(report['system'])} on {report['n_pairs']} references</h1>",
         f"<p>{report['n_ref']:,} notes in the references <code>{escape(report['refs_sha256'][:12])}</code>, "
         f"{report['n_est']:,} in the answers. Intervals are 95 % bootstraps over pieces.</p>",
+        *(
+            f"<p>Repeats written out, as the answer plays them: {escape(', '.join(report['repeats_played']))}.</p>"
+            for _ in report["repeats_played"][:1]
+        ),
         *(
             f'<p class="note">{escape(name)}: {escape(problem)} (counts as an empty answer)</p>'
             for name, problem in report["problems"].items()
