@@ -27,7 +27,8 @@ from cadenza.base.files import write_atomically
 from cadenza.base.run import versions
 from cadenza.corpus.score_pack import ScorePack
 from cadenza.corpus.synthesis import BOWED, SAMPLE_RATE, Clip, Instruments, Synthesizer
-from cadenza.infer.transcribe import assigned, transcribe
+from cadenza.infer.heard_families import assigned
+from cadenza.infer.transcribe import transcribe
 from cadenza.model.ear import Ear
 
 #: class → (mode, programs, source)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from cadenza.base.errors import ConfigError, FormatError, did_you_mean
 from cadenza.formats.audio_file import AudioFile, open_audio
+from cadenza.infer.heard_families import assigned
 from cadenza.infer.heard_notes import HeardNote, NoteStream, Thresholds, drum_hits
 from cadenza.model import ear_features as front
 from cadenza.model.ear import Ear, Sound
@@ -32,7 +33,6 @@ TICKS_PER_QUARTER = 480
 DEFAULT_TEMPO = 120.0
 DRUM_THRESHOLD = 0.5
 MIN_DRUM_HITS = 8
-RARE_SHARE = 0.04  # of the notes: a family with fewer is most likely misheard
 BEND_CENTS, BEND_FRAMES = 30.0, 3  # a pitch that leaves its key by so much for so long is bent
 BEND_TOLERANCE_CENTS = 10.0
 
@@ -110,8 +110,9 @@ def transcribe(
         complete = False
     heard += stream.finish()
     heard.sort(key=lambda note: (note.onset_seconds, note.pitch))
-    score = to_score(heard, hits, ear.families, ear.drums, instruments, tempo, tuning)
-    tracks = np.unique(assigned(heard, ear.families, instruments), return_inverse=True)[1]
+    family = assigned(heard, ear.families, instruments)
+    score = to_score(heard, family, hits, ear.families, ear.drums, tempo, tuning)
+    tracks = np.unique(family, return_inverse=True)[1]
     return Transcription(score, tuple(heard), tuple(tracks.tolist()), tuning, audio.duration_seconds, complete)
 
 
@@ -218,16 +219,15 @@ def peaks_by_cent(stretches: Sequence[Floats]) -> NDArray[np.float64]:
 
 def to_score(
     heard: Sequence[HeardNote],
+    family: Sequence[int],
     hits: Sequence[tuple[float, int, float]],
     families: Sequence[str],
     drum_kinds: Sequence[str],
-    instruments: Sequence[str] = (),
     tempo: float = DEFAULT_TEMPO,
     tuning: float = 0.0,
 ) -> Score:
-    """Tracks by family; families that only a few notes were taken for go to what their other guesses say."""
+    """Tracks by family; ``family`` numbers that of each note in ``families``."""
     ticks_per_second = TICKS_PER_QUARTER * tempo / 60
-    family = assigned(heard, families, instruments)
     tracks = []
     for number, name in enumerate(families):
         own = [note for note, which in zip(heard, family, strict=True) if which == number]
@@ -236,22 +236,6 @@ def to_score(
     if len(hits) >= MIN_DRUM_HITS:
         tracks.append(_drum_track(hits, drum_kinds, ticks_per_second))
     return Score(tuple(tracks), TICKS_PER_QUARTER, tempos=(Tempo(0, tempo),))
-
-
-def assigned(heard: Sequence[HeardNote], families: Sequence[str], instruments: Sequence[str] = ()) -> list[int]:
-    """The family of each note: its likeliest, among those allowed and not too rare in the whole recording."""
-    if not heard:
-        return []
-    likely = np.stack([note.families for note in heard])
-    likely = likely / np.maximum(likely.sum(axis=1, keepdims=True), 1e-9)
-    allowed = np.array([not instruments or name in instruments for name in families])
-    likely = np.where(allowed, likely, -1.0)
-    first = likely.argmax(axis=1)
-    counts = np.bincount(first, minlength=len(families))
-    common = allowed & (counts >= max(2, RARE_SHARE * len(heard)))
-    if common.any():
-        likely = np.where(common, likely, -1.0)
-    return [int(which) for which in likely.argmax(axis=1)]
 
 
 def _track(own: Sequence[HeardNote], family: str, ticks_per_second: float, tuning: float) -> Track:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from cadenza import formats
 from cadenza.app.cli.main import app
 from cadenza.base.errors import CadenzaError, ConfigError, FormatError
 from cadenza.formats import wav
+from cadenza.infer.heard_families import assigned
 from cadenza.infer.heard_notes import HeardNote, NoteStream, Thresholds, is_one_voice, notes, table
 from cadenza.infer.transcribe import TRACKS, to_score, transcribe, tuning_cents
 from cadenza.model.ear import Ear
@@ -78,15 +80,36 @@ def test_rare_families_are_taken_for_misheard_and_bends_become_curves():
     rise = np.clip(np.arange(25) / 10, 0, 1) * 2
     found = [heard(0.1 * n, 60 + n % 12, "plucked", rise if n == 3 else None) for n in range(60)]
     found.append(heard(2.0, 48, "organ"))
-    score = to_score(found, [], FAMILIES, ("kick",), tuning=0.0)
+    score = to_score(found, assigned(found, FAMILIES), [], FAMILIES, ("kick",), tuning=0.0)
     assert [track.program for track in score.tracks] == [25]
     track = score.tracks[0]
     assert len(track) == 61
     assert set(track.bends["note"].tolist()) == {3}
     assert max(bend.cents for bend in track.bends_of(3)) == 200
     # An octave of detuning is no bend: it is the recording's.
-    level = to_score([heard(0.0, 60, "bowed", np.full(25, 0.4))], [], FAMILIES, ("kick",), tuning=40.0)
+    one = [heard(0.0, 60, "bowed", np.full(25, 0.4))]
+    level = to_score(one, assigned(one, FAMILIES), [], FAMILIES, ("kick",), tuning=40.0)
     assert not len(level.tracks[0].bends)
+
+
+def test_a_note_alone_among_others_of_another_family_is_one_of_them():
+    """Unless it is sure of itself, or far away in pitch."""
+    line = [heard(0.2 * n, 60 + n % 5, "wind") for n in range(40)]
+    wind, bowed = FAMILIES.index("wind"), FAMILIES.index("bowed")
+    doubtful, sure = np.full(len(FAMILIES), 0.02), np.full(len(FAMILIES), 0.001)
+    doubtful[[wind, bowed]] = 0.4, 0.6
+    sure[bowed] = 1.0
+    strays = [
+        replace(line[n], families=likely) for n, likely in ((10, doubtful), (11, doubtful), (20, sure), (21, sure))
+    ]
+    far = [replace(line[0], onset_seconds=0.2 * n, pitch=96, families=doubtful) for n in (5, 15, 30)]
+    found = [note for n, note in enumerate(line) if n not in (10, 11, 20, 21)] + strays + far
+    said = assigned(found, FAMILIES)
+    assert said[36:] == [wind, wind, bowed, bowed, bowed, bowed, bowed]
+    assert set(said[:36]) == {wind}
+    order = np.random.default_rng(0).permutation(len(found))
+    assert assigned([found[i] for i in order], FAMILIES) == [said[i] for i in order]
+    assert set(assigned(found, FAMILIES, ("bowed", "organ"))) == {bowed}
 
 
 def test_tuning_is_found():

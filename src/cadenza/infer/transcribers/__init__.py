@@ -77,7 +77,8 @@ def transcribe_with(
     listen: Transcriber = TRANSCRIBERS.load(name)
     audio = transcribe.audible(path)
     families = tuple(transcribe.TRACKS)
-    likely = np.array([float(family == (instruments or (DEFAULT_FAMILY,))[0]) for family in families])
+    family = families.index((instruments or (DEFAULT_FAMILY,))[0])
+    likely = np.eye(len(families))[family]
     heard: list[HeardNote] = []
     complete = True
     try:
@@ -88,7 +89,7 @@ def transcribe_with(
     except KeyboardInterrupt:
         complete = False
     heard.sort(key=lambda note: (note.onset_seconds, note.pitch))
-    score = transcribe.to_score(heard, [], families, (), instruments, tempo)
+    score = transcribe.to_score(heard, [family] * len(heard), [], families, (), tempo)
     return transcribe.Transcription(score, tuple(heard), (0,) * len(heard), 0.0, audio.duration_seconds, complete)
 
 

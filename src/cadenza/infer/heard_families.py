@@ -1,0 +1,70 @@
+"""Which family of instruments plays each note that was heard: what it sounds like, and what its neighbours are.
+
+The ear says of every note how likely each family is. Taken alone, one note in forty stands by itself among others of
+another family, most often wrongly, and would have a staff of its own. So notes near in time and pitch are listened to
+as well (mean field of a Potts model): few instruments change from one note to the next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cadenza.infer.heard_notes import HeardNote
+
+RARE_SHARE = 0.04  # of the notes: a family with fewer is most likely misheard
+#: How far neighbours reach and how much they say, beside the note itself (chosen on works of the validation split with
+#: the training's soundfonts, docs/log.md); a note has at most so many on either side and counts no more than so many.
+NEAR_SECONDS, NEAR_SEMITONES, NEIGHBOURS_SAY = 3.0, 3.0, 1.2
+MAX_NEIGHBOURS, FULL_WEIGHT, ROUNDS = 40, 3.0, 8
+UNLIKELY = 1e-3
+
+Floats = NDArray[np.float64]
+
+
+def assigned(heard: Sequence[HeardNote], families: Sequence[str], instruments: Sequence[str] = ()) -> list[int]:
+    """The family of each note: its likeliest, among those allowed and not too rare in the whole recording."""
+    if not heard:
+        return []
+    likely = np.stack([note.families for note in heard])
+    likely = likely / np.maximum(likely.sum(axis=1, keepdims=True), 1e-9)
+    allowed = np.array([not instruments or name in instruments for name in families])
+    likely = np.where(allowed, likely, 0.0)
+    onset = np.array([note.onset_seconds for note in heard])
+    likely = among_neighbours(likely, onset, np.array([note.pitch for note in heard], np.float64))
+    likely = np.where(allowed, likely, -1.0)
+    counts = np.bincount(likely.argmax(axis=1), minlength=len(families))
+    common = allowed & (counts >= max(2, RARE_SHARE * len(heard)))
+    if common.any():
+        likely = np.where(common, likely, -1.0)
+    return [int(which) for which in likely.argmax(axis=1)]
+
+
+def among_neighbours(likely: Floats, onset_seconds: Floats, pitch: Floats) -> Floats:
+    """How likely each family is once a note's neighbours have spoken; shapes (n, families), (n,), (n,)."""
+    order = np.argsort(onset_seconds, kind="stable")
+    alone = np.log(np.maximum(likely[order], UNLIKELY))
+    onset, pitch = onset_seconds[order], pitch[order]
+    weights = []
+    for step in range(1, min(MAX_NEIGHBOURS, len(order) - 1) + 1):
+        away = (onset[step:] - onset[:-step]) / NEAR_SECONDS + np.abs(pitch[step:] - pitch[:-step]) / NEAR_SEMITONES
+        weights.append(np.exp(-away)[:, None])
+    total = np.zeros((len(order), 1))
+    for step, weight in enumerate(weights, 1):
+        total[step:] += weight
+        total[:-step] += weight
+    share = NEIGHBOURS_SAY * np.minimum(total / FULL_WEIGHT, 1.0) / np.maximum(total, 1e-9)
+    said = likely[order]
+    for _ in range(ROUNDS if weights else 0):
+        heard = np.zeros_like(said)
+        for step, weight in enumerate(weights, 1):
+            heard[step:] += weight * said[:-step]
+            heard[:-step] += weight * said[step:]
+        said = alone + share * heard
+        said = np.exp(said - said.max(axis=1, keepdims=True))
+        said /= said.sum(axis=1, keepdims=True)
+    out = np.empty_like(said)
+    out[order] = said
+    return out
