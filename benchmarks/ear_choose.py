@@ -64,7 +64,7 @@ def main() -> None:
     synthesizer = Synthesizer(
         ScorePack.load(options.fonts / "scores.npz"), instruments, "validation", 7, random_share=0.0
     )  # fmt: skip
-    ears = {Path(said).name if "+" not in said else said: network_of(said) for said in options.ears}
+    ears = {"+".join(Path(name).name for name in said.split("+")): network_of(said) for said in options.ears}
     counts: dict[tuple[str, str, str, float], list[tuple[int, int, int]]] = {}
     hall = degradations()[HALL]
     for kind, (mode, programs, _) in CLASSES.items():  # no quartet of its own collection is in the validation split

@@ -18,7 +18,7 @@ from cadenza.base.errors import ModelError
 from cadenza.base.files import write_atomically
 from cadenza.base.tensors import write_safetensors
 from cadenza.corpus.humanise import FAMILIES
-from cadenza.corpus.synthesis import DRUM_CLASSES
+from cadenza.corpus.synthesis import DRUM_CLASSES, MODE_SHARES, MODES
 from cadenza.model import ear_features as front
 from cadenza.model import ear_graph
 from cadenza.model.ear import GRAPH_NAME, Ear, facts_json, model_facts
@@ -106,7 +106,8 @@ def release(run: Path, out: Path) -> dict[str, Any]:
         stages="; then ".join(stages(facts)),
         recorded=RECORDED if any("notes.sf3" in one for one in stages(facts)) else "",
         threshold=threshold,
-        scores=", ".join(f"{kind} {value:.3f}" for kind, value in tested.items() if kind != "family"),
+        scores=", ".join(f"{kind} {value:.3f}" for kind, value in tested.items() if kind != "family")
+        or "not asked for",
     )
     write_atomically(out / "README.md", card.encode())
     return config
@@ -126,6 +127,9 @@ def stages(facts: Mapping[str, Any]) -> list[str]:
         said += f", rooms of up to {room:g} s"
     if share := training.get("hall_share"):
         said += f", {100 * share:.0f} % of the clips far back in halls"
+    shares = tuple(training.get("mode_shares", MODE_SHARES))
+    if shares != MODE_SHARES:
+        said += f" ({', '.join(f'{mode} {100 * part:.0f} %' for mode, part in zip(MODES, shares, strict=True))})"
     return [*earlier, said]
 
 
