@@ -88,6 +88,26 @@ def test_a_swaying_tempo_is_followed_and_written():
     assert speeds[0] / speeds[-1] == pytest.approx(0.66 / 0.5, rel=0.05)
 
 
+@given(
+    st.lists(st.tuples(st.integers(0, 6), st.sampled_from([0, 1, 4]), st.integers(1, 900)), max_size=40),
+)
+def test_the_notes_of_a_chord_end_together(rows):
+    onset, voice, length = (
+        (np.array(column, np.int64) for column in zip(*rows, strict=True)) if rows else [np.zeros(0, int)] * 3
+    )
+    found = quantise.together(120 * onset, voice, length.astype(float))
+    for place, part, said in zip(onset.tolist(), voice.tolist(), found.tolist(), strict=True):
+        assert said == np.median(length[(onset == place) & (voice == part)])
+
+
+def test_a_note_let_go_early_does_not_tie_its_chord():
+    played = [Note(1000 * beat, 980, pitch) for beat in range(8) for pitch in (60, 64, 67)]
+    played[4] = Note(1000, 130, 64)
+    page = notate(Score((Track.of(played, program=24),), 500, tempos=(Tempo(0, 120.0),)))
+    lengths = page.tracks[0].notes["duration_ticks"]
+    assert len(set(lengths.tolist())) == 1
+
+
 def test_triplets_where_they_are_and_nowhere_else():
     quarters = np.array([0, 0.5, 1, 1.34, 1.66, 2, 2.5, 3.02])
     found = quantise.snapped(quarters, np.full(8, 0.5), quantise.divisions_of(None))

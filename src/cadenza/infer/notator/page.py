@@ -309,8 +309,9 @@ def _track(
         if free:
             rows["duration_ticks"] = np.maximum(np.rint(played_end) - begin, 1)
         else:
-            chain = _chain(begin, rows["voice"].astype(np.int64))
-            rows["duration_ticks"] = quantise.ends(begin, played_end + (begin - played_onset), chain, least) - begin
+            voice = rows["voice"].astype(np.int64)
+            length = quantise.together(begin, voice, played_end - played_onset)
+            rows["duration_ticks"] = quantise.ends(begin, begin + length, _chain(begin, voice), least) - begin
         fifths = key.fifths if key is not None else 0
         rows["spelling"] = [spell(int(p), fifths) for p in pitch]
     bends = _bends(track, notes["row"], rows, old_length)

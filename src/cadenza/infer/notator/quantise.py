@@ -81,6 +81,18 @@ def _cost(division: int) -> float:
     return DIVISIONS.get(division, 8.0)
 
 
+def together(onset: NDArray[np.int64], voice: NDArray[np.int64], length: Floats) -> Floats:
+    """How long each note sounds if those of a chord (one voice, one onset) end together: the median; shapes (n,).
+
+    One note that is let go early, or heard for too short a time, would tie all the others of its chord.
+    """
+    _, chord, counts = np.unique(onset * (voice.max(initial=0) + 1) + voice, return_inverse=True, return_counts=True)
+    ordered = length[np.lexsort([length, chord])]
+    first = np.cumsum(counts) - counts
+    medians = (ordered[first + (counts - 1) // 2] + ordered[first + counts // 2]) / 2
+    return np.asarray(medians[chord])
+
+
 def ends(
     onset: NDArray[np.int64], played_end: Floats, chain: NDArray[np.int64], least: NDArray[np.int64]
 ) -> NDArray[np.int64]:
