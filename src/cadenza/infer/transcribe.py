@@ -35,6 +35,7 @@ DRUM_THRESHOLD = 0.5
 MIN_DRUM_HITS = 8
 BEND_CENTS, BEND_FRAMES = 30.0, 3  # a pitch that leaves its key by so much for so long is bent
 BEND_TOLERANCE_CENTS = 10.0
+MIN_ASTRAY_NOTES = 8  # an instrument is told to be out of tune by itself from so many notes on
 
 #: family → (name, program) of the track that it becomes.
 TRACKS = {
@@ -111,7 +112,7 @@ def transcribe(
     heard += stream.finish()
     heard.sort(key=lambda note: (note.onset_seconds, note.pitch))
     family = assigned(heard, ear.families, instruments)
-    score = to_score(heard, family, hits, ear.families, ear.drums, tempo, tuning)
+    score = to_score(heard, family, hits, ear.families, ear.drums, tempo)
     tracks = np.unique(family, return_inverse=True)[1]
     return Transcription(score, tuple(heard), tuple(tracks.tolist()), tuning, audio.duration_seconds, complete)
 
@@ -224,7 +225,6 @@ def to_score(
     families: Sequence[str],
     drum_kinds: Sequence[str],
     tempo: float = DEFAULT_TEMPO,
-    tuning: float = 0.0,
 ) -> Score:
     """Tracks by family; ``family`` numbers that of each note in ``families``."""
     ticks_per_second = TICKS_PER_QUARTER * tempo / 60
@@ -232,14 +232,15 @@ def to_score(
     for number, name in enumerate(families):
         own = [note for note, which in zip(heard, family, strict=True) if which == number]
         if own:
-            tracks.append(_track(own, name, ticks_per_second, tuning))
+            tracks.append(_track(own, name, ticks_per_second))
     if len(hits) >= MIN_DRUM_HITS:
         tracks.append(_drum_track(hits, drum_kinds, ticks_per_second))
     return Score(tuple(tracks), TICKS_PER_QUARTER, tempos=(Tempo(0, tempo),))
 
 
-def _track(own: Sequence[HeardNote], family: str, ticks_per_second: float, tuning: float) -> Track:
+def _track(own: Sequence[HeardNote], family: str, ticks_per_second: float) -> Track:
     name, program = TRACKS[family]
+    astray = _astray_cents(own) if family in BENDING else 0.0
     notes = np.zeros(len(own), NOTE_DTYPE)
     bends: list[tuple[int, int, int]] = []
     for row, note in enumerate(own):
@@ -248,16 +249,25 @@ def _track(own: Sequence[HeardNote], family: str, ticks_per_second: float, tunin
         notes[row]["onset_ticks"], notes[row]["duration_ticks"] = onset, length
         notes[row]["pitch"], notes[row]["velocity"] = note.pitch, note.velocity
         if family in BENDING:
-            bends += [(row, *point) for point in _bend_points(note, length, ticks_per_second, tuning)]
+            bends += [(row, *point) for point in _bend_points(note, length, ticks_per_second, astray)]
     notes["fret"], notes["spelling"] = NO_FRET, NO_SPELLING
     track = Track(name, program, notes=notes, bends=np.array(bends, BEND_DTYPE))
     simplified = simplify_bends(BEND_TOLERANCE_CENTS).apply(Score((track,), TICKS_PER_QUARTER))
     return simplified.tracks[0]
 
 
-def _bend_points(note: HeardNote, length: int, ticks_per_second: float, tuning: float) -> list[tuple[int, int]]:
+def _astray_cents(own: Sequence[HeardNote]) -> float:
+    """How far all notes of an instrument lie from their keys, as one that is out of tune with the rest; 0 of a few.
+
+    The recording's tuning is not in it: the ear's axis was moved there before it heard anything.
+    """
+    middles = [float(np.median(note.bend_semitones)) for note in own if len(note.bend_semitones)]
+    return 100 * float(np.median(middles)) if len(middles) >= MIN_ASTRAY_NOTES else 0.0
+
+
+def _bend_points(note: HeardNote, length: int, ticks_per_second: float, astray: float) -> list[tuple[int, int]]:
     """(ticks after the onset, cents) where the pitch leaves the key audibly; empty where it stays."""
-    cents = 100 * note.bend_semitones - tuning
+    cents = 100 * note.bend_semitones - astray
     if len(cents) < BEND_FRAMES:
         return []
     padded = np.pad(cents, 1, mode="edge")

@@ -17,7 +17,7 @@ from cadenza.infer.heard_families import assigned
 from cadenza.infer.heard_notes import HeardNote, NoteStream, Thresholds, is_one_voice, notes, table
 from cadenza.infer.transcribe import TRACKS, to_score, transcribe, tuning_cents
 from cadenza.model.ear import Ear
-from cadenza.score.model import Note, Score, Tempo, Track
+from cadenza.score.model import Bend, Note, Score, Tempo, Track
 from cadenza.score.table import note_table
 
 soundfile = pytest.importorskip("soundfile")
@@ -80,16 +80,26 @@ def test_rare_families_are_taken_for_misheard_and_bends_become_curves():
     rise = np.clip(np.arange(25) / 10, 0, 1) * 2
     found = [heard(0.1 * n, 60 + n % 12, "plucked", rise if n == 3 else None) for n in range(60)]
     found.append(heard(2.0, 48, "organ"))
-    score = to_score(found, assigned(found, FAMILIES), [], FAMILIES, ("kick",), tuning=0.0)
+    score = to_score(found, assigned(found, FAMILIES), [], FAMILIES, ("kick",))
     assert [track.program for track in score.tracks] == [25]
     track = score.tracks[0]
     assert len(track) == 61
     assert set(track.bends["note"].tolist()) == {3}
     assert max(bend.cents for bend in track.bends_of(3)) == 200
-    # An octave of detuning is no bend: it is the recording's.
-    one = [heard(0.0, 60, "bowed", np.full(25, 0.4))]
-    level = to_score(one, assigned(one, FAMILIES), [], FAMILIES, ("kick",), tuning=40.0)
-    assert not len(level.tracks[0].bends)
+
+
+@pytest.mark.parametrize("astray", [-48.0, 0.0, 40.0])
+def test_an_instrument_that_is_out_of_tune_with_itself_is_not_bent(astray):
+    """All its notes are as much astray; one is bent beyond that."""
+    rise = np.clip(np.arange(25) / 10, 0, 1) * 2
+    found = [heard(0.2 * n, 60 + n % 12, "voice", np.full(25, astray / 100) + rise * (n == 5)) for n in range(20)]
+    (track,) = to_score(found, assigned(found, FAMILIES), [], FAMILIES, ("kick",)).tracks
+    assert set(track.bends["note"].tolist()) == {5}
+    assert max(bend.cents for bend in track.bends_of(5)) == pytest.approx(200, abs=1)
+    # Of a few notes nobody can tell.
+    few = found[:3]
+    (track,) = to_score(few, assigned(few, FAMILIES), [], FAMILIES, ("kick",)).tracks
+    assert len(set(track.bends["note"].tolist())) == (3 if astray else 0)
 
 
 def test_a_note_alone_among_others_of_another_family_is_one_of_them():
@@ -173,6 +183,25 @@ def test_a_played_piece_is_heard(tmp_path, ear, piece, rate):
     assert found.complete
     assert matched(found.score, piece) > 0.9
     assert abs(found.tuning_cents) < 5
+
+
+@pytest.mark.parametrize("cents", [-40.0, 0.0, 40.0])
+def test_a_recording_out_of_tune_is_not_bent(tmp_path, ear, cents):
+    """A guitar line with one bend, played a little faster or slower: that note alone is bent, and by as much."""
+    line = [Note(480 * n, 450, pitch, 90) for n, pitch in enumerate((52, 55, 57, 59, 62, 64, 62, 59, 57, 55, 57, 52))]
+    line[6] = replace(line[6], bends=(Bend(0, 0), Bend(300, 0), Bend(400, 200), Bend(450, 200)))
+    played = wav.synthesize(Score((Track.of(line, program=25),)), soundfont="built-in", sample_rate=RATE)[0]
+    sound = np.asarray(played.samples, np.float32).mean(0)
+    faster = 2 ** (cents / 1200)
+    at = np.arange(int(len(sound) / faster)) * faster
+    path = tmp_path / "detuned.wav"
+    soundfile.write(path, np.interp(at, np.arange(len(sound)), sound), RATE, "FLOAT")
+    found = transcribe(path, ear, instruments=["plucked"], drums=False)
+    assert found.tuning_cents == pytest.approx(cents, abs=6)
+    (track,) = found.score.tracks
+    bent = sorted(set(track.bends["note"].tolist()))
+    assert [int(track.notes["pitch"][n]) for n in bent] == [62]
+    assert 120 < max(bend.cents for bend in track.bends_of(bent[0])) < 220
 
 
 def test_the_tempo_is_written_and_changes_nothing_heard(tmp_path, ear, piece):
