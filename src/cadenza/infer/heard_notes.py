@@ -30,6 +30,7 @@ HEARD_NOTE = np.dtype(
 
 LOOKAHEAD_FRAMES = FRAMES_PER_SECOND
 BACKWARD_FRAMES = 10
+BENT_SEMITONES = 0.3
 
 Floats = NDArray[np.float32]
 
@@ -40,12 +41,14 @@ class Thresholds:
 
     Args:
         onset, frame: probabilities.
+        frame_bent: of a pitch that is more than :data:`BENT_SEMITONES` off its key.
         apart_frames: two onsets of a pitch are at least so far apart; the stronger one stays.
         shortest_frames: no note is shorter.
     """
 
     onset: float = 0.35
     frame: float = 0.35
+    frame_bent: float = 0.13
     apart_frames: int = 3
     shortest_frames: int = 2
 
@@ -123,7 +126,7 @@ class NoteStream:
         inside = (frame >= start) & (frame < limit)
         frame, pitch = frame[inside], pitch[inside]
         # The first quiet frame at or after each frame of the zone, by a minimum that runs backwards.
-        quiet = self._values["frame"][start - first : limit - first] < self.thresholds.frame
+        quiet = self._quiet(slice(start - first, limit - first))
         place = np.where(quiet, np.arange(start, limit)[:, None], limit)
         place = np.minimum.accumulate(place[::-1])[::-1]
         begins: dict[int, list[int]] = {}
@@ -148,6 +151,14 @@ class NoteStream:
                     self._open[key] = sounding
         self._settled = limit
         return out
+
+    def _quiet(self, zone: slice) -> NDArray[np.bool_]:
+        """Where no note of a pitch sounds on; a bent one is no longer at its key and says less of itself there."""
+        wanted: Floats | float = self.thresholds.frame
+        if "bend" in self._values:
+            is_bent = np.abs(self._values["bend"][zone]) > BENT_SEMITONES
+            wanted = np.where(is_bent, self.thresholds.frame_bent, self.thresholds.frame).astype(np.float32)
+        return np.asarray(self._values["frame"][zone] < wanted)
 
     def _begun(self, frame: int, key: int) -> _Sounding:
         at = frame - self._first
