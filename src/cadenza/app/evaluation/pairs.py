@@ -360,14 +360,13 @@ def html(report: Mapping[str, Any], pairs: list[Pair], out: Path) -> str:
         f"<p>{report['n_ref']:,} notes in the references <code>{escape(report['refs_sha256'][:12])}</code>, "
         f"{report['n_est']:,} in the answers. Intervals are 95 % bootstraps over pieces.</p>",
         *(
-            f"<p>Repeats written out, as the answer plays them: {escape(', '.join(report['repeats_played']))}.</p>"
-            for _ in report["repeats_played"][:1]
-        ),
-        *(
             f'<p class="note">{escape(name)}: {escape(problem)} (counts as an empty answer)</p>'
             for name, problem in report["problems"].items()
         ),
     ]
+    if report["repeats_played"]:
+        names_said = escape(", ".join(report["repeats_played"]))
+        parts.append(f"<p>Repeats written out, as the answer plays them: {names_said}.</p>")
     for metric in dict.fromkeys(found["metric"] for found in report["columns"].values()):
         rows = [
             [(page.words(name), report["columns"][name]["summary"], ""),
