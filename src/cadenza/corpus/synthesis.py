@@ -55,6 +55,7 @@ _BASSES = (32, 33, 33, 34, 36, 38, 43)
 BOWED = (40, 41, 42, 43)
 _RANDOM_SHARE = 0.12
 _WHEEL_SEMITONES = 12
+_SPREAD_SEMITONES = 0.03  # of the players of an ensemble around its tuning, a standard deviation
 _LANES = 5  # channels of a part whose notes bend, so that one's wheel leaves the others alone
 
 
@@ -67,7 +68,7 @@ class Clip:
         notes: :data:`CLIP_NOTE`, by onset.
         drums: :data:`DRUM_HIT`.
         bends: :data:`BEND_FRAME`: where a note's pitch differs from the key that plays it, beyond ``detune_cents``.
-        detune_cents: the tuning of the whole clip against 440 Hz.
+        detune_cents: the tuning of the whole clip, the mean over its notes, against 440 Hz.
     """
 
     mode: str
@@ -340,6 +341,7 @@ class Synthesizer:
         hits: list[Any] = []
         bends: list[Any] = []
         channel = 0
+        spread: list[tuple[range, float, int]] = []  # channels, their own tuning against the clip's, their notes
         kit = self.instruments.kits[int(rng.integers(len(self.instruments.kits)))] if self.instruments.kits else None
         share = self.random_share
         shared_timbre: dict[int, tuple[tuple[int, int, int], int]] = {}
@@ -364,10 +366,10 @@ class Synthesizer:
                 (font, bank, preset), family = shared_timbre[part.program]
             curves = part.curves or _curves(rng, mode, part)
             lanes = _LANES if curves else 1
-            own_detune = detune + (float(rng.normal(0, 0.03)) if mode in ("ensemble", "lead", "band") else 0.0)
+            own = float(rng.normal(0, _SPREAD_SEMITONES)) if mode in ("ensemble", "lead", "band") else 0.0
+            spread.append((range(channel, channel + lanes), own, len(part.onset)))
             for lane in range(lanes):
                 synth.program_select(channel + lane, font, bank, preset)
-                synth.set_tuning(channel + lane, own_detune)
                 synth.pitchbend_range(channel + lane, _WHEEL_SEMITONES)
                 synth.pitchbend(channel + lane, 8192)
                 synth.control_change(channel + lane, 7, part.gain)
@@ -388,6 +390,11 @@ class Synthesizer:
                 elif lanes > 1:
                     events.append((on - 1e-4, 1, synth.pitchbend, (number, 8192)))
             channel += lanes
+        # Players differ from each other; together they are as far off as the clip says.
+        middle = sum(own * n for _, own, n in spread) / max(1, sum(n for _, _, n in spread))
+        for channels, own, _ in spread:
+            for number in channels:
+                synth.set_tuning(number, detune + own - middle)
         samples = _play(synth, events)
         peak = float(np.abs(samples).max(initial=0))
         if peak < 1e-4 or not labels:

@@ -28,6 +28,8 @@ Floats = NDArray[np.float32]
 SILENCE = 1e-4  # root mean square of the loudest stretch below which a recording counts as silent: −80 dB
 PROBE_SECONDS, MAX_PROBES = 5.0, 24
 CROWD_CENTS = 10.0  # how far apart peaks of one tuning lie, about
+PEAK_POWER = 0.25  # to which a peak's magnitude counts
+STEADY_CENTS = 3.0  # from one frame to the next, about, of a peak that counts fully
 MIN_CROWD = 1.1  # density of the peaks where they are densest over its mean, for a tuning to be told
 TICKS_PER_QUARTER = 480
 DEFAULT_TEMPO = 120.0
@@ -179,7 +181,11 @@ def tuning_cents(stretches: Sequence[Floats]) -> float:
     What is told is where most of them lie close together: a voice that is sharp by itself, or one out of tune among
     others, moves the mean of all peaks and not that place (``benchmarks/tuning.py``).
     """
-    places = peaks_by_cent(stretches)
+    return crowd_cents(peaks_by_cent(stretches))
+
+
+def crowd_cents(places: NDArray[np.float64]) -> float:
+    """Where most of what lies 0, 1 … 99 cents above a key lies close together, −50…50; 0 where it lies anywhere."""
     away = (np.arange(100) + 50) % 100 - 50
     density = np.fft.irfft(np.fft.rfft(places) * np.fft.rfft(np.exp(-0.5 * (away / CROWD_CENTS) ** 2)), 100)
     if density.max() < MIN_CROWD * density.mean():
@@ -192,8 +198,15 @@ def tuning_cents(stretches: Sequence[Floats]) -> float:
     return (middle + 50) % 100 - 50
 
 
-def peaks_by_cent(stretches: Sequence[Floats]) -> NDArray[np.float64]:
-    """How much of the spectral peaks lies 0, 1 … 99 cents above the key below, shape (100,)."""
+def peaks_by_cent(
+    stretches: Sequence[Floats], power: float = PEAK_POWER, steady_cents: float = STEADY_CENTS
+) -> NDArray[np.float64]:
+    """How much of the spectral peaks lies 0, 1 … 99 cents above the key below, shape (100,).
+
+    Args:
+        power: to which a peak's magnitude counts.
+        steady_cents: about how far a peak may move from one frame to the next and count.
+    """
     length, places = 4096, np.zeros(100)
     window = np.hanning(length).astype(np.float32)
     low, high = (int(hertz * length / front.SAMPLE_RATE) for hertz in (110, 1800))
@@ -210,9 +223,26 @@ def peaks_by_cent(stretches: Sequence[Floats]) -> NDArray[np.float64]:
         left, peak, right = before[row, column], middle[row, column], after[row, column]
         place = low + column + 0.5 * (left - right) / (left - 2 * peak + right - 1e-12)
         note = 69 + 12 * np.log2(place * front.SAMPLE_RATE / length / 440)
-        strength = np.exp(0.5 * peak)  # the square root: one loud note is not the whole recording
+        strength = np.exp(power * peak)  # a root: one loud note is not the whole recording
+        strength *= np.exp(-0.5 * (_drift_cents(row, note) / steady_cents) ** 2)
         places += np.bincount(np.rint(100 * note).astype(int) % 100, strength, 100)
     return places
+
+
+def _drift_cents(frame: NDArray[np.int64], note: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How far each peak is from the nearest one of the frame before or after; keys of a piano stay, voices sway.
+
+    Args:
+        frame, note: of peaks by frame and, within it, by pitch; both shape (n,).
+    """
+    place = 1000.0 * frame + note  # frames far apart on one line
+    drift = np.full(len(place), 99.0)
+    for step in (-1000.0, 1000.0):
+        nearest = np.searchsorted(place, place + step)
+        for one in (nearest - 1, nearest):
+            other = place[np.clip(one, 0, len(place) - 1)] if len(place) else place
+            drift = np.minimum(drift, 100 * np.abs(other - place - step))
+    return drift
 
 
 # ── notes to a score ─────────────────────────────────────────────────────────────────────────────────────

@@ -162,6 +162,35 @@ def test_tuning_changes_the_sound_and_not_the_music(synthesizer):
     assert not np.array_equal(low.samples, high.samples)
 
 
+def test_players_are_off_by_a_little_each_and_together_by_what_the_clip_says(synthesizer, monkeypatch):
+    """A clip 45 cents sharp was up to 52 in all of its parts, beyond half a semitone: no sound says which key it is."""
+    synth = synthesizer.instruments.synth
+    tuned, played = {}, {}
+
+    class Recorded:
+        def __getattr__(self, name):
+            return getattr(synth, name)
+
+        def set_tuning(self, channel, semitones):
+            tuned[channel] = 100 * semitones
+            synth.set_tuning(channel, semitones)
+
+        def noteon(self, channel, pitch, velocity):
+            played[channel] = played.get(channel, 0) + 1
+            synth.noteon(channel, pitch, velocity)
+
+    monkeypatch.setattr(synthesizer.instruments, "synth", Recorded())
+    spreads = []
+    for number in range(6):
+        tuned.clear()
+        played.clear()
+        synthesizer.clip(number, "band", detune_cents=45.0)
+        own = {channel: n for channel, n in played.items() if channel in tuned}  # the drums have none
+        assert sum(tuned[channel] * n for channel, n in own.items()) / sum(own.values()) == pytest.approx(45.0)
+        spreads.append(max(tuned.values()) - min(tuned.values()))
+    assert max(spreads) > 0.5
+
+
 def test_every_program_has_a_family():
     assert {family_of_program(program) for program in range(128)} == set(range(len(FAMILIES)))
     named = {0: "piano", 11: "mallet", 19: "organ", 25: "plucked", 33: "bass", 42: "bowed", 52: "voice", 73: "wind"}

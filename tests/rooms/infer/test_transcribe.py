@@ -163,6 +163,18 @@ def test_a_loud_voice_that_is_out_of_tune_by_itself_does_not_move_the_tuning(cen
     assert tuning_cents(stretches) == pytest.approx(cents, abs=4)
 
 
+def test_a_loud_voice_that_sways_says_less_of_the_tuning_than_a_quiet_piano_that_stays():
+    t = np.arange(6 * RATE) / RATE
+    sound = np.zeros(len(t))
+    for pitch in (50, 57, 62):
+        hertz = 440 * 2 ** ((pitch - 69 + 0.44) / 12)
+        sound += sum(0.03 / h * np.sin(2 * np.pi * h * hertz * t) for h in range(1, 5))
+    swaying = 440 * 2 ** ((0.56 + 0.15 * np.sin(2 * np.pi * 0.7 * t)) / 12)  # 41 … 71 cents sharp
+    phase = 2 * np.pi * np.cumsum(swaying) / RATE
+    sound += sum(0.3 / h * np.sin(h * phase) for h in range(1, 5))
+    assert tuning_cents([sound.astype(np.float32)]) == pytest.approx(44.0, abs=2)
+
+
 # ── with the shipped ear ─────────────────────────────────────────────────────────────────────────────────
 
 
