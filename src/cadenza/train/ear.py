@@ -43,6 +43,7 @@ from cadenza.corpus.synthesis import (
 from cadenza.infer.heard_notes import Thresholds, notes
 from cadenza.model import ear_features as front
 from cadenza.model.ear_architecture import EarShape
+from cadenza.train.allocator import keep_memory_mapped
 from cadenza.train.ear_augment import augmented
 from cadenza.train.ear_clips import N_SAMPLES, Pool, Renderers
 from cadenza.train.ear_network import Block, EarNetwork, LogMagnitudes
@@ -455,6 +456,8 @@ def _learn(
     if weights:
         network.load_state_dict(weights, strict=False)  # without the counts of batches, which nothing reads
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
+    if not on_cuda:
+        keep_memory_mapped()
     learner = Learner(network, training, generator)
     average = Average(network, training.ema)
     pool = Pool(training.pool_clips, device)
