@@ -6,8 +6,9 @@
 Seven classes of clips of twelve seconds, rendered from works of the test split with the font that is kept for testing.
 F1 by mir_eval, mean over clips: onsets within 50 ms at the same key, onsets and ends (within 50 ms or a fifth of the
 length), and onsets with the right family of instruments. ``--degraded`` repeats ours out of tune, in a hall (RT60
-1.4 s, as loud as the direct sound), in noise (15 dB) and as MP3. ``--clips`` adds the two real recordings of the shared
-audio folder, reported and never tuned to. Times are CPU seconds of one process, from file to notes, with one thread.
+1.4 s, as loud as the direct sound), in noise (15 dB) and as MP3, and the peer's in the hall, in noise and 25 cents
+sharp. ``--clips`` adds the two real recordings of the shared audio folder, reported and never tuned to. Times are CPU
+seconds of one process, from file to notes, with one thread.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ CLASSES: dict[str, tuple[str, tuple[int, ...], str]] = {
     "band": ("band", (), ""),
 }
 DETUNINGS = (-45.0, -25.0, 25.0, 45.0)
+PEER_CENTS = 25.0
 
 Notes = NDArray[np.float64]  # (n, 3): onset, end, pitch
 
@@ -143,6 +145,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
         for name, (mode, programs, source) in CLASSES.items():
             rows: dict[str, list[dict[str, float]]] = {"ours": [], "Basic Pitch": []}
             worse: dict[str, list[float]] = {}
+            theirs_worse: dict[str, list[float]] = {}
             for number in range(arguments.n):
                 clip = synthesizer.clip(number, mode, programs=programs, source=source, detune_cents=0.0)
                 sound = clip.samples.astype(np.float32) / 32768
@@ -161,6 +164,8 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
                     for label, change in degradations().items():
                         write(path, change(sound))
                         worse.setdefault(label, []).append(f1(rows_of(clip.notes), ours(path)[0], False))
+                        if peer:
+                            theirs_worse.setdefault(label, []).append(f1(rows_of(clip.notes), peer(path), False))
                     n_bytes = write_mp3(mp3, sound)
                     label = f"MP3, {MP3_KILOBITS} kbit/s"
                     worse.setdefault(label, []).append(f1(rows_of(clip.notes), ours(mp3)[0], False))
@@ -168,7 +173,10 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
                     for cents in DETUNINGS:
                         off = synthesizer.clip(number, mode, programs=programs, source=source, detune_cents=cents)
                         write(path, off.samples.astype(np.float32) / 32768)
-                        worse.setdefault(f"{cents:+.0f} cents", []).append(f1(rows_of(off.notes), ours(path)[0], False))
+                        label = f"{cents:+.0f} cents"
+                        worse.setdefault(label, []).append(f1(rows_of(off.notes), ours(path)[0], False))
+                        if peer and cents == PEER_CENTS:
+                            theirs_worse.setdefault(label, []).append(f1(rows_of(off.notes), peer(path), False))
             entry: dict[str, Any] = {
                 who: {key: round(float(np.mean([row[key] for row in them])), 4) for key in them[0]}
                 for who, them in rows.items()
@@ -177,6 +185,11 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
             entry["onset F1 degraded"] = {label: round(float(np.mean(values)), 4) for label, values in worse.items()}
             dry = np.array([row["onset"] for row in rows["ours"]])
             entry["points lost"] = {label: points_lost(dry, np.array(values)) for label, values in worse.items()}
+            if theirs_worse:
+                dry = np.array([row["onset"] for row in rows["Basic Pitch"]])
+                entry["points lost by Basic Pitch"] = {
+                    label: points_lost(dry, np.array(values)) for label, values in theirs_worse.items()
+                }
             result["classes"][name] = entry
             print(name, json.dumps(entry), flush=True)
             write_atomically(arguments.out, (json.dumps(result, indent=1) + "\n").encode())  # what there is, if stopped

@@ -6,7 +6,8 @@ An EAR is the folder of a run (``cadenza.train.ear``) or of a released ear, or t
 of their weights. ``--fonts`` is the folder of ``benchmarks/ear_data.py``. Classes and hall (RT60 1.4 s, as loud as the
 direct sound) are those of ``benchmarks/ear.py``; nothing of the test split and of its soundfont is heard.
 Onset F1 over all notes of a class, at each threshold, tuning as it is; the mean over classes is what an ear is chosen
-by, and the threshold with the best mean of dry and hall is its own.
+by, and the threshold with the best mean of dry and hall is its own. Beside it, at the true onsets: how often the
+likeliest family of instruments is the right one, the mean over classes.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from benchmarks.ear import CLASSES, degradations
 from benchmarks.ear_ablation import FONTS
@@ -25,13 +27,15 @@ from cadenza.base.files import write_atomically
 from cadenza.base.run import versions
 from cadenza.base.tensors import read_json_object
 from cadenza.corpus.score_pack import ScorePack
-from cadenza.corpus.synthesis import Instruments, Synthesizer
+from cadenza.corpus.synthesis import Clip, Instruments, Synthesizer
 from cadenza.infer.heard_notes import Thresholds, notes
 from cadenza.model.ear_architecture import EarShape
+from cadenza.model.ear_features import FRAMES_PER_SECOND, LOWEST_PITCH
 from cadenza.train.ear import curves, f1, onset_scores, weights_of
 from cadenza.train.ear_network import EarNetwork
 
 THRESHOLDS = (0.3, 0.35, 0.4, 0.45, 0.5)
+SOON_FRAMES = 4
 DRY, HALL = "dry", "hall, RT60 1.4 s"
 
 
@@ -51,6 +55,13 @@ def network_of(said: str) -> EarNetwork:
     return network.eval()
 
 
+def families_right(family: NDArray[np.float32], clip: Clip) -> NDArray[np.bool_]:
+    """Of a clip's notes, whether the likeliest family (families, T, 88) soon after the onset is the note's own."""
+    frame = np.rint(clip.notes["onset_seconds"] * FRAMES_PER_SECOND).astype(int) + SOON_FRAMES
+    likeliest = family[:, np.clip(frame, 0, family.shape[1] - 1), clip.notes["pitch"] - LOWEST_PITCH].argmax(0)
+    return np.asarray(likeliest == clip.notes["family"])
+
+
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -66,6 +77,7 @@ def main() -> None:
     )  # fmt: skip
     ears = {"+".join(Path(name).name for name in said.split("+")): network_of(said) for said in options.ears}
     counts: dict[tuple[str, str, str, float], list[tuple[int, int, int]]] = {}
+    right: dict[tuple[str, str, str], list[NDArray[np.bool_]]] = {}
     hall = degradations()[HALL]
     for kind, (mode, programs, _) in CLASSES.items():  # no quartet of its own collection is in the validation split
         for number in range(options.clips):
@@ -74,6 +86,7 @@ def main() -> None:
             for place, samples in ((DRY, sound), (HALL, hall(sound))):
                 for name, ear in ears.items():
                     said = curves(ear, torch.from_numpy(samples))
+                    right.setdefault((name, place, kind), []).append(families_right(said["family"], clip))
                     for threshold in THRESHOLDS:
                         found = onset_scores(clip.notes, notes(said, Thresholds(onset=threshold)))
                         counts.setdefault((name, place, kind, threshold), []).append(found)
@@ -93,7 +106,11 @@ def main() -> None:
                 row[place]["mean"] = round(float(np.mean(list(row[place].values()))), 4)
         best = max(rows, key=lambda threshold: rows[threshold][DRY]["mean"] + rows[threshold][HALL]["mean"])
         result["ears"][name] = {"threshold": float(best), **rows[best], "by threshold": rows}
-        print(name, best, {place: rows[best][place]["mean"] for place in (DRY, HALL)})
+        result["ears"][name]["family"] = {
+            place: round(float(np.mean([np.concatenate(right[name, place, kind]).mean() for kind in CLASSES])), 4)
+            for place in (DRY, HALL)
+        }
+        print(name, best, {place: rows[best][place]["mean"] for place in (DRY, HALL)}, result["ears"][name]["family"])
     write_atomically(options.out, (json.dumps(result, indent=1) + "\n").encode())
 
 

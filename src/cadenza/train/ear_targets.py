@@ -23,7 +23,7 @@ DRUM_COLUMNS = 3
 
 #: How much each part of the loss counts. The first two are the prototype's; the others are sized to help, not to lead.
 WEIGHTS = {
-    "onset": 10.0, "frame": 2.0, "offset": 2.0, "velocity": 1.0, "shift": 0.1, "bend": 0.5, "family": 0.06,
+    "onset": 10.0, "frame": 2.0, "offset": 2.0, "velocity": 1.0, "shift": 0.1, "bend": 0.5, "family": 0.15,
     "drums": 0.3,
 }  # fmt: skip
 
