@@ -47,7 +47,7 @@ class Thresholds:
     """
 
     onset: float = 0.35
-    frame: float = 0.35
+    frame: float = 0.45
     frame_bent: float = 0.13
     apart_frames: int = 3
     shortest_frames: int = 2

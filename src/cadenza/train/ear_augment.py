@@ -14,6 +14,7 @@ from torch import Tensor
 from cadenza.model.ear_features import LEVEL, SAMPLE_RATE
 
 CLEAN_SHARE = 0.1  # of the clips stay as they were rendered
+HALL_BRIGHT_SHARE = 0.5  # of the halls give treble back as they give bass: stone, tiles
 HALL_SECONDS, HALL_DECIBELS = (0.8, 2.2), (-6.0, 4.0)  # reverberation time of a hall, and its sound above the straight
 
 
@@ -59,7 +60,10 @@ def augmented(
     wet = 10 ** (-uniform(-wettest_decibels, 20) / 20) * some(0.75) * treated
     if hall_share:
         wet = torch.where(in_hall > 0, 10 ** (uniform(*HALL_DECIBELS) / 20) * treated, wet)
-    damping = 10 ** (-uniform(0, 4) * octaves.clamp(min=0) / 20)
+    dulling = uniform(0, 4)
+    if hall_share:
+        dulling = dulling * (1 - in_hall * some(HALL_BRIGHT_SHARE))
+    damping = 10 ** (-dulling * octaves.clamp(min=0) / 20)
     spectrum = spectrum * (1 + wet * torch.fft.rfft(response, n) * damping)
 
     # A microphone, a speaker or an engineer: tilt, four broad bells, and sometimes no lows or no highs.

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from cadenza.base.errors import ModelError
+from cadenza.base.errors import ConfigError, ModelError
 from cadenza.base.files import write_atomically
 from cadenza.base.tensors import write_safetensors
 from cadenza.corpus.humanise import FAMILIES
@@ -75,15 +75,22 @@ RECORDED = """ recorded single notes of tonejs-instruments (CC BY 3.0, N. P. Bro
 sources, cut and tuned here);"""
 
 
-def release(run: Path, out: Path) -> dict[str, Any]:
+def release(run: Path, out: Path, onset_threshold: float | None = None) -> dict[str, Any]:
     """Write the model folder of a run; returns its facts.
 
+    Args:
+        onset_threshold: where an onset counts, for example as ``benchmarks/ear_choose.py`` found; otherwise the one
+            that was best at the end of the run.
+
     Raises:
+        ConfigError: the threshold is no probability.
         ModelError: the graph does not say what the network says.
     """
     network, facts = load(run / "ear.pt")
     result = json.loads((run / "result.json").read_text("utf-8"))
-    threshold = float(result["onset_threshold"])
+    threshold = float(result["onset_threshold"] if onset_threshold is None else onset_threshold)
+    if not 0 < threshold < 1:
+        raise ConfigError("an onset threshold between 0 and 1", str(threshold))
     weights = {
         name: value.numpy() for name, value in network.state_dict().items() if value.dtype.is_floating_point
     }  # fmt: skip
@@ -97,7 +104,7 @@ def release(run: Path, out: Path) -> dict[str, Any]:
         raise ModelError(f"a graph within {TOLERANCE} of the network", f"{difference:.2g}", where=str(out / GRAPH_NAME))
     config = {"shape": network.shape.json(), **said, "training": facts, "graph_difference": difference}
     write_atomically(out / "config.json", facts_json(config).encode())
-    tested = result.get("test", {}).get(str(result["onset_threshold"]), {})
+    tested = result.get("test", {}).get(str(threshold), {})
     seconds = network.shape.reach_frames / front.FRAMES_PER_SECOND
     card = CARD.format(
         width=network.shape.width,
@@ -156,8 +163,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("run", type=Path, help="folder with ear.pt and result.json")
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--onset-threshold", type=float, help="instead of the best one at the end of the run")
     chosen = parser.parse_args(arguments)
-    config = release(chosen.run, chosen.out)
+    config = release(chosen.run, chosen.out, chosen.onset_threshold)
     print(json.dumps(config, indent=1))
 
 

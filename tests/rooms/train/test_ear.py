@@ -15,11 +15,12 @@ from cadenza.base.errors import ConfigError  # noqa: E402
 from cadenza.corpus.synthesis import BEND_FRAME, CLIP_NOTE, DRUM_HIT, Clip  # noqa: E402
 from cadenza.model import ear_features as front  # noqa: E402
 from cadenza.model.ear_architecture import EarShape  # noqa: E402
+from cadenza.train import ear_augment  # noqa: E402
 from cadenza.train.ear import EarTraining, f1, load, onset_scores, rate_at, save, train, weights_of  # noqa: E402
 from cadenza.train.ear_augment import augmented  # noqa: E402
 from cadenza.train.ear_clips import Pool, Renderers  # noqa: E402
 from cadenza.train.ear_network import BLOCKS, Block, EarNetwork  # noqa: E402
-from cadenza.train.ear_release import stages  # noqa: E402
+from cadenza.train.ear_release import release, stages  # noqa: E402
 from cadenza.train.ear_targets import losses, targets, total  # noqa: E402
 
 
@@ -209,6 +210,32 @@ def test_a_clip_that_fails_is_not_waited_for():
         assert len(pool) == 2
     finally:
         renderers.close()
+
+
+def test_an_ear_is_released_with_the_threshold_that_was_chosen(tmp_path):
+    shape = EarShape(width=4)
+    save(tmp_path / "ear.pt", shape, EarNetwork(shape).eval().state_dict(), {"step": 1, "minutes": 0.1})
+    scores = {"0.4": {"solo": 0.7}, "0.45": {"solo": 0.8}}
+    (tmp_path / "result.json").write_text(json.dumps({"onset_threshold": 0.45, "test": scores}))
+    for chosen, threshold, score in ((None, 0.45, "solo 0.800"), (0.4, 0.4, "solo 0.700"), (0.33, 0.33, "not asked")):
+        assert release(tmp_path, tmp_path / "out", chosen)["onset_threshold"] == threshold
+        card = (tmp_path / "out" / "README.md").read_text()
+        assert f"| onset threshold | {threshold}," in card
+        assert score in card
+    with pytest.raises(ConfigError, match="between 0 and 1"):
+        release(tmp_path, tmp_path / "out", 1.5)
+
+
+def test_bright_halls_give_treble_back_as_they_give_bass(monkeypatch):
+    burst = torch.randn(64, 32000, generator=torch.Generator().manual_seed(2)) * (torch.arange(32000) < 10000)
+    tilts = []
+    for share in (0.0, 0.5, 1.0):
+        monkeypatch.setattr(ear_augment, "HALL_BRIGHT_SHARE", share)
+        heard = augmented(burst, torch.Generator().manual_seed(1), hall_share=1.0)[:, 12000:28000]
+        power, hertz = torch.fft.rfft(heard).abs() ** 2, torch.fft.rfftfreq(16000, 1 / 16000)
+        high, low = (power[:, (hertz > a) & (hertz < b)].mean(1) for a, b in ((4000, 6000), (500, 800)))
+        tilts.append(float(10 * torch.log10(high / low).mean()))
+    assert tilts[0] + 1 < tilts[1] < tilts[2] - 1, tilts
 
 
 def test_the_card_says_what_was_done_one_after_another():
