@@ -456,8 +456,6 @@ def _learn(
     if weights:
         network.load_state_dict(weights, strict=False)  # without the counts of batches, which nothing reads
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
-    if not on_cuda:
-        keep_memory_mapped()
     learner = Learner(network, training, generator)
     average = Average(network, training.ema)
     pool = Pool(training.pool_clips, device)
@@ -528,6 +526,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     chosen = parser.parse_args(arguments)
     if chosen.threads:
         torch.set_num_threads(chosen.threads)
+    keep_memory_mapped()  # here, where the process is ours: it holds for all that a process does later
     training = EarTraining(**{name: getattr(chosen, name) for name in asdict(EarTraining())})
     shape = EarShape(chosen.width, len(FAMILIES), len(DRUM_CLASSES), far=chosen.far)
     device = torch.device(chosen.device) if chosen.device else None
