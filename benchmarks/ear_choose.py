@@ -27,15 +27,13 @@ from cadenza.base.files import write_atomically
 from cadenza.base.run import versions
 from cadenza.base.tensors import read_json_object
 from cadenza.corpus.score_pack import ScorePack
-from cadenza.corpus.synthesis import Clip, Instruments, Synthesizer
+from cadenza.corpus.synthesis import Instruments, Synthesizer
 from cadenza.infer.heard_notes import Thresholds, notes
 from cadenza.model.ear_architecture import EarShape
-from cadenza.model.ear_features import FRAMES_PER_SECOND, LOWEST_PITCH
-from cadenza.train.ear import curves, f1, onset_scores, weights_of
+from cadenza.train.ear import curves, f1, families_right, onset_scores, weights_of
 from cadenza.train.ear_network import EarNetwork
 
 THRESHOLDS = (0.3, 0.35, 0.4, 0.45, 0.5)
-SOON_FRAMES = 4
 DRY, HALL = "dry", "hall, RT60 1.4 s"
 
 
@@ -53,13 +51,6 @@ def network_of(said: str) -> EarNetwork:
     network = EarNetwork(shape)
     network.load_state_dict({name: sum(one[name] for one in each) / len(each) for name in each[0]}, strict=False)
     return network.eval()
-
-
-def families_right(family: NDArray[np.float32], clip: Clip) -> NDArray[np.bool_]:
-    """Of a clip's notes, whether the likeliest family (families, T, 88) soon after the onset is the note's own."""
-    frame = np.rint(clip.notes["onset_seconds"] * FRAMES_PER_SECOND).astype(int) + SOON_FRAMES
-    likeliest = family[:, np.clip(frame, 0, family.shape[1] - 1), clip.notes["pitch"] - LOWEST_PITCH].argmax(0)
-    return np.asarray(likeliest == clip.notes["family"])
 
 
 def main() -> None:

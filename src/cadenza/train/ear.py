@@ -49,6 +49,7 @@ from cadenza.train.ear_clips import N_SAMPLES, Pool, Renderers
 from cadenza.train.ear_network import Block, EarNetwork, LogMagnitudes
 from cadenza.train.ear_targets import losses, targets, total
 
+SOON_FRAMES = 4  # after an onset, when the family of a note is asked for
 BEFORE_FRAMES = 50  # of sound before the frames that are learned, so that a room has filled
 
 
@@ -298,6 +299,15 @@ def f1(counts: Sequence[tuple[int, int, int]]) -> float:
     return 2 * matched / max(1, ref + est)
 
 
+def families_right(family: NDArray[np.float32], clip: Clip) -> NDArray[np.bool_]:
+    """Of a clip's notes whose family is known, whether the likeliest (families, T, 88) soon after the onset is it."""
+    notes_known = clip.notes[clip.notes["family"] >= 0]
+    frame = np.rint(notes_known["onset_seconds"] * front.FRAMES_PER_SECOND).astype(int) + SOON_FRAMES
+    place = np.clip(frame, 0, family.shape[1] - 1)
+    likeliest = family[:, place, notes_known["pitch"] - front.LOWEST_PITCH].argmax(0)
+    return np.asarray(likeliest == notes_known["family"])
+
+
 def heard(
     network: EarNetwork, clips: Sequence[Clip], onset: Sequence[float], device: torch.device
 ) -> dict[str, dict[str, float]]:
@@ -310,11 +320,8 @@ def heard(
         for threshold in onset:
             found = notes(said, Thresholds(onset=threshold))
             counts[threshold].setdefault(clip.mode, []).append(onset_scores(clip.notes, found))
-        begin = np.clip(np.rint(clip.notes["onset_seconds"] * front.FRAMES_PER_SECOND).astype(int) + 4, 0, 599)
-        inside = clip.notes["family"] >= 0
-        guess = said["family"][:, begin, clip.notes["pitch"] - front.LOWEST_PITCH].argmax(0)
-        right += int((guess == clip.notes["family"])[inside].sum())
-        known += int(inside.sum())
+        told = families_right(said["family"], clip)
+        right, known = right + int(told.sum()), known + len(told)
     network.train()
     out = {}
     for threshold, kinds in counts.items():
