@@ -17,7 +17,7 @@ import multiprocessing
 import os
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,7 @@ from cadenza.train.ear_augment import augmented
 from cadenza.train.ear_clips import N_SAMPLES, Pool, Renderers
 from cadenza.train.ear_network import Block, EarNetwork, LogMagnitudes
 from cadenza.train.ear_targets import losses, targets, total
+from cadenza.train.ear_widen import widened
 
 SOON_FRAMES = 4  # after an onset, when the family of a note is asked for
 BEFORE_FRAMES = 50  # of sound before the frames that are learned, so that a room has filled
@@ -240,6 +241,8 @@ def facts_of(folder: Path) -> dict[str, Any]:
 def weights_of(folder: Path, shape: EarShape) -> dict[str, Tensor]:
     """The weights of a run (``ear.pt``) or of an ear that was released; one that looks less far has none for that.
 
+    Those of a narrower ear are widened (:mod:`cadenza.train.ear_widen`).
+
     Raises:
         ModelError: they are missing or of another shape.
     """
@@ -248,12 +251,14 @@ def weights_of(folder: Path, shape: EarShape) -> dict[str, Tensor]:
     else:
         read = read_safetensors(folder / "model.safetensors")
         stored = {name: torch.from_numpy(value.copy()) for name, value in read.items()}
-    wanted = {name: value.shape for name, value in EarNetwork(shape).state_dict().items() if value.is_floating_point()}
+    width = min(shape.width, len(stored.get("enter_norm.weight", ())) or shape.width)
+    state = EarNetwork(replace(shape, width=width)).state_dict()
+    wanted = {name: value.shape for name, value in state.items() if value.is_floating_point()}
     if not any(name.startswith("fars.") for name in stored):
         wanted = {name: value for name, value in wanted.items() if not name.startswith("fars.")}
     if {name: value.shape for name, value in stored.items()} != wanted:
         raise ModelError(f"an ear {shape.width} wide with {shape.n_families} families", "another", where=str(folder))
-    return stored
+    return stored if width == shape.width else widened(stored, shape)
 
 
 @torch.no_grad()
@@ -521,7 +526,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--width", type=int, default=EarShape.width)
     parser.add_argument("--far", action="store_true", help="look at what sounded up to 1.7 s before and after, too")
     parser.add_argument("--evaluation-clips", type=int, default=6, help="of each kind")
-    parser.add_argument("--from", dest="begin_with", type=Path, help="an ear's folder or a run whose weights go on")
+    parser.add_argument("--from", dest="begin_with", type=Path, help="an ear's folder or a run whose weights go on, widened where it is narrower")
     for name, value in asdict(EarTraining()).items():
         option = f"--{name.replace('_', '-')}"
         if isinstance(value, bool):

@@ -158,8 +158,10 @@ def test_training_goes_on_from_the_weights_of_an_ear(tmp_path):
     assert all((read[name].numpy() == value).all() for name, value in values.items())
     save(tmp_path / "ear.pt", shape, {name: torch.from_numpy(value + 1) for name, value in values.items()}, {})
     assert (weights_of(tmp_path, shape)["enter.weight"].numpy() == values["enter.weight"] + 1).all()
-    with pytest.raises(ModelError, match="8 wide"):
-        weights_of(tmp_path, EarShape(width=8, drum_width=4))
+    with pytest.raises(ModelError, match="2 wide"):
+        weights_of(tmp_path, EarShape(width=2, drum_width=4))
+    with pytest.raises(ModelError, match="3 families"):
+        weights_of(tmp_path, EarShape(width=8, drum_width=4, n_families=3))
     # One that looks further goes on from it, and says the same at first.
     wider = EarNetwork(replace(shape, far=True))
     wider.load_state_dict(weights_of(tmp_path, wider.shape), strict=False)
@@ -169,6 +171,33 @@ def test_training_goes_on_from_the_weights_of_an_ear(tmp_path):
     with torch.no_grad():
         said, same = near.eval()(seen), wider.eval()(seen)
     assert all(torch.equal(said[name], same[name]) for name in said)
+
+
+def test_a_widened_ear_says_what_it_said_and_trains_its_new_channels(tmp_path):
+    torch.manual_seed(0)
+    shape = EarShape(width=4, drum_width=4, far=True)
+    narrow = EarNetwork(shape)
+    with torch.no_grad():
+        for name, value in narrow.state_dict().items():
+            if value.is_floating_point():  # running statistics and what begins as zero, too
+                value.copy_(torch.rand_like(value) * 0.4 + (0.8 if "var" in name else -0.2))
+    save(tmp_path / "ear.pt", shape, narrow.state_dict(), {})
+    wide = EarNetwork(replace(shape, width=7))
+    wide.load_state_dict(weights_of(tmp_path, wide.shape), strict=False)
+    seen = torch.rand(2, 2, 40, front.N_BINS)
+    for training in (False, True):
+        narrow.train(training), wide.train(training)
+        said, same = narrow(seen), wide(seen)
+        for name, value in said.items():
+            torch.testing.assert_close(same[name], value, rtol=1e-4, atol=1e-4)
+    adam = torch.optim.Adam(wide.parameters(), 0.01)
+    for _ in range(2):
+        adam.zero_grad()
+        sum(value.square().mean() for value in wide(seen).values()).backward()
+        adam.step()
+    for name, value in wide.named_parameters():
+        if value.dim() > 1 and not name.startswith("drums.") and value.shape[1] > 4 and "conv" not in name:
+            assert value[:4, -1].any(), name  # what there was listens to what is new
 
 
 def test_a_longer_and_wetter_room_sounds_on_for_longer():
