@@ -526,7 +526,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--width", type=int, default=EarShape.width)
     parser.add_argument("--far", action="store_true", help="look at what sounded up to 1.7 s before and after, too")
     parser.add_argument("--evaluation-clips", type=int, default=6, help="of each kind")
-    parser.add_argument("--from", dest="begin_with", type=Path, help="an ear's folder or a run whose weights go on, widened where it is narrower")
+    parser.add_argument(
+        "--from", dest="begin_with", type=Path, help="an ear or a run whose weights go on; narrower: widened"
+    )
     for name, value in asdict(EarTraining()).items():
         option = f"--{name.replace('_', '-')}"
         if isinstance(value, bool):

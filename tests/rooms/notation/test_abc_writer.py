@@ -80,6 +80,21 @@ def test_graces_dynamics_and_decorations():
     assert body(score, velocity="drop") == ["[V:1]z4 {D_E}!accent!.=E4 F8|]"]
 
 
+@pytest.mark.parametrize("count", [1, 40])
+@pytest.mark.parametrize("shortest_ticks", [60, 30])
+def test_graces_without_room_end_with_their_note_and_add_no_bar(count, shortest_ticks):
+    graces = [Note(0, 25, 40 + i, techniques=Technique.GRACE) for i in range(count)]
+    score = Score(
+        (Track.of([*graces, Note(0, 60, 20), Note(0, shortest_ticks, 21)]),), 960, metres=(Metre(0, 1, 64),)
+    )  # fmt: skip
+    text, projected = Abc().encode(score), project(score, Abc().projection)
+    assert Abc().decode(text) == projected
+    assert Abc().encode(projected) == text
+    assert projected.length_ticks == 60
+    led = [note for note in projected.tracks[0] if note.techniques & Technique.GRACE]
+    assert [note.duration_ticks for note in led] == [60] * count  # the shorter note is in a voice of its own
+
+
 def test_upbeats_short_bars_and_repeats():
     score = Score(
         (quarter_notes(60, 62, 64, 65, 67, 69, 71, 72),), metres=(Metre(0, 3, 4),),

@@ -144,8 +144,13 @@ class Part:
             (i.onset, i.end - i.onset, i.pitch, i.velocity, NO_STRING, NO_FRET, i.techniques, i.voice, i.spelling)
             for i in self.items
         ]
-        for (voice, onset), (before, velocity, group) in self.grace_groups().items():
-            places = grace_places(before, onset, len(group), ticks_per_quarter)
+        groups = self.grace_groups()
+        shortest: dict[tuple[int, int], int] = {}
+        for item in self.items if groups else ():
+            key = (item.voice, item.onset)
+            shortest[key] = min(shortest.get(key, item.end - item.onset), item.end - item.onset)
+        for (voice, onset), (before, velocity, group) in groups.items():
+            places = grace_places(before, onset, len(group), ticks_per_quarter, shortest[voice, onset])
             for (at, length), (pitch, spelling) in zip(places, group, strict=True):
                 rows.append((at, length, pitch, velocity, NO_STRING, NO_FRET, GRACE, voice, spelling))
         return replace(self.track, notes=np.array(rows, NOTE_DTYPE), bends=np.zeros(0, BEND_DTYPE))

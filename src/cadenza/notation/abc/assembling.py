@@ -151,31 +151,38 @@ def _to_ticks(rows: np.ndarray, voice: Voice, ticks: int, at: Any) -> np.ndarray
         own["pitch"], own["velocity"], own["techniques"] = rows[:, 2], rows[:, 3], rows[:, 4]
         own["voice"], own["spelling"] = rows[:, 5], rows[:, 6]
     graces: list[tuple[int, ...]] = []
-    if voice.graces:
-        overlays = {overlay for _, _, overlay, _ in voice.graces}
-        onsets_of = {o: np.unique(own["onset_ticks"][own["voice"] == o]) for o in overlays}
+    sorted_of: dict[int, np.ndarray] = {}
+    for overlay in {overlay for _, _, overlay, _ in voice.graces}:
+        sorted_of[overlay] = np.sort(own[own["voice"] == overlay], order=["onset_ticks", "duration_ticks"])
     for group, time, overlay, velocity in voice.graces:
         place = at(time)
-        onsets = onsets_of[overlay]
-        row = int(np.searchsorted(onsets, place))
-        before = int(onsets[row - 1]) if row else 0
+        notes = sorted_of[overlay]
+        row = int(np.searchsorted(notes["onset_ticks"], place))
+        before = int(notes["onset_ticks"][row - 1]) if row else 0
+        # What is read may have them before nothing.
+        leads = row < len(notes) and notes["onset_ticks"][row] == place
+        shortest = int(notes["duration_ticks"][row]) if leads else ticks
         for (onset, length), (pitch, spelling) in zip(
-            grace_places(before, place, len(group), ticks), group, strict=True
+            grace_places(before, place, len(group), ticks, shortest), group, strict=True
         ):
             graces.append((onset, length, pitch, velocity, NO_STRING, NO_FRET, int(Technique.GRACE), overlay, spelling))
     own["string"], own["fret"] = NO_STRING, NO_FRET
     return np.concatenate([own, np.array(graces, NOTE_DTYPE)])
 
 
-def grace_places(before: int, place: int, count: int, ticks_per_quarter: int) -> list[tuple[int, int]]:
+def grace_places(
+    before: int, place: int, count: int, ticks_per_quarter: int, shortest_ticks: int
+) -> list[tuple[int, int]]:
     """(onset, duration) of ``count`` grace notes: a 32nd each, up to ``place``, where a note begins.
 
     They are shorter where they would reach back to ``before``, the last onset before it in their voice; where there is
-    no room at all they begin together with the note.
+    no room at all they begin together with the note, and end no later than the shortest that begins there
+    (``shortest_ticks``), so that they never make the piece longer.
     """
-    length = min(ticks_per_quarter // GRACES_PER_QUARTER, (place - before) // (count + 1))
+    longest = ticks_per_quarter // GRACES_PER_QUARTER
+    length = min(longest, (place - before) // (count + 1))
     if length < 1:
-        return [(place, ticks_per_quarter // GRACES_PER_QUARTER)] * count
+        return [(place, min(longest, shortest_ticks))] * count
     return [(place - (count - i) * length, length) for i in range(count)]
 
 
