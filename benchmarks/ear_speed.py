@@ -1,13 +1,15 @@
-"""How fast the ear's parts are, in seconds of sound a CPU second on one thread: features, and the graph by width.
+"""How fast the ear is, in seconds of sound a CPU second on one thread: its features, and its graph by width and engine.
 
     python benchmarks/ear_speed.py --out FILE.json
 
-Random weights (they do not change the time), twenty seconds of sound, the best of three goes.
+Random weights (they do not change the time), twenty seconds of sound, the best of three goes. OpenVINO where it is
+installed; where the processor has matrix units for bfloat16, channels beyond a multiple of 32 cost it as many as 64 do.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import tempfile
 import time
@@ -23,10 +25,12 @@ from cadenza.model import ear_features as front
 from cadenza.model import ear_graph
 from cadenza.model.ear import GRAPH_NAME, Ear, model_facts
 from cadenza.model.ear_architecture import EarShape
+from cadenza.model.ear_engines import ONNX_RUNTIME, OPENVINO
 from cadenza.train.ear_network import EarNetwork
 
 SECONDS = 20
-WIDTHS = (24, 32, 40, 48)
+WIDTHS = (24, 32, 40, 48, 56, 64)
+ENGINES = (ONNX_RUNTIME, *([OPENVINO] if importlib.util.find_spec(OPENVINO) else []))
 
 
 def speed(run: Callable[[], object]) -> float:
@@ -55,12 +59,13 @@ def main() -> None:
     torch.manual_seed(0)
     with tempfile.TemporaryDirectory() as folder:
         for width in WIDTHS:
-            network = EarNetwork(EarShape(width))
+            network = EarNetwork(EarShape(width, far=True))
             weights = {name: value.numpy() for name, value in network.state_dict().items() if value.dim()}
             graph = ear_graph.build(network.shape, weights, model_facts(("a",) * 8, ("b",) * 5, 0.5))
             (Path(folder) / GRAPH_NAME).write_bytes(graph)
-            ear = Ear(Path(folder), threads=1)
-            result[f"graph, width {width}"] = speed(lambda ear=ear: ear.of_magnitudes(magnitudes))
+            for engine in ENGINES:
+                ear = Ear(Path(folder), threads=1, engine=engine)
+                result[f"graph, width {width}, {engine}"] = speed(lambda ear=ear: ear.of_magnitudes(magnitudes))
     write_atomically(out, (json.dumps(result, indent=1) + "\n").encode())
     print(json.dumps(result, indent=1))
 
