@@ -1,7 +1,7 @@
 """How well the ear hears: works it never saw, on a soundfont it never heard, beside Basic Pitch on the same sound.
 
     python benchmarks/ear.py --scores scores.npz --font TimGM6mb.sf2 --out FILE.json [--model DIR] [--n 6]
-        [--clips DIR] [--peer] [--degraded]
+        [--clips DIR] [--peer] [--degraded] [--only CLASS …]
 
 Seven classes of clips of twelve seconds, rendered from works of the test split with the font that is kept for testing.
 F1 by mir_eval, mean over clips: onsets within 50 ms at the same key, onsets and ends (within 50 ms or a fifth of the
@@ -142,7 +142,8 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
         warm = synthesizer.clip(0, "piano")
         write(path, warm.samples.astype(np.float32) / 32768)
         ours(path)
-        for name, (mode, programs, source) in CLASSES.items():
+        for name in arguments.only:
+            mode, programs, source = CLASSES[name]
             rows: dict[str, list[dict[str, float]]] = {"ours": [], "Basic Pitch": []}
             worse: dict[str, list[float]] = {}
             theirs_worse: dict[str, list[float]] = {}
@@ -196,6 +197,9 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     result["audio_seconds_a_cpu_second"] = {
         who: round(seconds / value, 1) for who, value in spent.items() if value
     }  # fmt: skip
+    for key in ("points lost", "points lost by Basic Pitch"):
+        if lost := over_classes(result["classes"], key):
+            result[f"{key}, mean over classes"] = lost
     if arguments.clips:
         result["real"] = real(arguments.clips, ours, peer)
     return result
@@ -215,6 +219,17 @@ def points_lost(dry: NDArray[np.float64], worse: NDArray[np.float64]) -> dict[st
     lost = 100 * (dry - worse)
     error = lost.std(ddof=1) / len(lost) ** 0.5 if len(lost) > 1 else 0.0
     return {"mean": round(float(lost.mean()), 2), "standard error": round(float(error), 2)}
+
+
+def over_classes(classes: dict[str, Any], key: str = "points lost") -> dict[str, dict[str, float]]:
+    """What each degradation costs, the mean over the classes, and the standard error of that."""
+    out: dict[str, dict[str, float]] = {}
+    for label in dict.fromkeys(label for entry in classes.values() for label in entry.get(key, {})):
+        lost = [entry[key][label] for entry in classes.values() if label in entry.get(key, {})]
+        error = float(np.sqrt(sum(one["standard error"] ** 2 for one in lost))) / len(lost)
+        mean = float(np.mean([one["mean"] for one in lost]))
+        out[label] = {"mean": round(mean, 2), "standard error": round(error, 2)}
+    return out
 
 
 MP3_KILOBITS = 64
@@ -280,6 +295,7 @@ def main() -> None:
     parser.add_argument("--clips", type=Path, help="the shared audio folder")
     parser.add_argument("--peer", action="store_true", help="Basic Pitch too")
     parser.add_argument("--degraded", action="store_true")
+    parser.add_argument("--only", nargs="+", choices=CLASSES, default=list(CLASSES), metavar="CLASS")
     result = measure(parser.parse_args())
     write_atomically(parser.parse_args().out, (json.dumps(result, indent=1) + "\n").encode())
     print(json.dumps({name: result.get(name) for name in ("audio_seconds_a_cpu_second", "real")}, indent=1))

@@ -2,7 +2,8 @@
 
 The ear says of every note how likely each family is. Taken alone, one note in forty stands by itself among others of
 another family, most often wrongly, and would have a staff of its own. So notes near in time and pitch are listened to
-as well (mean field of a Potts model): few instruments change from one note to the next.
+as well (mean field of a Potts model): few instruments change from one note to the next. One voice is one instrument,
+unless its notes are surely of several.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from cadenza.infer.heard_notes import HeardNote
+from cadenza.infer.heard_notes import HeardNote, is_one_voice
 
 RARE_SHARE = 0.04  # of the notes: a family with fewer is most likely misheard
 #: How far neighbours reach and how much they say, beside the note itself (chosen on works of the validation split with
@@ -20,6 +21,9 @@ RARE_SHARE = 0.04  # of the notes: a family with fewer is most likely misheard
 NEAR_SECONDS, NEAR_SEMITONES, NEIGHBOURS_SAY = 3.0, 3.0, 1.2
 MAX_NEIGHBOURS, FULL_WEIGHT, ROUNDS = 40, 3.0, 8
 UNLIKELY = 1e-3
+#: How much likelier (log of the ratio, in the mean) the notes of a single voice must be of another family than that of
+#: all for it to have a part of its own. Instruments of one clip that were taken for two lay under 1.0 (docs/log.md).
+SURE_NATS = 1.5
 
 Floats = NDArray[np.float64]
 
@@ -31,7 +35,7 @@ def assigned(heard: Sequence[HeardNote], families: Sequence[str], instruments: S
     likely = np.stack([note.families for note in heard])
     likely = likely / np.maximum(likely.sum(axis=1, keepdims=True), 1e-9)
     allowed = np.array([not instruments or name in instruments for name in families])
-    likely = np.where(allowed, likely, 0.0)
+    likely = alone = np.where(allowed, likely, 0.0)
     onset = np.array([note.onset_seconds for note in heard])
     likely = among_neighbours(likely, onset, np.array([note.pitch for note in heard], np.float64))
     likely = np.where(allowed, likely, -1.0)
@@ -39,7 +43,20 @@ def assigned(heard: Sequence[HeardNote], families: Sequence[str], instruments: S
     common = allowed & (counts >= max(2, RARE_SHARE * len(heard)))
     if common.any():
         likely = np.where(common, likely, -1.0)
-    return [int(which) for which in likely.argmax(axis=1)]
+    chosen = likely.argmax(axis=1)
+    if is_one_voice(heard):
+        chosen = _as_one(alone, chosen)
+    return [int(which) for which in chosen]
+
+
+def _as_one(likely: Floats, chosen: NDArray[np.intp]) -> NDArray[np.intp]:
+    """The families chosen for the notes of one voice, or the likeliest of all where others are not sure of theirs."""
+    said = np.log(np.maximum(likely, UNLIKELY))
+    one = int(said.sum(axis=0).argmax())
+    others = np.nonzero(chosen != one)[0]
+    if len(others) and (said[others, chosen[others]] - said[others, one]).mean() >= SURE_NATS:
+        return chosen
+    return np.full_like(chosen, one)
 
 
 def among_neighbours(likely: Floats, onset_seconds: Floats, pitch: Floats) -> Floats:

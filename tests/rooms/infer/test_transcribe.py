@@ -135,6 +135,28 @@ def test_a_note_alone_among_others_of_another_family_is_one_of_them():
     assert set(assigned(found, FAMILIES, ("bowed", "organ"))) == {bowed}
 
 
+def test_one_voice_is_one_instrument_unless_it_is_surely_two():
+    wind, bowed = FAMILIES.index("wind"), FAMILIES.index("bowed")
+    doubtful, other, sure = (np.full(len(FAMILIES), 0.02) for _ in range(3))
+    doubtful[[wind, bowed]] = 0.55, 0.45
+    other[[wind, bowed]] = 0.4, 0.6
+    sure[[wind, bowed]] = 0.02, 0.98
+    line = [
+        replace(heard(0.2 * n, 60 + n % 5, "wind"), end_seconds=0.2 * n + 0.19, families=doubtful) for n in range(40)
+    ]
+    answered = [replace(note, families=other if n >= 28 else doubtful) for n, note in enumerate(line)]
+    assert set(assigned(answered, FAMILIES)) == {wind}
+    assert set(assigned(answered, FAMILIES, ("bowed", "organ"))) == {bowed}
+    # Surely two, or two voices: as before.
+    duet = [note if n < 28 else replace(note, families=sure) for n, note in enumerate(line)]
+    assert set(assigned(duet, FAMILIES)) == {bowed}  # those of the first half were in doubt
+    duet[:28] = [replace(note, families=sure[::-1]) for note in duet[:28]]
+    assert assigned(duet, FAMILIES) == 28 * [int(sure[::-1].argmax())] + 12 * [bowed]
+    below = [replace(note, pitch=note.pitch - 24) for note in answered]
+    chords = sorted([*answered, *below], key=lambda note: note.onset_seconds)
+    assert set(assigned(chords, FAMILIES)) == {wind, bowed}
+
+
 def test_tuning_is_found():
     rng = np.random.default_rng(0)
     t = np.arange(4 * RATE) / RATE
