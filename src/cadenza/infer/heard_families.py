@@ -21,9 +21,10 @@ RARE_SHARE = 0.04  # of the notes: a family with fewer is most likely misheard
 NEAR_SECONDS, NEAR_SEMITONES, NEIGHBOURS_SAY = 3.0, 3.0, 1.2
 MAX_NEIGHBOURS, FULL_WEIGHT, ROUNDS = 40, 3.0, 8
 UNLIKELY = 1e-3
-#: How much likelier (log of the ratio, in the mean) the notes of a single voice must be of another family than that of
-#: all for it to have a part of its own. Instruments of one clip that were taken for two lay under 1.0 (docs/log.md).
-SURE_NATS = 1.5
+#: For notes of a single voice to have a part of their own they must be of another family by so much (log of the ratio,
+#: in the mean) and in passages of so many: instruments that answer each other do more than throw in a note. Clips of
+#: one instrument that were taken for two: docs/log.md.
+SURE_NATS, PASSAGE_NOTES = 1.5, 4
 
 Floats = NDArray[np.float64]
 
@@ -45,17 +46,21 @@ def assigned(heard: Sequence[HeardNote], families: Sequence[str], instruments: S
         likely = np.where(common, likely, -1.0)
     chosen = likely.argmax(axis=1)
     if is_one_voice(heard):
-        chosen = _as_one(alone, chosen)
+        order = np.argsort(onset, kind="stable")
+        chosen[order] = _as_one(alone[order], chosen[order])
     return [int(which) for which in chosen]
 
 
 def _as_one(likely: Floats, chosen: NDArray[np.intp]) -> NDArray[np.intp]:
-    """The families chosen for the notes of one voice, or the likeliest of all where others are not sure of theirs."""
+    """The families chosen for the notes of one voice, in order; or the likeliest of all, see :data:`SURE_NATS`."""
     said = np.log(np.maximum(likely, UNLIKELY))
     one = int(said.sum(axis=0).argmax())
     others = np.nonzero(chosen != one)[0]
-    if len(others) and (said[others, chosen[others]] - said[others, one]).mean() >= SURE_NATS:
-        return chosen
+    if len(others):
+        passages = 1 + int((np.diff(others) > 1).sum())
+        is_sure = (said[others, chosen[others]] - said[others, one]).mean() >= SURE_NATS
+        if is_sure and len(others) >= PASSAGE_NOTES * passages:
+            return chosen
     return np.full_like(chosen, one)
 
 

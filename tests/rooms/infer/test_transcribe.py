@@ -116,8 +116,9 @@ def test_an_instrument_that_is_out_of_tune_with_itself_is_not_bent(astray):
 
 
 def test_a_note_alone_among_others_of_another_family_is_one_of_them():
-    """Unless it is sure of itself, or far away in pitch."""
+    """Unless it is sure of itself, or far away in pitch; in more than one voice."""
     line = [heard(0.2 * n, 60 + n % 5, "wind") for n in range(40)]
+    line = [replace(note, end_seconds=note.end_seconds + n % 2) for n, note in enumerate(line)]
     wind, bowed = FAMILIES.index("wind"), FAMILIES.index("bowed")
     doubtful, sure = np.full(len(FAMILIES), 0.02), np.full(len(FAMILIES), 0.001)
     doubtful[[wind, bowed]] = 0.4, 0.6
@@ -152,6 +153,8 @@ def test_one_voice_is_one_instrument_unless_it_is_surely_two():
     assert set(assigned(duet, FAMILIES)) == {bowed}  # those of the first half were in doubt
     duet[:28] = [replace(note, families=sure[::-1]) for note in duet[:28]]
     assert assigned(duet, FAMILIES) == 28 * [int(sure[::-1].argmax())] + 12 * [bowed]
+    thrown_in = [replace(note, families=sure) if n % 4 == 0 else note for n, note in enumerate(duet[:28])]
+    assert len(set(assigned(thrown_in, FAMILIES))) == 1
     below = [replace(note, pitch=note.pitch - 24) for note in answered]
     chords = sorted([*answered, *below], key=lambda note: note.onset_seconds)
     assert set(assigned(chords, FAMILIES)) == {wind, bowed}
