@@ -14,11 +14,12 @@ torch = pytest.importorskip("torch")
 from cadenza.base.errors import ConfigError  # noqa: E402
 from cadenza.corpus.synthesis import BEND_FRAME, CLIP_NOTE, DRUM_HIT, Clip  # noqa: E402
 from cadenza.model import ear_features as front  # noqa: E402
-from cadenza.model.ear_architecture import EarShape  # noqa: E402
+from cadenza.model.ear_architecture import HEADS, EarShape  # noqa: E402
 from cadenza.train import ear_augment  # noqa: E402
 from cadenza.train.ear import EarTraining, f1, load, onset_scores, rate_at, save, train, weights_of  # noqa: E402
 from cadenza.train.ear_augment import augmented  # noqa: E402
 from cadenza.train.ear_clips import Pool, Renderers  # noqa: E402
+from cadenza.train.ear_families import examples, fitted, retaught  # noqa: E402
 from cadenza.train.ear_network import BLOCKS, Block, EarNetwork  # noqa: E402
 from cadenza.train.ear_release import release, stages  # noqa: E402
 from cadenza.train.ear_targets import losses, targets, total  # noqa: E402
@@ -278,3 +279,56 @@ def test_the_card_says_what_was_done_one_after_another():
     assert said[0].endswith("4.6 minutes, 2.0 hours of sound heard, 1.0 hours of them different, rooms of up to 1.4 s")
     assert said[1].endswith("27.0 minutes, soundfonts a.sf3")
     assert "a.sf3, b.sf3" in said[2]
+
+
+def test_families_are_taught_anew_on_whole_notes_and_nothing_else_changes(tmp_path):
+    pytest.importorskip("tinysoundfont")
+    from cadenza.corpus import soundfonts
+    from cadenza.corpus.score_pack import pack
+    from tests.rooms.corpus.test_synthesis import piece
+
+    font = tmp_path / "made.sf2"
+    soundfonts.write_font(soundfonts.random_font(3, n_presets=2), font)
+    packed = pack([piece(0, "train"), piece(1, "train")])
+    torch.manual_seed(0)
+    shape = EarShape(width=4, drum_width=4)
+    network = EarNetwork(shape)
+    save(tmp_path / "ear.pt", shape, network.state_dict(), {"step": 1})
+    (tmp_path / "result.json").write_text('{"onset_threshold": 0.4, "test": {"0.4": {"piano": 0.5, "family": 0.1}}}')
+    result = retaught(tmp_path, packed, [font], tmp_path / "out", n_clips=3)
+    assert result["examples"] > 5
+    assert result["test"] == {"0.4": {"piano": 0.5}}
+    assert np.mean(list(result["right"]["after"].values())) >= np.mean(list(result["right"]["before"].values()))
+    before, after = weights_of(tmp_path, shape), weights_of(tmp_path / "out", shape)
+    for name, value in before.items():
+        if name.startswith("heads."):
+            assert torch.equal(after[name][: len(HEADS)], value[: len(HEADS)])
+            assert not torch.equal(after[name], value)
+        else:
+            assert torch.equal(after[name], value)
+    assert load(tmp_path / "out" / "ear.pt")[1]["before"] == {"step": 1}
+    with pytest.raises(ConfigError):
+        retaught(tmp_path, packed, [font], tmp_path / "no", n_clips=0)
+
+
+def test_examples_are_notes_alone_at_their_key():
+    clip_notes = np.zeros(4, CLIP_NOTE)
+    clip_notes["onset_seconds"], clip_notes["end_seconds"] = [0.2, 0.21, 0.2, 1.0], [0.6, 0.6, 0.6, 1.2]
+    clip_notes["pitch"], clip_notes["family"] = [60, 60, 64, 60], [0, 7, 5, -1]
+    clip = Clip("solo", np.zeros(1, np.int16), clip_notes, np.zeros(0, DRUM_HIT), np.zeros(0, BEND_FRAME), 0.0)
+    said = torch.zeros(2, 100, 88)
+    said[1, 10:30, 64 - 21] = 2.0
+    x, families = examples(said, clip)
+    assert families.tolist() == [5]
+    assert x.tolist() == [[0.0, 2.0]]
+
+
+def test_a_rare_family_is_told_from_a_common_one():
+    torch.manual_seed(0)
+    x = torch.randn(400, 2)
+    families = torch.zeros(400, dtype=torch.long)
+    families[:20], x[:20] = 1, x[:20] + torch.tensor([0.0, 4.0])
+    weight, bias, _ = fitted(x, families, torch.zeros(2, 2), torch.zeros(2))
+    told = (x @ weight.T + bias).argmax(1)
+    assert (told[:20] == 1).float().mean() > 0.8
+    assert (told[20:] == 0).float().mean() > 0.9
