@@ -18,7 +18,7 @@ from cadenza.infer.heard_notes import HeardNote, is_one_voice
 RARE_SHARE = 0.04  # of the notes: a family with fewer is most likely misheard
 #: How far neighbours reach and how much they say, beside the note itself (chosen on works of the validation split with
 #: the training's soundfonts, docs/log.md); a note has at most so many on either side and counts no more than so many.
-NEAR_SECONDS, NEAR_SEMITONES, NEIGHBOURS_SAY = 3.0, 3.0, 1.2
+NEAR_SECONDS, NEAR_SEMITONES, NEIGHBOURS_SAY = 4.0, 8.0, 2.5
 MAX_NEIGHBOURS, FULL_WEIGHT, ROUNDS = 40, 3.0, 8
 UNLIKELY = 1e-3
 #: For notes of a single voice to have a part of their own they must be of another family by so much (log of the ratio,
