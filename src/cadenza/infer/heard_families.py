@@ -47,14 +47,14 @@ def assigned(heard: Sequence[HeardNote], families: Sequence[str], instruments: S
     chosen = likely.argmax(axis=1)
     if is_one_voice(heard):
         order = np.argsort(onset, kind="stable")
-        chosen[order] = _as_one(alone[order], chosen[order])
+        chosen[order] = _as_one(alone[order], chosen[order], allowed)
     return [int(which) for which in chosen]
 
 
-def _as_one(likely: Floats, chosen: NDArray[np.intp]) -> NDArray[np.intp]:
+def _as_one(likely: Floats, chosen: NDArray[np.intp], allowed: NDArray[np.bool_]) -> NDArray[np.intp]:
     """The families chosen for the notes of one voice, in order; or the likeliest of all, see :data:`SURE_NATS`."""
     said = np.log(np.maximum(likely, UNLIKELY))
-    one = int(said.sum(axis=0).argmax())
+    one = int(np.where(allowed, said.sum(axis=0), -np.inf).argmax())
     others = np.nonzero(chosen != one)[0]
     if len(others):
         passages = 1 + int((np.diff(others) > 1).sum())

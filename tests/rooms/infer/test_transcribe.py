@@ -148,6 +148,8 @@ def test_one_voice_is_one_instrument_unless_it_is_surely_two():
     answered = [replace(note, families=other if n >= 28 else doubtful) for n, note in enumerate(line)]
     assert set(assigned(answered, FAMILIES)) == {wind}
     assert set(assigned(answered, FAMILIES, ("bowed", "organ"))) == {bowed}
+    never = np.where(np.arange(len(FAMILIES)) == wind, 1.0, 0.0)  # what is allowed is as unlikely as what is not
+    assert set(assigned([replace(note, families=never) for note in line], FAMILIES, ("bowed",))) == {bowed}
     # Surely two, or two voices: as before.
     duet = [note if n < 28 else replace(note, families=sure) for n, note in enumerate(line)]
     assert set(assigned(duet, FAMILIES)) == {bowed}  # those of the first half were in doubt
